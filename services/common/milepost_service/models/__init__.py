@@ -1,0 +1,24 @@
+"""Model files on this machine: found in installed packages, converted or requantised once, verified, cached."""
+
+from milepost_service.models.cache import CachedFile, default_cache_dir, make_once
+from milepost_service.models.checksum import sha256_of
+from milepost_service.models.gguf_file import require_gguf
+from milepost_service.models.minilm import MINILM_FILE_NAME, ensure_minilm
+from milepost_service.models.package_files import package_file
+from milepost_service.models.quantize import requantise
+from milepost_service.models.silence import silence_llama
+from milepost_service.models.source import ensure_model
+
+__all__ = [
+    "MINILM_FILE_NAME",
+    "CachedFile",
+    "default_cache_dir",
+    "ensure_minilm",
+    "ensure_model",
+    "make_once",
+    "package_file",
+    "requantise",
+    "require_gguf",
+    "sha256_of",
+    "silence_llama",
+]

@@ -1,0 +1,50 @@
+"""`python -m milepost_service.models prepare`: makes model files ready ahead of time (set-up, image builds)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from milepost_service.errors import ConfigurationError
+from milepost_service.models.cache import CACHE_DIR_VARIABLE, default_cache_dir
+from milepost_service.models.minilm import ensure_minilm
+from milepost_service.models.resource_file import llama_cpp_blocks
+from milepost_service.models.source import ensure_model
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 when everything is ready, 2 with one line on stderr when something cannot be prepared."""
+    options = _parser().parse_args(arguments)
+    try:
+        for wanted in options.wanted:
+            for path in _prepare(wanted, options.cache):
+                _say(f"ready: {path}")
+    except ConfigurationError as error:
+        sys.stderr.write(f"prepare: {error}\n")
+        return 2
+    return 0
+
+
+def _prepare(wanted: str, cache_dir: Path) -> list[Path]:
+    if wanted == "minilm":
+        return [ensure_minilm(cache_dir, _say)]
+    return [ensure_model(block, cache_dir, _say) for block in llama_cpp_blocks(Path(wanted))]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m milepost_service.models", description=__doc__)
+    prepare = parser.add_subparsers(required=True).add_parser("prepare", help="find, convert, verify and cache models")
+    prepare.add_argument("--cache", type=Path, default=default_cache_dir(), help=f"default: ${CACHE_DIR_VARIABLE}")
+    prepare.add_argument("wanted", nargs="*", default=["minilm"], help="`minilm`, or files with ModelServices")
+    return parser
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
