@@ -1,11 +1,69 @@
-"""Errors that a person can act on; one tree for every service process."""
-
-from __future__ import annotations
+"""The errors of every Milepost process: what the operator of a process can fix, and what a caller is told."""
 
 
 class MilepostError(Exception):
-    """Root of the errors that Milepost raises on purpose."""
+    """Any error that Milepost raises on purpose."""
 
 
 class ConfigurationError(MilepostError):
-    """What was asked for cannot work; the message is one line: where, what, and what is allowed."""
+    """Something that whoever starts the process can fix. Its text is one line: where, what, what is allowed."""
+
+
+class ServiceError(MilepostError):
+    """A refusal that a gRPC caller sees as the status `code` with this text. `retry_after` is in seconds."""
+
+    code = "INTERNAL"
+    """Name of the gRPC status code."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class InvalidArgumentError(ServiceError):
+    """The request itself is wrong: the same request will fail again."""
+
+    code = "INVALID_ARGUMENT"
+
+
+class NotFoundError(ServiceError):
+    """There is nothing under the name that was asked for."""
+
+    code = "NOT_FOUND"
+
+
+class AlreadyExistsError(ServiceError):
+    """The same id was used before with another body."""
+
+    code = "ALREADY_EXISTS"
+
+
+class FailedPreconditionError(ServiceError):
+    """The request is well formed, but this service or its state does not allow it."""
+
+    code = "FAILED_PRECONDITION"
+
+
+class ResourceExhaustedError(ServiceError):
+    """No room now; `retry_after` says when to come again."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class UnavailableError(ServiceError):
+    """Something this service depends on is not there now."""
+
+    code = "UNAVAILABLE"
+
+
+__all__ = [
+    "AlreadyExistsError",
+    "ConfigurationError",
+    "FailedPreconditionError",
+    "InvalidArgumentError",
+    "MilepostError",
+    "NotFoundError",
+    "ResourceExhaustedError",
+    "ServiceError",
+    "UnavailableError",
+]

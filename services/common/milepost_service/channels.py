@@ -1,0 +1,26 @@
+"""Channels to other Milepost processes."""
+
+import grpc.aio
+
+from milepost_service.interceptors import StreamContextInterceptor, UnaryContextInterceptor
+
+MESSAGE_BYTES = 16 * 1024 * 1024
+SIZE_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+)
+_CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    *SIZE_OPTIONS,
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+def open_channel(target: str) -> grpc.aio.Channel:
+    """A channel that carries trace context and correlation id; reconnects by itself. Close it when done."""
+    return grpc.aio.insecure_channel(
+        target, options=_CHANNEL_OPTIONS, interceptors=(UnaryContextInterceptor(), StreamContextInterceptor())
+    )

@@ -1,0 +1,73 @@
+"""Log lines for people (text) or programs (JSON), each with the correlation id and trace id of its request."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from opentelemetry import trace
+
+from milepost_service.correlation import current_correlation_id
+from milepost_service.settings import ProcessSettings
+
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def configure_logging(settings: ProcessSettings, *, name: str) -> None:
+    """Sends all log records of the process to stderr in the format that the settings ask for."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(name) if settings.log_format == "json" else TextFormatter(name))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(settings.log_level)
+    logging.getLogger("grpc").setLevel(logging.WARNING)
+
+
+def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; fields given as `extra=` are keys of it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def format(self, record: logging.LogRecord) -> str:
+        span = trace.get_current_span().get_span_context()
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "service": self._name,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if correlation_id := current_correlation_id():
+            fields["correlation_id"] = correlation_id
+        if span.is_valid:
+            fields["trace_id"] = trace.format_trace_id(span.trace_id)
+            fields["span_id"] = trace.format_span_id(span.span_id)
+        fields |= _extra_fields(record)
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, message, then the extra fields and the correlation id."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        extra = _extra_fields(record)
+        if correlation_id := current_correlation_id():
+            extra["correlation_id"] = correlation_id
+        tail = "".join(f" {key}={value}" for key, value in extra.items())
+        line = f"{time} {record.levelname:<7} {self._name}: {record.getMessage()}{tail}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line

@@ -1,0 +1,37 @@
+"""Names and values of the gRPC metadata that travel with every call between Milepost processes."""
+
+from collections.abc import Iterable
+
+from milepost_service.correlation import current_correlation_id
+
+CALL_ID = "milepost-call-id"
+CORRELATION_ID = "milepost-correlation-id"
+EPOCH = "milepost-epoch"
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
+RETRY_PUSHBACK = "grpc-retry-pushback-ms"
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def call_metadata(*, call_id: str = "", correlation_id: str = "", epoch: int | None = None) -> Metadata:
+    """Metadata of one outgoing call.
+
+    `call_id` is the idempotency key (stable over restarts of the caller), `correlation_id` the UUID of the
+    request (default: the one being served), `epoch` the fencing epoch of the caller. What is empty is left out.
+    The trace context is added by the channel.
+    """
+    pairs = {
+        CALL_ID: call_id,
+        CORRELATION_ID: correlation_id or current_correlation_id(),
+        EPOCH: "" if epoch is None else str(epoch),
+    }
+    return tuple((key, value) for key, value in pairs.items() if value)
+
+
+def first_value(metadata: Iterable[tuple[str, str | bytes]] | None, key: str) -> str:
+    """The first text value of `key`, or an empty string."""
+    for name, value in metadata or ():
+        if name == key and isinstance(value, str):
+            return value
+    return ""

@@ -1,0 +1,85 @@
+"""Keeps this process registered with the agents that may call it, whether or not they are up."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+
+import grpc.aio
+import psutil
+from google.protobuf.duration_pb2 import Duration
+from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
+
+from milepost_service.channels import open_channel
+
+LEASE_SECONDS = 15
+RENEW_SECONDS = 5.0
+_CALL_SECONDS = 3.0
+_FIRST_BACKOFF = 0.2
+_log = logging.getLogger(__name__)
+
+
+class Registrar:
+    """Registers `service()` with every registry target, and again before the lease runs out.
+
+    A registry that is down is tried again with backoff, 0.2 s doubling to the renewal time. `service` is called
+    for each registration, so that its details may change; CPU and memory of the process are added to it.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[str],
+        service: Callable[[], registry_pb2.Service],
+        *,
+        renew_seconds: float = RENEW_SECONDS,
+    ) -> None:
+        self._targets = tuple(targets)
+        self._renew_seconds = renew_seconds
+        self._service = service
+        self._process = psutil.Process()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins to register; returns at once."""
+        self._process.cpu_percent()  # the first call only sets the point in time that later ones measure from
+        self._tasks = [asyncio.create_task(self._keep_registered(target)) for target in self._targets]
+
+    async def stop(self) -> None:
+        """Ends renewal and deregisters where the registry answers."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.gather(*(self._deregister(target) for target in self._targets))
+        self._tasks = []
+
+    async def _keep_registered(self, target: str) -> None:
+        backoff = _FIRST_BACKOFF
+        registered = False
+        async with open_channel(target) as channel:
+            stub = registry_pb2_grpc.RegistryServiceStub(channel)
+            while True:
+                try:
+                    await stub.Register(self._request(), timeout=_CALL_SECONDS)
+                except grpc.aio.AioRpcError as error:
+                    level = logging.WARNING if registered else logging.DEBUG
+                    _log.log(level, "registry %s: %s %s", target, error.code().name, error.details())
+                    registered, pause = False, backoff
+                    backoff = min(backoff * 2, self._renew_seconds)
+                else:
+                    if not registered:
+                        _log.info("registered with %s", target)
+                    registered, pause, backoff = True, self._renew_seconds, _FIRST_BACKOFF
+                await asyncio.sleep(pause)
+
+    def _request(self) -> registry_pb2.RegisterRequest:
+        service = self._service()
+        service.usage.cpu_cores = self._process.cpu_percent() / 100
+        service.usage.memory_bytes = self._process.memory_info().rss
+        return registry_pb2.RegisterRequest(service=service, lease=Duration(seconds=LEASE_SECONDS))
+
+    async def _deregister(self, target: str) -> None:
+        request = registry_pb2.DeregisterRequest(name=self._service().name)
+        async with open_channel(target) as channel:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await registry_pb2_grpc.RegistryServiceStub(channel).Deregister(request, timeout=1.0)

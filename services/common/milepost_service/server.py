@@ -1,0 +1,204 @@
+"""The life of a gRPC process: bind, load, serve, drain, stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from milepost.registry.v1 import registry_pb2
+
+from milepost_service import telemetry
+from milepost_service.calls import CallLog, CallLogInterceptor
+from milepost_service.channels import SIZE_OPTIONS
+from milepost_service.errors import ConfigurationError
+from milepost_service.interceptors import StatusInterceptor, TraceInterceptor
+from milepost_service.logs import configure_logging
+from milepost_service.registration import Registrar
+from milepost_service.settings import ProcessSettings, ServiceSettings, split_address
+
+_SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    *SIZE_OPTIONS,
+    ("grpc.so_reuseport", 0),  # a second process on the same port must fail, not share it
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+_log = logging.getLogger(__name__)
+
+Hook = Callable[[], Awaitable[None]]
+
+
+class _ServiceNames:
+    """Passes registrations on to the server and remembers the names, for reflection and health."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+        self.names: list[str] = []
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Any) -> None:
+        self.names.append(service_name)
+        self._server.add_registered_method_handlers(service_name, method_handlers)
+
+
+async def serve(
+    settings: ProcessSettings,
+    *,
+    name: str,
+    add_servicers: Callable[[grpc.aio.Server], None],
+    start: Hook | None = None,
+    drain: Hook | None = None,
+    calls: CallLog | None = None,
+    registration: Callable[[], registry_pb2.Service] | None = None,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains and returns.
+
+    The port is bound before anything is loaded (busy: ConfigurationError); health is NOT_SERVING until `start`
+    has returned. With `registration` (asked after `start`) the process registers with the settings' registries.
+    At the signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in
+    progress get `grace_seconds`; a second signal ends them at once.
+    """
+    configure_logging(settings, name=name)
+    telemetry.setup(name)
+    calls = calls or CallLog()
+    server = grpc.aio.server(
+        options=_SERVER_OPTIONS,
+        interceptors=[TraceInterceptor(), StatusInterceptor(), CallLogInterceptor(calls), *interceptors],
+    )
+    _bind(server, settings.listen)
+    signals = _Signals()
+    health_servicer = await _add_services(server, add_servicers)
+    registrar = _registrar(settings, registration)
+    await server.start()
+    try:
+        if await signals.before(start() if start else None):
+            for service in health_servicer.services:
+                await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+            _log.info("serving on %s", settings.listen)
+            if registrar:
+                await registrar.start()
+            await signals.first.wait()
+            _log.info("stopping")
+        await health_servicer.enter_graceful_shutdown()
+        if registrar:
+            await registrar.stop()
+        if drain:
+            await signals.unless_second(drain())
+    finally:
+        await signals.unless_second(server.stop(settings.grace_seconds))
+        await server.stop(0)
+        signals.close()
+
+
+def run(main: Coroutine[Any, Any, None], *, name: str) -> None:
+    """Runs a process to its end; a ConfigurationError is one line on stderr and exit code 2."""
+    try:
+        asyncio.run(main)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.flush()
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+    finally:
+        telemetry.shutdown()
+
+
+def _bind(server: grpc.aio.Server, listen: str) -> None:
+    host, port = split_address(listen)
+    with _quiet_core():
+        try:
+            server.add_insecure_port(listen)
+        except RuntimeError:
+            raise ConfigurationError(
+                f"MILEPOST_LISTEN: port {port} is in use, or {host} is not an address of this machine; "
+                "allowed: a free port of a local address"
+            ) from None
+
+
+@contextlib.contextmanager
+def _quiet_core() -> Iterator[None]:
+    """gRPC's core writes its own lines about a busy port to file descriptor 2; ours says it better."""
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as sink:  # noqa: PTH123 a descriptor is needed
+        os.dup2(sink.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+class _Health(health.aio.HealthServicer):  # type: ignore[misc] # grpc_health ships no types
+    def __init__(self, services: Sequence[str]) -> None:
+        super().__init__()
+        self.services = ("", *services)
+
+
+async def _add_services(server: grpc.aio.Server, add_servicers: Callable[[grpc.aio.Server], None]) -> _Health:
+    named = _ServiceNames(server)
+    add_servicers(cast(grpc.aio.Server, named))
+    health_servicer = _Health(named.names)
+    for service in health_servicer.services:
+        await health_servicer.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    reflection.enable_server_reflection((*named.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return health_servicer
+
+
+def _registrar(settings: ProcessSettings, registration: Callable[[], registry_pb2.Service] | None) -> Registrar | None:
+    if registration is None or not isinstance(settings, ServiceSettings):
+        return None
+    return Registrar(settings.registries, registration)
+
+
+class _Signals:
+    """SIGTERM and SIGINT as events: the first asks to stop, the second to hurry."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self._second = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._received)
+
+    def _received(self) -> None:
+        (self._second if self.first.is_set() else self.first).set()
+
+    async def before(self, work: Awaitable[None] | None) -> bool:
+        """Runs `work`; True if it ended before the first signal, which cancels it."""
+        return work is None or await _race(work, self.first)
+
+    async def unless_second(self, work: Awaitable[None]) -> bool:
+        """Runs `work` until it ends or the second signal comes."""
+        return await _race(work, self._second)
+
+    def close(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
+
+
+async def _race(work: Awaitable[None], event: asyncio.Event) -> bool:
+    task = asyncio.ensure_future(work)
+    waiter = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        return False
+    finally:
+        waiter.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,62 @@
+"""A service for the tests: says the prompt back word by word; a process of its own when run as a script."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
+from milepost.registry.v1 import registry_pb2
+from milepost_service.calls import CallLog
+from milepost_service.errors import ConfigurationError, ResourceExhaustedError
+from milepost_service.server import run, serve
+from milepost_service.settings import ServiceSettings
+
+
+class EchoServicer(capability_pb2_grpc.CapabilityServiceServicer):
+    def __init__(self, calls: CallLog) -> None:
+        self._calls = calls
+        self.cancelled = asyncio.Event()
+
+    async def Describe(self, request: Any, context: Any) -> capability_pb2.DescribeResponse:
+        return capability_pb2.DescribeResponse(name="echo", engine=context.peer())
+
+    async def Invoke(self, request: Any, context: Any) -> AsyncIterator[capability_pb2.InvokeResponse]:
+        if request.prompt == "full":
+            raise ResourceExhaustedError("the queue is full", retry_after=1.5)
+        try:
+            for word in request.prompt.split():
+                await asyncio.sleep(10 if word == "hang" else 0.3 if word == "wait" else 0)
+                yield capability_pb2.InvokeResponse(delta=word)
+        finally:
+            self.cancelled.set()
+        yield capability_pb2.InvokeResponse(result=capability_pb2.InvokeResult(text=request.prompt))
+
+    async def ListCalls(self, request: Any, context: Any) -> capability_pb2.ListCallsResponse:
+        return self._calls.response()
+
+
+async def main() -> None:
+    calls = CallLog()
+
+    async def start() -> None:
+        if os.environ.get("ECHO_START") == "fail":
+            raise ConfigurationError("model.gguf: is not a GGUF file")
+        if gate := os.environ.get("ECHO_GATE"):
+            await asyncio.to_thread(Path(gate).read_text)  # a FIFO: blocks until the test opens it
+
+    await serve(
+        ServiceSettings.load(),
+        name="echo",
+        add_servicers=lambda server: capability_pb2_grpc.add_CapabilityServiceServicer_to_server(
+            EchoServicer(calls), server
+        ),
+        start=start,
+        calls=calls,
+        registration=lambda: registry_pb2.Service(name="echo", target="127.0.0.1:1", capabilities=["general"]),
+    )
+
+
+if __name__ == "__main__":
+    run(main(), name="echo")

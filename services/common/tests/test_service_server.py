@@ -1,0 +1,268 @@
+"""The life of a process, seen from outside: real processes, real ports, real signals."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
+from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
+from milepost_service.channels import open_channel
+from milepost_service.errors import ConfigurationError
+from milepost_service.metadata import call_metadata
+from milepost_service.settings import ServiceSettings
+
+ECHO = Path(__file__).with_name("echo_service.py")
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(port: int, **environment: str) -> "subprocess.Popen[str]":
+        env = os.environ | {"MILEPOST_LISTEN": f"127.0.0.1:{port}", "MILEPOST_SERVICE_FILE": "x"} | environment
+        process = subprocess.Popen(
+            [sys.executable, str(ECHO)], env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+
+
+@pytest.fixture
+async def channel(port: int) -> AsyncIterator[grpc.aio.Channel]:
+    async with open_channel(f"127.0.0.1:{port}") as opened:
+        yield opened
+
+
+async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest(service=service)
+    return int((await stub.Check(request, timeout=20, wait_for_ready=True)).status)
+
+
+async def until_health(channel: grpc.aio.Channel, expected: int) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    async for update in stub.Watch(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True):
+        if update.status == expected:
+            return
+
+
+async def until_serving(channel: grpc.aio.Channel) -> None:
+    await until_health(channel, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def test_health_is_not_serving_until_start_has_returned(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    spawn(port, ECHO_GATE=str(gate))
+    assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
+    await asyncio.to_thread(gate.write_text, "open")
+    await until_serving(channel)
+    assert (
+        await health_of(channel, "milepost.capability.v1.CapabilityService") == health_pb2.HealthCheckResponse.SERVING
+    )
+
+
+async def test_a_failed_start_is_one_line_and_exit_code_2(spawn: Spawn, port: int) -> None:
+    process = spawn(port, ECHO_START="fail")
+    _, stderr = await asyncio.to_thread(process.communicate)
+    assert (process.returncode, stderr) == (2, "echo: model.gguf: is not a GGUF file\n")
+
+
+async def test_a_busy_port_is_one_line_and_exit_code_2(spawn: Spawn, port: int) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        process = spawn(port)
+        _, stderr = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 2
+    assert stderr.startswith(f"echo: MILEPOST_LISTEN: port {port} is in use")
+    assert stderr.count("\n") == 1
+
+
+async def test_a_port_of_another_milepost_process_is_busy_too(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel
+) -> None:
+    spawn(port)
+    await until_serving(channel)
+    second = spawn(port)
+    _, stderr = await asyncio.to_thread(second.communicate)
+    assert (second.returncode, stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("MILEPOST_LISTEN", "nowhere", "MILEPOST_LISTEN: 'nowhere' is not an address; allowed: host:port"),
+        ("MILEPOST_LOG_LEVEL", "LOUD", "MILEPOST_LOG_LEVEL: "),
+        ("MILEPOST_THREADS", "0", "MILEPOST_THREADS: "),
+        ("MILEPOST_REGISTRIES", "127.0.0.1:1,b", "MILEPOST_REGISTRIES: 'b' is not an address"),
+    ],
+)
+def test_a_wrong_setting_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv("MILEPOST_SERVICE_FILE", "service.yaml")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError) as error:
+        ServiceSettings.load()
+    assert str(error.value).startswith(expected)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MILEPOST_SERVICE_FILE", raising=False)
+    with pytest.raises(ConfigurationError, match="^MILEPOST_SERVICE_FILE: is not set$"):
+        ServiceSettings.load()
+
+
+def test_registries_are_split_and_a_wildcard_address_is_advertised_by_host_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MILEPOST_REGISTRIES", "127.0.0.1:1, [::1]:2")
+    settings = ServiceSettings.load(service_file=Path("service.yaml"), listen="0.0.0.0:7")
+    assert settings.registries == ["127.0.0.1:1", "[::1]:2"]
+    assert settings.target == f"{socket.gethostname()}:7"
+
+
+async def test_reflection_lists_the_services(spawn: Spawn, port: int, channel: grpc.aio.Channel) -> None:
+    spawn(port)
+    await until_serving(channel)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    stream = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5)
+    names = [service.name async for answer in stream for service in answer.list_services_response.service]
+    assert {"milepost.capability.v1.CapabilityService", "grpc.health.v1.Health"} <= set(names)
+
+
+async def test_sigterm_lets_a_call_in_progress_finish(spawn: Spawn, port: int, channel: grpc.aio.Channel) -> None:
+    process = spawn(port)
+    await until_serving(channel)
+    stub = capability_pb2_grpc.CapabilityServiceStub(channel)
+    request = capability_pb2.InvokeRequest(prompt="one wait wait two")
+    received = []
+    async for response in stub.Invoke(request, timeout=10):
+        if not received:
+            process.send_signal(signal.SIGTERM)
+        received.append(response)
+    assert [response.delta for response in received[:-1]] == ["one", "wait", "wait", "two"]
+    assert received[-1].result.text == request.prompt
+    _, stderr = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 0, stderr
+
+
+async def test_a_second_signal_ends_calls_in_progress(spawn: Spawn, port: int, channel: grpc.aio.Channel) -> None:
+    process = spawn(port, MILEPOST_GRACE_SECONDS="3600")
+    await until_serving(channel)
+    stub = capability_pb2_grpc.CapabilityServiceStub(channel)
+    call = stub.Invoke(capability_pb2.InvokeRequest(prompt="one hang"), timeout=60)
+    await call.read()
+    process.send_signal(signal.SIGTERM)
+    await until_health(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 0, stderr
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call.read()
+
+
+class Registry(registry_pb2_grpc.RegistryServiceServicer):
+    """Records what services tell it; real gRPC, no rules."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def Register(self, request: Any, context: Any) -> registry_pb2.RegisterResponse:
+        self.events.put_nowait(request)
+        return registry_pb2.RegisterResponse()
+
+    async def Deregister(self, request: Any, context: Any) -> registry_pb2.DeregisterResponse:
+        self.events.put_nowait(request)
+        return registry_pb2.DeregisterResponse()
+
+    async def ListServices(self, request: Any, context: Any) -> registry_pb2.ListServicesResponse:
+        return registry_pb2.ListServicesResponse()
+
+    async def WatchServices(self, request: Any, context: Any) -> AsyncIterator[registry_pb2.WatchServicesResponse]:
+        yield registry_pb2.WatchServicesResponse()
+
+
+async def test_a_service_registers_when_serving_even_if_the_registry_comes_later_and_leaves_at_the_end(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel
+) -> None:
+    registry_port = free_port()
+    process = spawn(port, MILEPOST_REGISTRIES=f"127.0.0.1:{registry_port}")
+    await until_serving(channel)
+    registry, server = Registry(), grpc.aio.server()
+    registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
+    server.add_insecure_port(f"127.0.0.1:{registry_port}")
+    await server.start()
+    try:
+        request = await registry.events.get()
+        assert list(request.service.capabilities) == ["general"]
+        assert request.service.usage.memory_bytes > 1_000_000
+        assert request.lease.seconds == 15
+        process.send_signal(signal.SIGTERM)
+        last = await registry.events.get()
+        assert isinstance(last, registry_pb2.DeregisterRequest)
+        assert last.name == "echo"
+    finally:
+        await server.stop(0)
+
+
+async def test_the_call_log_counts_what_was_begun_and_what_was_answered(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel
+) -> None:
+    spawn(port)
+    await until_serving(channel)
+    stub = capability_pb2_grpc.CapabilityServiceStub(channel)
+    whole = stub.Invoke(
+        capability_pb2.InvokeRequest(prompt="a b"),
+        timeout=5,
+        metadata=call_metadata(call_id="whole", correlation_id="c-1"),
+    )
+    assert len([response async for response in whole]) == 3
+    cut = stub.Invoke(capability_pb2.InvokeRequest(prompt="a hang"), timeout=60, metadata=call_metadata(call_id="cut"))
+    await cut.read()
+    cut.cancel()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Invoke(
+            capability_pb2.InvokeRequest(prompt="full"), timeout=5, metadata=call_metadata(call_id="refused")
+        ).read()
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.value.details() == "the queue is full"
+    assert dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1500"
+
+    listed = await stub.ListCalls(capability_pb2.ListCallsRequest(), timeout=5)
+    counts = {call.call_id: (call.started, call.completed) for call in listed.calls}
+    assert counts == {"whole": (1, 1), "cut": (1, 0), "refused": (1, 0)}
+    assert next(call for call in listed.calls if call.call_id == "whole").correlation_id == "c-1"
