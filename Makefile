@@ -1,0 +1,38 @@
+PYTHON ?= python3
+PY := .venv/bin/python
+
+help: ## these targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: ## .venv from the hashed locks, llama-cpp-python (compiled once, about 6 minutes on 2 cores), models
+	@$(PYTHON) tools/setup.py
+
+run: setup ## Milepost on this machine with one reviewed run; stays up until Ctrl-C
+	@$(PY) tools/first_run.py
+
+demo: setup ## the same, killed in the middle: shows that the run goes on and nothing is repeated
+	@$(PY) tools/demo.py
+
+test: setup ## every test that needs no cluster
+	@$(PY) -m pytest -m "not cluster" -n 2 --dist loadfile -q
+
+e2e: setup ## the tests that need a cluster: the one of KUBECONFIG, or a kind cluster made for it
+	@$(PY) tools/e2e.py
+
+check: setup ## format, lint, types, layers, drift, locks, requirement ids, house rules
+	@$(PY) tools/check.py
+
+fmt: setup ## format, and mend what ruff can mend
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+
+gen: setup ## stubs from the .proto files, CRD YAML from the typed models
+	@$(PY) tools/gen_proto.py && $(PY) -m milepost_crds.schema
+
+lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
+	@$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## what was made here; the cache of wheels and models stays
+	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: help setup run demo test e2e check fmt gen lock clean
+.DEFAULT_GOAL := help
