@@ -1,0 +1,105 @@
+"""Named places where a kill matters, so that tests can kill the process exactly there."""
+
+import os
+import re
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from milepost_agent.errors import FailpointReached, FailpointsInvalid
+
+VARIABLE: Final = "MILEPOST_FAILPOINTS"
+
+STORE_FAILPOINTS: Final = frozenset(
+    {
+        "store.queued",  # a write was queued, nothing of it is on disk
+        "store.item_applied",  # one write of an open transaction was applied
+        "store.before_commit",  # all writes of the transaction were applied
+        "store.after_commit",  # the transaction is on disk, nobody was told
+        "store.run_accepted",  # a run is on disk, its caller was not answered
+        "ledger.recorded",  # an answer is on disk, its caller was not told
+        "checkpoint.writes_stored",  # a task's writes and its step are on disk, LangGraph was not told
+        "checkpoint.stored",  # a checkpoint is on disk, LangGraph was not told
+    }
+)
+RUN_FAILPOINTS: Final = frozenset(
+    {
+        "run.accepted",  # a run is accepted, its caller was not answered
+        "effect.before_call",  # a service is about to be called
+        "effect.after_call",  # a service has answered, nothing of it is on disk
+        "step.completed",  # a step is done, its transaction is not committed
+        "input.answered",  # an answer or approval is on disk, the run has not gone on
+        "recovery.marked",  # a resumed run is marked, it has not gone on
+    }
+)
+FAILPOINTS: Final = STORE_FAILPOINTS | RUN_FAILPOINTS
+
+_ITEM = re.compile(r"(?P<name>[^=]+)=(?P<action>kill|raise|delay\((?P<seconds>\d+(\.\d+)?)\))(@(?P<passage>[1-9]\d*))?")
+
+
+@dataclass
+class _Action:
+    kind: Literal["kill", "raise", "delay"]
+    passage: int
+    seconds: float = 0.0
+    passed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def due(self) -> bool:
+        with self.lock:
+            self.passed += 1
+            return self.passed == self.passage
+
+
+_armed: dict[str, _Action] | None = None
+
+
+def failpoint(name: str) -> None:
+    """Does what MILEPOST_FAILPOINTS says for this place; nothing when it says nothing.
+
+    Raises:
+        FailpointReached: the action is `raise`.
+        FailpointsInvalid: first call, and the variable is not understood.
+    """
+    armed = _armed if _armed is not None else arm_failpoints(os.environ.get(VARIABLE, ""))
+    if armed and (action := armed.get(name)) and action.due():
+        _act(name, action)
+
+
+def arm_failpoints(text: str) -> dict[str, _Action]:
+    """Replaces what is armed, counting passages from zero.
+
+    Args:
+        text: `NAME=ACTION[@N]` joined by `;`. ACTION is `kill` (SIGKILL to this process), `raise` or `delay(SECONDS)`,
+            and is done at the n-th passage, the first unless N is given. Empty: nothing is armed.
+
+    Raises:
+        FailpointsInvalid: an unknown name, an unknown action or a broken item.
+    """
+    global _armed
+    _armed = dict(_parse(item.strip()) for item in text.split(";") if item.strip())
+    return _armed
+
+
+def _parse(item: str) -> tuple[str, _Action]:
+    match = _ITEM.fullmatch(item)
+    if not match:
+        raise FailpointsInvalid(f"{VARIABLE}: {item!r} is not NAME=kill|raise|delay(SECONDS)[@N]")
+    name = match["name"]
+    if name not in FAILPOINTS:
+        raise FailpointsInvalid(f"{VARIABLE}: unknown failpoint {name!r}; allowed: {', '.join(sorted(FAILPOINTS))}")
+    passage = int(match["passage"] or 1)
+    if match["seconds"]:
+        return name, _Action("delay", passage, float(match["seconds"]))
+    return name, _Action("kill" if match["action"] == "kill" else "raise", passage)
+
+
+def _act(name: str, action: _Action) -> None:
+    if action.kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action.kind == "delay":
+        time.sleep(action.seconds)
+    else:
+        raise FailpointReached(f"failpoint {name} was reached")

@@ -1,0 +1,68 @@
+"""What an agent keeps: one SQLite file with one writer, committed in groups before anyone is told."""
+
+from milepost_agent.errors import (
+    LedgerConflict,
+    MessageConflict,
+    RunConflict,
+    RunNotFound,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreFenced,
+    StoreLocked,
+    StoreUnavailable,
+    StoreVersion,
+    StoreWriteError,
+    UnsupportedSqlite,
+)
+from milepost_agent.store.checkpointer import CheckpointSaver
+from milepost_agent.store.database import Counters
+from milepost_agent.store.records import (
+    ACCEPTED,
+    ENDED,
+    RUNNING,
+    WAITING,
+    EventRecord,
+    LedgerEntry,
+    MessageRecord,
+    NewEvent,
+    NewMessage,
+    NewRun,
+    RunRecord,
+)
+from milepost_agent.store.runs import UPDATABLE
+from milepost_agent.store.step import StepTransaction
+from milepost_agent.store.store import Durability, Store
+
+__all__ = [
+    "ACCEPTED",
+    "ENDED",
+    "RUNNING",
+    "UPDATABLE",
+    "WAITING",
+    "CheckpointSaver",
+    "Counters",
+    "Durability",
+    "EventRecord",
+    "LedgerConflict",
+    "LedgerEntry",
+    "MessageConflict",
+    "MessageRecord",
+    "NewEvent",
+    "NewMessage",
+    "NewRun",
+    "RunConflict",
+    "RunNotFound",
+    "RunRecord",
+    "StepTransaction",
+    "Store",
+    "StoreClosed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFenced",
+    "StoreLocked",
+    "StoreUnavailable",
+    "StoreVersion",
+    "StoreWriteError",
+    "UnsupportedSqlite",
+]

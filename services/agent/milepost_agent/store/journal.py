@@ -1,0 +1,55 @@
+"""The journal: append-only events whose sequence number is the address of everything that is streamed."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+import apsw
+
+from milepost_agent.store.database import Transaction
+from milepost_agent.store.records import EventRecord, NewEvent
+
+_INSERT: Final = """
+INSERT INTO journal (run_id, correlation_id, type, time, step, hop_index, data, key, traceparent)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) WHERE key IS NOT NULL DO NOTHING RETURNING sequence
+"""
+_COLUMNS: Final = "sequence, run_id, correlation_id, type, time, step, hop_index, data, traceparent"
+
+
+def encode(data: object) -> str:
+    """Compact JSON.
+
+    Raises:
+        TypeError, ValueError: not JSON-able.
+    """
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def check_event(event: NewEvent) -> None:
+    """Refuses what could not be stored later, while the caller can still be told.
+
+    Raises:
+        TypeError, ValueError: the data is not JSON-able.
+    """
+    encode(dict(event.data))
+
+
+def append(transaction: Transaction, run_id: str, correlation_id: str, events: Iterable[NewEvent]) -> None:
+    """Appends events of a run and has them published after the commit. An event with a known key is dropped."""
+    for event in events:
+        data = encode(dict(event.data))
+        row = (run_id, correlation_id, event.type, transaction.now, event.step, event.hop_index, data)
+        sequence = transaction.execute(_INSERT, (*row, event.key or None, event.traceparent)).get
+        if sequence is not None:
+            transaction.events.append(_record((sequence, *row, event.traceparent)))
+
+
+def read(connection: apsw.Connection, run_id: str | None, after: int, limit: int) -> list[EventRecord]:
+    """Events with a sequence above `after`, in order, of one run or of all."""
+    where, parameters = ("AND run_id = ?", (run_id,)) if run_id is not None else ("", ())
+    query = f"SELECT {_COLUMNS} FROM journal WHERE sequence > ? {where} ORDER BY sequence LIMIT ?"  # noqa: S608 - constants
+    return [_record(row) for row in connection.execute(query, (after, *parameters, limit))]
+
+
+def _record(row: tuple[Any, ...]) -> EventRecord:
+    return EventRecord(*(*row[:7], json.loads(row[7]), row[8]))

@@ -1,0 +1,164 @@
+"""The schema, one step a version; a file is brought up to date in one transaction when it is opened."""
+
+from typing import Final
+
+import apsw
+
+from milepost_agent.errors import StoreVersion
+
+_LANGGRAPH: Final = """
+CREATE TABLE IF NOT EXISTS checkpoints (
+    thread_id TEXT NOT NULL,
+    checkpoint_ns TEXT NOT NULL DEFAULT '',
+    checkpoint_id TEXT NOT NULL,
+    parent_checkpoint_id TEXT,
+    type TEXT,
+    checkpoint BLOB,
+    metadata BLOB,
+    PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id)
+);
+CREATE TABLE IF NOT EXISTS writes (
+    thread_id TEXT NOT NULL,
+    checkpoint_ns TEXT NOT NULL DEFAULT '',
+    checkpoint_id TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    task_path TEXT NOT NULL DEFAULT '',
+    idx INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    type TEXT,
+    value BLOB,
+    PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
+);
+"""
+
+_FIRST: Final = """
+CREATE TABLE checkpoint_order (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    thread_id TEXT NOT NULL,
+    checkpoint_ns TEXT NOT NULL,
+    checkpoint_id TEXT NOT NULL,
+    UNIQUE (thread_id, checkpoint_ns, checkpoint_id)
+);
+CREATE INDEX checkpoint_order_latest ON checkpoint_order (thread_id, checkpoint_ns, sequence);
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL UNIQUE,
+    correlation_id TEXT NOT NULL UNIQUE,
+    request_hash TEXT NOT NULL,
+    workflow TEXT NOT NULL,
+    workflow_digest TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'accepted',
+    outcome TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    result TEXT NOT NULL DEFAULT '',
+    remaining_hops INTEGER NOT NULL,
+    max_hops INTEGER NOT NULL,
+    current_cycle INTEGER NOT NULL DEFAULT 0,
+    max_cycles INTEGER NOT NULL,
+    current_step TEXT NOT NULL DEFAULT '',
+    pending TEXT,
+    recoveries INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    traceparent TEXT NOT NULL,
+    tracestate TEXT NOT NULL,
+    create_time REAL NOT NULL,
+    update_time REAL NOT NULL,
+    end_time REAL
+);
+CREATE INDEX runs_by_state ON runs (state, number);
+CREATE TABLE journal (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    time REAL NOT NULL,
+    step TEXT NOT NULL,
+    hop_index INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    key TEXT,
+    traceparent TEXT NOT NULL
+);
+CREATE INDEX journal_by_run ON journal (run_id, sequence);
+CREATE UNIQUE INDEX journal_key ON journal (run_id, key) WHERE key IS NOT NULL;
+CREATE TABLE ledger (
+    call_id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    method TEXT NOT NULL,
+    request_hash TEXT NOT NULL,
+    response BLOB NOT NULL,
+    create_time REAL NOT NULL
+);
+CREATE INDEX ledger_by_run ON ledger (run_id);
+CREATE TABLE messages (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    sender_role TEXT NOT NULL,
+    recipient_role TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    hop_index INTEGER NOT NULL,
+    traceparent TEXT NOT NULL,
+    tracestate TEXT NOT NULL,
+    create_time REAL NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (run_id, message_id)
+);
+CREATE TABLE workflows (digest TEXT PRIMARY KEY, text TEXT NOT NULL, create_time REAL NOT NULL);
+CREATE TABLE services (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
+"""
+
+MIGRATIONS: Final = (_LANGGRAPH + _FIRST,)
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+
+# Rows that a stock saver wrote while it had the file have no place in our order yet.
+_ADOPT: Final = """
+INSERT INTO checkpoint_order (thread_id, checkpoint_ns, checkpoint_id)
+SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints AS c
+WHERE NOT EXISTS (
+    SELECT 1 FROM checkpoint_order AS o
+    WHERE o.thread_id = c.thread_id AND o.checkpoint_ns = c.checkpoint_ns AND o.checkpoint_id = c.checkpoint_id
+)
+ORDER BY checkpoint_id
+"""
+
+
+def migrate(connection: apsw.Connection) -> int:
+    """Brings the schema up to date and begins a new epoch, in one transaction.
+
+    Returns:
+        The epoch of this owner: one more than that of the owner before.
+
+    Raises:
+        StoreVersion: the schema is newer than this release knows; nothing was changed.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        found = int(_read(connection, "schema_version") or 0)
+        if found > SCHEMA_VERSION:
+            raise StoreVersion(f"schema version {found} is from a newer release; this one knows up to {SCHEMA_VERSION}")
+        for script in MIGRATIONS[found:]:
+            connection.execute(script)
+        epoch = int(_read(connection, "epoch") or 0) + 1
+        _write(connection, "schema_version", str(SCHEMA_VERSION))
+        _write(connection, "epoch", str(epoch))
+        connection.execute(_ADOPT)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return epoch
+
+
+def _read(connection: apsw.Connection, key: str) -> str | None:
+    value = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).get
+    return None if value is None else str(value)
+
+
+def _write(connection: apsw.Connection, key: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

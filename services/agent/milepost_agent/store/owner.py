@@ -1,0 +1,98 @@
+"""One process owns the file: a lock beside it, and refusal of places and SQLite builds that cannot keep it safe."""
+
+import fcntl
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Final
+
+from milepost_agent.errors import StoreLocked, StoreUnavailable, UnsupportedSqlite
+
+OLDEST_SQLITE: Final = (3, 51, 3)
+_NETWORK: Final = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse", "fuseblk", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3"}
+    | {"smbfs"}
+)
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+
+
+def require_sqlite(version: str) -> None:
+    """Refuses SQLite builds that can corrupt a WAL database when it is checkpointed and written at once.
+
+    Raises:
+        UnsupportedSqlite: older than 3.51.3.
+    """
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise UnsupportedSqlite(
+            f"SQLite {version} can corrupt the database (WAL-reset bug); {oldest} or newer is needed"
+        )
+
+
+def filesystem_type(folder: Path) -> str:
+    """Name of the filesystem that holds a folder, for example "ext4"; empty where the system does not tell."""
+    try:
+        lines = _MOUNTS.read_text().splitlines()
+    except OSError:
+        return ""
+    real = folder.resolve()
+    best, kind = -1, ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), left.split()[4]))
+        if real.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), right.split()[0]
+    return kind
+
+
+def require_local(path: Path) -> None:
+    """Refuses filesystems on which WAL's shared memory and locks do not hold.
+
+    Raises:
+        StoreUnavailable: the folder of the path is on a network or FUSE filesystem.
+    """
+    kind = filesystem_type(path.parent)
+    if kind in _NETWORK or kind.startswith("fuse."):
+        raise StoreUnavailable(f"{path}: the filesystem is {kind}; a local disk or block volume is needed")
+
+
+class Ownership:
+    """An exclusive lock on `PATH.lock`, held until `release` or the end of the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, path: Path) -> "Ownership":
+        """Takes the lock without waiting.
+
+        Raises:
+            StoreLocked: another owner has it; the message names its process.
+            StoreUnavailable: the lock file cannot be written.
+        """
+        lock = path.with_name(path.name + ".lock")
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{path}: cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 256, 0).decode(errors="replace").strip() or "an unknown process"
+            os.close(descriptor)
+            raise StoreLocked(f"{path}: in use by {holder}; one process at a time can own it") from error
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreUnavailable(f"{path}: cannot be locked: {error.strerror}") from error
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreUnavailable(f"{path}: cannot be written: {error.strerror}") from error
+        return cls(descriptor)
+
+    def release(self) -> None:
+        os.close(self._descriptor)

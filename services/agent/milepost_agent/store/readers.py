@@ -1,0 +1,53 @@
+"""Readers: read-only connections in threads of their own, so that no query ever waits for the writer or holds it up."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from milepost_agent.errors import StoreClosed
+
+Result = TypeVar("Result")
+
+READERS: Final = 2
+BUSY_MILLISECONDS: Final = 5_000
+
+
+class Readers:
+    """Runs queries on one of `READERS` connections; each sees everything that was committed before it began."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[apsw.Connection] = []
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader", initializer=self._connect)
+        self._closed = False
+
+    async def read(self, query: Callable[[apsw.Connection], Result]) -> Result:
+        """The result of a query, which must fetch all that it needs before it returns.
+
+        Raises:
+            StoreClosed: the store was closed.
+        """
+        if self._closed:
+            raise StoreClosed(f"{self._path}: the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, query)
+
+    async def close(self) -> None:
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
+        for connection in self._connections:
+            connection.close()
+
+    def _connect(self) -> None:
+        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+        self._local.connection = connection
+        self._connections.append(connection)
+
+    def _query(self, query: Callable[[apsw.Connection], Result]) -> Result:
+        return query(self._local.connection)

@@ -1,0 +1,116 @@
+"""Rows of runs: accepted once, updated in step transactions, closed by their outcome."""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import apsw
+
+from milepost_agent.errors import RunConflict, RunNotFound
+from milepost_agent.store import journal
+from milepost_agent.store.database import Transaction
+from milepost_agent.store.records import ENDED, NewEvent, NewRun, RunRecord
+
+UPDATABLE: Final = frozenset(
+    {"state", "outcome", "reason", "result", "pending", "end_time", "current_step"}
+    | {"remaining_hops", "current_cycle", "recoveries", "crashes"}
+)
+
+_COLUMNS: Final = """
+number, run_id, correlation_id, request_hash, workflow, workflow_digest, prompt, state, outcome, reason, result,
+remaining_hops, max_hops, current_cycle, max_cycles, current_step, pending, recoveries, crashes,
+(SELECT COALESCE(MAX(sequence), 0) FROM journal WHERE journal.run_id = runs.run_id) AS last_sequence,
+traceparent, tracestate, create_time, update_time, end_time
+"""
+_PENDING: Final = 16
+_INSERT: Final = """
+INSERT INTO runs (run_id, correlation_id, request_hash, workflow, workflow_digest, prompt, remaining_hops, max_hops,
+                  max_cycles, traceparent, tracestate, create_time, update_time)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def check_update(fields: Mapping[str, Any]) -> None:
+    """Refuses columns that may not change, while the caller can still be told.
+
+    Raises:
+        ValueError: a field is not in `UPDATABLE`.
+    """
+    if unknown := set(fields) - UPDATABLE:
+        raise ValueError(f"not updatable: {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(UPDATABLE))}")
+
+
+def accept(transaction: Transaction, run: NewRun) -> tuple[RunRecord, bool]:
+    """Inserts a run with its event `RunAccepted`, or finds the run that the same request made before.
+
+    Raises:
+        RunConflict: the correlation id or run id belongs to another request.
+    """
+    existing = get(transaction.connection, run.correlation_id) or get(transaction.connection, run.run_id)
+    if existing is not None:
+        if (existing.correlation_id, existing.request_hash) != (run.correlation_id, run.request_hash):
+            raise RunConflict(f"correlation id {run.correlation_id} belongs to another request")
+        return existing, True
+    texts = (run.run_id, run.correlation_id, run.request_hash, run.workflow, run.workflow_digest, run.prompt)
+    bounds = (run.max_hops, run.max_hops, run.max_cycles)
+    transaction.execute(_INSERT, (*texts, *bounds, run.traceparent, run.tracestate, transaction.now, transaction.now))
+    data = {
+        "workflow": run.workflow,
+        "workflow_digest": run.workflow_digest,
+        "max_hops": run.max_hops,
+        "max_cycles": run.max_cycles,
+    }
+    event = NewEvent("RunAccepted", data=data, key="RunAccepted", traceparent=run.traceparent)
+    journal.append(transaction, run.run_id, run.correlation_id, [event])
+    record = get(transaction.connection, run.run_id)
+    assert record is not None
+    return record, False
+
+
+def get(connection: apsw.Connection, run_id: str) -> RunRecord | None:
+    """The run with this run id or correlation id."""
+    query = f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?1 OR correlation_id = ?1 ORDER BY run_id = ?1 DESC LIMIT 1"  # noqa: S608 - constants
+    row: tuple[Any, ...] | None = next(connection.execute(query, (run_id,)), None)
+    return None if row is None else _record(row)
+
+
+def listing(
+    connection: apsw.Connection, states: Collection[str], limit: int, before: int | None, newest_first: bool = True
+) -> list[RunRecord]:
+    """Runs by number, of the given states or of all; `before` is an exclusive bound for `number`."""
+    marks = ", ".join("?" * len(states))
+    where = f"state IN ({marks})" if states else "TRUE"
+    order = "DESC" if newest_first else "ASC"
+    query = f"SELECT {_COLUMNS} FROM runs WHERE {where} AND (?{len(states) + 1} IS NULL OR number < ?{len(states) + 1})"  # noqa: S608 - constants
+    rows = connection.execute(f"{query} ORDER BY number {order} LIMIT ?{len(states) + 2}", (*states, before, limit))
+    return [_record(row) for row in rows]
+
+
+def identify(transaction: Transaction, run_id: str) -> tuple[str, bool]:
+    """Correlation id of a run, and whether it has ended.
+
+    Raises:
+        RunNotFound: no run with this run id.
+    """
+    row = next(transaction.execute("SELECT correlation_id, state FROM runs WHERE run_id = ?", (run_id,)), None)
+    if row is None:
+        raise RunNotFound(f"there is no run {run_id}")
+    return str(row[0]), row[1] == ENDED
+
+
+def update(transaction: Transaction, run_id: str, fields: Mapping[str, Any]) -> None:
+    """Changes columns of a run that has not ended; one that has stays as it is."""
+    values = dict(fields)
+    if values.get("state") == ENDED:
+        values.setdefault("end_time", transaction.now)
+    if values.get("pending") is not None:
+        values["pending"] = journal.encode(values["pending"])
+    values["update_time"] = transaction.now
+    assignments = ", ".join(f"{column} = ?" for column in values)
+    query = f"UPDATE runs SET {assignments} WHERE run_id = ? AND state != '{ENDED}'"  # noqa: S608 - checked column names
+    transaction.execute(query, (*values.values(), run_id))
+
+
+def _record(row: tuple[Any, ...]) -> RunRecord:
+    pending = None if row[_PENDING] is None else json.loads(row[_PENDING])
+    return RunRecord(*(*row[:_PENDING], pending, *row[_PENDING + 1 :]))

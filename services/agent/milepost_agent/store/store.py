@@ -1,0 +1,282 @@
+"""The store: everything that an agent keeps, behind one object on one asyncio loop."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import apsw
+
+from milepost_agent.errors import StoreError
+from milepost_agent.failpoints import failpoint
+from milepost_agent.store import journal, ledger, messages, runs
+from milepost_agent.store.checkpointer import CheckpointSaver
+from milepost_agent.store.database import Counters, Database, Transaction
+from milepost_agent.store.opening import Opened, open_file
+from milepost_agent.store.readers import Readers
+from milepost_agent.store.records import (
+    ACCEPTED,
+    ENDED,
+    RUNNING,
+    WAITING,
+    EventRecord,
+    LedgerEntry,
+    MessageRecord,
+    NewEvent,
+    NewMessage,
+    NewRun,
+    RunRecord,
+)
+from milepost_agent.store.step import Steps, StepTransaction
+from milepost_agent.store.watch import Watchers
+
+Durability = Literal["full", "normal"]
+
+
+class Store:
+    """Runs, journal, ledger, messages and LangGraph checkpoints of one agent, in one SQLite file.
+
+    Every write is committed when its method returns. Writes that wait at the same time share a commit. Reads see
+    everything that was committed before they began and never hold up a write. After a failed write `failure` is set
+    and every further write raises it; reads go on.
+    """
+
+    def __init__(self, path: Path, opened: Opened, now: Callable[[], float]) -> None:
+        self.path = path
+        self.epoch = opened.epoch
+        self._ownership = opened.ownership
+        self._steps = Steps()
+        self._readers = Readers(path)
+        self._watchers = Watchers(lambda run_id, after, limit: self.events(run_id, after=after, limit=limit))
+        self._database = Database(
+            opened.connection, name=str(path), epoch=opened.epoch, publish=self._watchers.publish, now=now
+        )
+        self.saver = CheckpointSaver(self._database, self._readers, self._steps)
+
+    @classmethod
+    async def open(
+        cls, path: Path, *, durability: Durability = "full", now: Callable[[], float] = time.time
+    ) -> "Store":
+        """Takes ownership of the file, made if it is not there, checks it, migrates it and begins a new epoch.
+
+        Args:
+            path: The database; `-wal`, `-shm` and `.lock` files lie beside it.
+            durability: "full" survives a power cut, "normal" only the death of the process.
+            now: Clock for the times that are stored, in seconds since the epoch. Nothing is ordered by it.
+
+        Raises:
+            StoreLocked, StoreUnavailable, StoreCorrupt, StoreVersion, UnsupportedSqlite: each with one line.
+        """
+        opened = await asyncio.to_thread(open_file, path, durability == "full")
+        return cls(path, opened, now)
+
+    @property
+    def failure(self) -> StoreError | None:
+        """The error that stopped all writing, or None."""
+        return self._database.failure
+
+    @property
+    def counters(self) -> Counters:
+        """Commits and items so far."""
+        return self._database.counters
+
+    async def close(self) -> None:
+        """Commits what is queued, ends watches, and gives the file up. A second call does nothing."""
+        ownership, self._ownership = self._ownership, None
+        if ownership is None:
+            return
+        try:
+            self._watchers.close()
+            await self._database.close()
+            await self._readers.close()
+        finally:
+            ownership.release()
+
+    async def accept_run(self, run: NewRun) -> tuple[RunRecord, bool]:
+        """Commits a run and its event `RunAccepted`; the same request again finds the same run (True).
+
+        Raises:
+            RunConflict: the correlation id or run id belongs to another request.
+        """
+        accepted = await self._database.submit(lambda transaction: runs.accept(transaction, run))
+        failpoint("store.run_accepted")
+        return accepted
+
+    async def get_run(self, run_id: str) -> RunRecord | None:
+        """A run by run id or correlation id."""
+        return await self._readers.read(lambda db: runs.get(db, run_id))
+
+    async def list_runs(
+        self, *, states: Collection[str] = (), limit: int = 50, before: int | None = None
+    ) -> list[RunRecord]:
+        """Runs, newest first; `before` is the `number` of the last run of the page before."""
+        return await self._readers.read(lambda db: runs.listing(db, states, limit, before))
+
+    async def unfinished_runs(self) -> list[RunRecord]:
+        """Runs that are accepted, running or waiting; oldest first."""
+        states = (ACCEPTED, RUNNING, WAITING)
+        return await self._readers.read(lambda db: runs.listing(db, states, -1, None, newest_first=False))
+
+    async def commit(
+        self,
+        run_id: str,
+        *,
+        events: Sequence[NewEvent] = (),
+        update: Mapping[str, Any] | None = None,
+        messages: Sequence[NewMessage] = (),
+        unless_ended: bool = False,
+    ) -> bool:
+        """One transaction outside of a LangGraph task.
+
+        The row of a run that has ended never changes: `update` is ignored then, events and messages are stored.
+        An update that ends the run drops the step transactions that are open for it.
+
+        Args:
+            update: Columns of the run, see `UPDATABLE`; state "ended" sets `end_time` too.
+            unless_ended: Do nothing at all, and return False, when the run has ended.
+
+        Raises:
+            RunNotFound: there is no run with this run id.
+            TypeError, ValueError: an event's data is not JSON-able, or a column may not change.
+        """
+        fields = dict(update or {})
+        runs.check_update(fields)
+        for event in events:
+            journal.check_event(event)
+
+        def apply(transaction: Transaction) -> bool:
+            return _commit(transaction, run_id, events, fields, messages, unless_ended)
+
+        applied = await self._database.submit(apply)
+        if applied and fields.get("state") == ENDED:
+            self._steps.discard_run(run_id)
+        return applied
+
+    async def send_message(
+        self, run_id: str, message: NewMessage, event: NewEvent | None = None
+    ) -> tuple[MessageRecord, bool]:
+        """Stores a message from outside with its event; True when the id was known, and then nothing is stored.
+
+        Raises:
+            RunNotFound: there is no run with this run id.
+            MessageConflict: the id was used in this run for another message.
+        """
+
+        def apply(transaction: Transaction) -> tuple[MessageRecord, bool]:
+            correlation_id, _ = runs.identify(transaction, run_id)
+            record, known = messages.add_or_match(transaction, run_id, correlation_id, message)
+            if event is not None and not known:
+                journal.append(transaction, run_id, correlation_id, [event])
+            return record, known
+
+        return await self._database.submit(apply)
+
+    def note(self, run_id: str, event: NewEvent) -> None:
+        """Journals an event that nobody waits for, with the next commit; dropped when the run has ended."""
+        journal.check_event(event)
+        self._database.submit_and_forget(
+            lambda transaction: _commit(transaction, run_id, [event], {}, (), unless_ended=True)
+        )
+
+    def step(self, run_id: str, task_id: str) -> StepTransaction:
+        """The transaction of a LangGraph task, which its writes commit; the same one until then.
+
+        A task that is tried again in the same process starts with `discard_step`.
+        """
+        return self._steps.open(run_id, task_id)
+
+    def discard_step(self, run_id: str, task_id: str) -> None:
+        """Forgets what a task collected."""
+        self._steps.take(run_id, task_id)
+
+    async def ledger_get(self, call_id: str) -> LedgerEntry | None:
+        """The answer of a call that was completed before, or None."""
+        return await self._readers.read(lambda db: ledger.get(db, call_id))
+
+    async def ledger_put(self, entry: LedgerEntry) -> LedgerEntry:
+        """Commits the answer of a call, or returns the one that was committed for it before.
+
+        Raises:
+            LedgerConflict: the call was recorded with another request.
+        """
+        recorded = await self._database.submit(lambda transaction: ledger.put(transaction, entry))
+        failpoint("ledger.recorded")
+        return recorded
+
+    async def inbox(self, run_id: str, role: str) -> list[MessageRecord]:
+        """Messages to a role that no step took yet, oldest first."""
+        return await self._readers.read(lambda db: messages.inbox(db, run_id, role))
+
+    async def messages(self, run_id: str) -> list[MessageRecord]:
+        """All messages of a run, oldest first."""
+        return await self._readers.read(lambda db: messages.of_run(db, run_id))
+
+    async def events(self, run_id: str | None = None, *, after: int = 0, limit: int = 500) -> list[EventRecord]:
+        """Committed events with a sequence above `after`, in order, of one run or of all."""
+        return await self._readers.read(lambda db: journal.read(db, run_id, after, limit))
+
+    def watch(self, run_id: str | None = None, *, after: int = 0) -> AsyncIterator[EventRecord]:
+        """Events as they are committed, from any sequence on, without gap or repeat; ends with the store."""
+        return self._watchers.watch(run_id, after)
+
+    async def put_workflow(self, digest: str, text: str) -> None:
+        """Keeps the text of a workflow that runs are pinned to."""
+        query = "INSERT INTO workflows (digest, text, create_time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        await self._database.submit(lambda transaction: _run(transaction, query, digest, text, transaction.now))
+
+    async def get_workflow(self, digest: str) -> str | None:
+        return await self._readers.read(lambda db: _text(db, "SELECT text FROM workflows WHERE digest = ?", digest))
+
+    async def save_services(self, services: Sequence[Mapping[str, Any]]) -> None:
+        """Replaces the last known registry by these JSON-able entries."""
+        rows = [(position, journal.encode(dict(service))) for position, service in enumerate(services)]
+
+        def apply(transaction: Transaction) -> None:
+            transaction.execute("DELETE FROM services")
+            transaction.connection.executemany("INSERT INTO services (position, data) VALUES (?, ?)", rows)
+
+        await self._database.submit(apply)
+
+    async def load_services(self) -> list[dict[str, Any]]:
+        """The last known registry, in the order in which it was saved."""
+        query = "SELECT data FROM services ORDER BY position"
+        rows = await self._readers.read(lambda db: db.execute(query).fetchall())
+        return [json.loads(str(data)) for (data,) in rows]
+
+    async def get_meta(self, key: str) -> str | None:
+        return await self._readers.read(lambda db: _text(db, "SELECT value FROM meta WHERE key = ?", f"agent.{key}"))
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Keeps a text under a key of the agent's own."""
+        query = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+        await self._database.submit(lambda transaction: _run(transaction, query, f"agent.{key}", value))
+
+
+def _commit(
+    transaction: Transaction,
+    run_id: str,
+    events: Sequence[NewEvent],
+    fields: Mapping[str, Any],
+    sent: Sequence[NewMessage],
+    unless_ended: bool,
+) -> bool:
+    correlation_id, ended = runs.identify(transaction, run_id)
+    if ended and unless_ended:
+        return False
+    for message in sent:
+        messages.add(transaction, run_id, correlation_id, message)
+    journal.append(transaction, run_id, correlation_id, events)
+    if fields:
+        runs.update(transaction, run_id, fields)
+    return True
+
+
+def _run(transaction: Transaction, query: str, *parameters: Any) -> None:
+    transaction.execute(query, parameters)
+
+
+def _text(connection: apsw.Connection, query: str, *parameters: Any) -> str | None:
+    value = connection.execute(query, parameters).get
+    return None if value is None else str(value)

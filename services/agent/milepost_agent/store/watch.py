@@ -1,0 +1,82 @@
+"""Watchers: committed events in order, from the journal first and then live, each exactly once."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
+
+from milepost_agent.store.records import EventRecord
+
+BUFFER: Final = 256
+"""Events kept in memory for one watcher; one that falls further behind reads them from the file again."""
+PAGE: Final = 500
+
+ReadEvents = Callable[[str | None, int, int], Awaitable[list[EventRecord]]]
+
+
+class _Watcher:
+    def __init__(self, run_id: str | None) -> None:
+        self.run_id = run_id
+        self.buffer: deque[EventRecord] = deque()
+        self.behind = True
+        self.wake = asyncio.Event()
+
+    def offer(self, event: EventRecord) -> None:
+        if self.run_id is not None and event.run_id != self.run_id:
+            return
+        if len(self.buffer) >= BUFFER:
+            self.buffer.clear()
+            self.behind = True
+        if not self.behind:
+            self.buffer.append(event)
+        self.wake.set()
+
+
+class Watchers:
+    """Hands each committed event to whoever watches its run."""
+
+    def __init__(self, read: ReadEvents) -> None:
+        self._read = read
+        self._watchers: set[_Watcher] = set()
+        self._closed = False
+
+    def publish(self, events: Sequence[EventRecord]) -> None:
+        """Takes events that were just committed, in sequence order."""
+        for watcher in self._watchers:
+            for event in events:
+                watcher.offer(event)
+
+    def close(self) -> None:
+        """Ends every watch after what it has."""
+        self._closed = True
+        for watcher in self._watchers:
+            watcher.wake.set()
+
+    async def watch(self, run_id: str | None, after: int) -> AsyncIterator[EventRecord]:
+        """Events with a sequence above `after`; ends when the store is closed."""
+        watcher = _Watcher(run_id)
+        self._watchers.add(watcher)
+        try:
+            while not self._closed:
+                watcher.wake.clear()
+                for event in await self._next(watcher, after):
+                    # What was committed while the page was read is in the page and in the buffer.
+                    if event.sequence > after:
+                        after = event.sequence
+                        yield event
+                if not watcher.behind and not watcher.buffer:
+                    await watcher.wake.wait()
+        finally:
+            self._watchers.discard(watcher)
+
+    async def _next(self, watcher: _Watcher, after: int) -> list[EventRecord]:
+        if not watcher.behind:
+            events = list(watcher.buffer)
+            watcher.buffer.clear()
+            return events
+        watcher.buffer.clear()
+        watcher.behind = False
+        page = await self._read(watcher.run_id, after, PAGE)
+        if len(page) == PAGE:
+            watcher.behind = True
+        return page
