@@ -1,0 +1,20 @@
+"""What can be wrong with a manifest."""
+
+from collections.abc import Sequence
+
+
+class CrdError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class ManifestError(CrdError):
+    """Manifests that cannot be used.
+
+    `errors` holds one line per problem, `FILE: FIELD.PATH: what is wrong; allowed: ...`; `str()` is the first of them,
+    with the number of the others.
+    """
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        self.errors = list(errors)
+        more = len(self.errors) - 1
+        super().__init__(self.errors[0] + (f" (and {more} more)" if more else ""))
