@@ -1,0 +1,6 @@
+"""From custom resources to workloads; what is here is pure planning."""
+
+from milepost_operator.errors import OperatorError, PlanError
+from milepost_operator.workload import Workload, plan_workloads, unsupported_locally
+
+__all__ = ["OperatorError", "PlanError", "Workload", "plan_workloads", "unsupported_locally"]
