@@ -1,0 +1,183 @@
+"""Records of the store as messages of the API."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+from milepost.agent.v1 import agent_pb2, message_pb2
+from milepost.registry.v1 import registry_pb2
+
+from milepost_agent.registry import Entry
+from milepost_agent.store import EventRecord, MessageRecord, RunRecord
+
+MAX_OUTPUT_CHARACTERS = 4096
+
+STATES = {
+    "accepted": agent_pb2.RUN_STATE_ACCEPTED,
+    "running": agent_pb2.RUN_STATE_RUNNING,
+    "waiting": agent_pb2.RUN_STATE_WAITING,
+    "ended": agent_pb2.RUN_STATE_ENDED,
+}
+OUTCOMES = {
+    "Completed": agent_pb2.RUN_OUTCOME_COMPLETED,
+    "ReviewLimitReached": agent_pb2.RUN_OUTCOME_REVIEW_LIMIT_REACHED,
+    "HopLimitReached": agent_pb2.RUN_OUTCOME_HOP_LIMIT_REACHED,
+    "Cancelled": agent_pb2.RUN_OUTCOME_CANCELLED,
+    "Failed": agent_pb2.RUN_OUTCOME_FAILED,
+    "NeedsAttention": agent_pb2.RUN_OUTCOME_NEEDS_ATTENTION,
+}
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Seconds since the epoch as a Timestamp, to the microsecond."""
+    stamp = Timestamp()
+    stamp.FromMicroseconds(round(seconds * 1_000_000))
+    return stamp
+
+
+def trace_context(traceparent: str, tracestate: str = "") -> message_pb2.TraceContext:
+    return message_pb2.TraceContext(traceparent=traceparent, tracestate=tracestate)
+
+
+def run_message(record: RunRecord, events: Sequence[EventRecord] = ()) -> agent_pb2.Run:
+    """A run; with its journal, the hops too."""
+    run = agent_pb2.Run(
+        run_id=record.run_id,
+        correlation_id=record.correlation_id,
+        workflow=record.workflow,
+        workflow_digest=record.workflow_digest,
+        prompt=record.prompt,
+        state=STATES[record.state],
+        outcome=OUTCOMES.get(record.outcome, agent_pb2.RUN_OUTCOME_UNSPECIFIED),
+        reason=record.reason,
+        result=record.result,
+        remaining_hops=record.remaining_hops,
+        max_hops=record.max_hops,
+        current_cycle=record.current_cycle,
+        max_cycles=record.max_cycles,
+        current_step=record.current_step,
+        recoveries=record.recoveries,
+        last_sequence=record.last_sequence,
+        create_time=timestamp(record.create_time),
+        update_time=timestamp(record.update_time),
+        hops=hop_messages(events),
+        trace_context=trace_context(record.traceparent, record.tracestate),
+    )
+    if record.end_time is not None:
+        run.end_time.CopyFrom(timestamp(record.end_time))
+    if record.pending and "answer" not in record.pending:
+        run.pending_input.CopyFrom(_pending_input(record.pending))
+    return run
+
+
+def event_message(record: EventRecord) -> agent_pb2.RunEvent:
+    data = Struct()
+    data.update(record.data)
+    return agent_pb2.RunEvent(
+        sequence=record.sequence,
+        run_id=record.run_id,
+        correlation_id=record.correlation_id,
+        type=record.type,
+        time=timestamp(record.time),
+        step=record.step,
+        hop_index=record.hop_index,
+        data=data,
+        trace_context=trace_context(record.traceparent),
+    )
+
+
+def agent_message(record: MessageRecord) -> message_pb2.AgentMessage:
+    return message_pb2.AgentMessage(
+        message_id=record.message_id,
+        sender_role=record.sender_role,
+        recipient_role=record.recipient_role,
+        payload=record.payload,
+        hop_index=record.hop_index,
+        correlation_id=record.correlation_id,
+        trace_context=trace_context(record.traceparent, record.tracestate),
+        create_time=timestamp(record.create_time),
+    )
+
+
+def hop_messages(events: Sequence[EventRecord]) -> list[agent_pb2.Hop]:
+    """Hops in order, each put together from the events of recommend, arbitrate and step."""
+    hops: dict[tuple[int, str], agent_pb2.Hop] = {}
+    for event in events:
+        if event.type not in _HOP_PARTS or not event.hop_index:
+            continue
+        key = (event.hop_index, event.step)
+        hop = hops.setdefault(key, agent_pb2.Hop(hop_index=event.hop_index, step=event.step))
+        if not hop.HasField("start_time"):
+            hop.start_time.CopyFrom(timestamp(event.time))
+        _HOP_PARTS[event.type](hop, event)
+    return list(hops.values())
+
+
+def service_message(entry: Entry) -> registry_pb2.Service:
+    ready = registry_pb2.SERVICE_STATE_READY if entry.healthy else registry_pb2.SERVICE_STATE_NOT_READY
+    service = registry_pb2.Service(
+        name=entry.name,
+        target=entry.target,
+        capabilities=entry.capabilities,
+        description=entry.description,
+        examples=entry.examples,
+        state=ready if entry.lease_expires else registry_pb2.SERVICE_STATE_GONE,
+        usage=registry_pb2.Usage(cpu_cores=entry.cpu_cores, memory_bytes=entry.memory_bytes),
+        details=dict(entry.details),
+    )
+    if entry.lease_expires:
+        service.lease_expire_time.CopyFrom(timestamp(entry.lease_expires))
+    return service
+
+
+def entry_from(service: registry_pb2.Service) -> Entry:
+    return Entry(
+        name=service.name,
+        target=service.target,
+        capabilities=tuple(service.capabilities),
+        description=service.description,
+        examples=tuple(service.examples),
+        details=dict(service.details),
+        cpu_cores=service.usage.cpu_cores,
+        memory_bytes=service.usage.memory_bytes,
+    )
+
+
+def _pending_input(pending: dict[str, Any]) -> agent_pb2.PendingInput:
+    fields = {key: value for key, value in pending.items() if key != "kind"}
+    if pending["kind"] == "question":
+        return agent_pb2.PendingInput(question=agent_pb2.Question(**fields))
+    return agent_pb2.PendingInput(approval=agent_pb2.Approval(**fields))
+
+
+def _recommended(hop: agent_pb2.Hop, event: EventRecord) -> None:
+    hop.recommendation.CopyFrom(ParseDict(event.data, agent_pb2.Recommendation(), ignore_unknown_fields=True))
+
+
+def _decided(hop: agent_pb2.Hop, event: EventRecord) -> None:
+    hop.decision.CopyFrom(ParseDict(event.data, agent_pb2.Decision(), ignore_unknown_fields=True))
+    hop.service = hop.decision.service
+
+
+def _completed(hop: agent_pb2.Hop, event: EventRecord) -> None:
+    hop.role = event.data["role"]
+    hop.service = event.data["service"]
+    hop.output = event.data["output"][:MAX_OUTPUT_CHARACTERS]
+    hop.verdict = event.data["verdict"]
+    hop.cycle = event.data["current_cycle"]
+    hop.end_time.CopyFrom(timestamp(event.time))
+
+
+def _ended(hop: agent_pb2.Hop, event: EventRecord) -> None:
+    hop.end_time.CopyFrom(timestamp(event.time))
+
+
+_HOP_PARTS = {
+    "Recommended": _recommended,
+    "Decided": _decided,
+    "StepCompleted": _completed,
+    "StepSkipped": _ended,
+    "StepFailed": _ended,
+}

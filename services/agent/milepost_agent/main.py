@@ -1,0 +1,138 @@
+"""The agent process: wires store, router, registry, runner and servicers together."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import grpc.aio
+from milepost.agent.v1 import agent_pb2_grpc
+from milepost.registry.v1 import registry_pb2_grpc
+from milepost_crds import AgentWorkflow, ManifestError, load_manifests
+from milepost_service.errors import ConfigurationError
+from milepost_service.server import run, serve
+from milepost_service.settings import ProcessSettings
+
+from milepost_agent.clients import HealthMonitor, ServiceClients
+from milepost_agent.effects import Effects
+from milepost_agent.errors import StoreError
+from milepost_agent.failpoints import arm_failpoints
+from milepost_agent.nodes import NodeDependencies
+from milepost_agent.observability import Observability
+from milepost_agent.recovery import mark_clean_shutdown, recover
+from milepost_agent.registry import Registry
+from milepost_agent.registry_servicer import RegistryServicer
+from milepost_agent.router import Router
+from milepost_agent.runner import Runner
+from milepost_agent.servicer import AgentServicer
+from milepost_agent.store import Store
+
+log = logging.getLogger(__name__)
+
+DATABASE = "milepost.db"
+
+
+class AgentSettings(ProcessSettings):
+    """What the agent reads beside what every process reads."""
+
+    listen: str = "127.0.0.1:50051"
+    workflow_file: Path
+    data_dir: Path
+    router_model: Path | None = None
+    drain_seconds: float = 5.0
+    """How long current steps may go on after SIGTERM before they are stopped and left to the next start."""
+    failpoints: str = ""
+
+
+def load_workflow(path: Path) -> AgentWorkflow:
+    """The one AgentWorkflow of a file.
+
+    Raises:
+        ConfigurationError: the file is missing, broken, or holds something else.
+    """
+    try:
+        workflows = [each.resource for each in load_manifests([path]) if isinstance(each.resource, AgentWorkflow)]
+    except ManifestError as error:
+        raise ConfigurationError(str(error)) from None
+    if len(workflows) != 1:
+        raise ConfigurationError(f"{path}: holds {len(workflows)} AgentWorkflows; allowed: exactly 1")
+    return workflows[0]
+
+
+class Agent:
+    """Everything that one agent process holds while it serves."""
+
+    def __init__(self, settings: AgentSettings, workflow: AgentWorkflow, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._registry = Registry()
+        self._clients = ServiceClients()
+        self._health = HealthMonitor(self._registry, self._clients)
+        self._observability = Observability(store, workflow.spec.observability.mode, settings.log_level)
+        router = Router.load(settings.router_model)
+        if router.fallback_reason:
+            log.warning("The router answers by keywords: %s", router.fallback_reason)
+        dependencies = NodeDependencies(
+            spec=workflow.spec,
+            store=store,
+            registry=self._registry,
+            router=router,
+            clients=self._clients,
+            effects=Effects(store),
+        )
+        self._runner = Runner(workflow, dependencies)
+
+    def add_servicers(self, server: grpc.aio.Server) -> None:
+        agent = AgentServicer(self._runner, self._store, self._observability)
+        registry = RegistryServicer(self._registry, self._health, self._store)
+        agent_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
+        registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
+
+    async def start(self) -> None:
+        self._registry.restore(await self._store.load_services())
+        self._health.start()
+        await self._observability.start()
+        await self._runner.start()
+        resumed = await recover(self._store, self._runner)
+        log.info("Epoch %d, %d runs resumed", self._store.epoch, resumed)
+
+    async def drain(self) -> None:
+        await self._runner.drain(self._settings.drain_seconds)
+        await self._health.stop()
+        self._observability.stop()
+        await self._clients.close()
+        if self._store.failure is None:
+            await mark_clean_shutdown(self._store)
+
+
+async def serve_agent(settings: AgentSettings) -> None:
+    """Serves until a signal comes.
+
+    Raises:
+        ConfigurationError: the workflow or the store cannot be used.
+    """
+    arm_failpoints(settings.failpoints)
+    workflow = load_workflow(settings.workflow_file)
+    try:
+        store = await Store.open(settings.data_dir / DATABASE, durability=workflow.spec.checkpoint.durability)
+    except StoreError as error:
+        raise ConfigurationError(str(error)) from None
+    try:
+        agent = await asyncio.to_thread(Agent, settings, workflow, store)
+        await serve(
+            settings,
+            name=workflow.metadata.name,
+            add_servicers=agent.add_servicers,
+            start=agent.start,
+            drain=agent.drain,
+        )
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    """Entry point `milepost-agent`."""
+    run(_main(), name="milepost-agent")
+
+
+async def _main() -> None:
+    await serve_agent(AgentSettings.load())

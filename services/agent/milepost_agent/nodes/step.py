@@ -1,0 +1,258 @@
+"""Does one step at the service that was decided for, once, and passes messages on."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+
+from google.protobuf.json_format import MessageToDict
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+from milepost.agent.v1 import message_pb2
+from milepost.capability.v1 import capability_pb2
+from milepost_crds import Step
+from milepost_crds.units import parse_duration
+from milepost_service.telemetry import tracer
+
+from milepost_agent.effects import Effect, call_id
+from milepost_agent.errors import ServiceCallFailed
+from milepost_agent.failpoints import failpoint
+from milepost_agent.flow import FAILED, Next, closes_cycle, find_step, step_after
+from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
+from milepost_agent.registry import Entry
+from milepost_agent.state import REVISE, VERDICTS, Output, RunContext, RunState, StateUpdate, best_draft
+from milepost_agent.store import NewMessage
+
+INVOKE_METHOD = "/milepost.capability.v1.CapabilityService/Invoke"
+MAX_ATTEMPTS = 4
+BACKOFF_SECONDS = 0.5
+FAILOVER_SECONDS = 10.0
+
+InvokeEffect = Effect[capability_pb2.InvokeResult]
+
+
+class StepNode:
+    """The LangGraph node of one step of the workflow."""
+
+    def __init__(self, dependencies: NodeDependencies, name: str) -> None:
+        self._dependencies = dependencies
+        self._step = find_step(dependencies.spec, name)
+
+    async def run(self, state: RunState, runtime: Runtime[RunContext]) -> StateUpdate:
+        task = begin(self._dependencies, state, runtime)
+        if self._step.require_approval and (refusal := self._refused(task, state)) is not None:
+            return refusal
+        started = time.perf_counter()
+        request = invoke_request(self._step, state, closes_cycle(self._dependencies.spec, self._step.name))
+        with tracer().start_as_current_span(f"invoke_agent {self._step.role}") as span:
+            span.set_attributes(
+                {
+                    "thread.id": task.context.run_id,
+                    "gen_ai.conversation.id": task.context.run_id,
+                    "gen_ai.agent.name": self._step.role,
+                    "correlation.id": task.context.correlation_id,
+                    "hop.count": task.hop_index,
+                }
+            )
+            try:
+                service, effect = await self._invoke(task, state, request)
+            except ServiceCallFailed as error:
+                task.record("StepFailed", service=error.service, reason=error.reason, message=error.detail)
+                return {"outcome": FAILED, "reason": f"{error.reason}: step {self._step.name}: {error}"}
+        return self._complete(task, state, service, effect, (time.perf_counter() - started) * 1000)
+
+    def _refused(self, task: Task, state: RunState) -> StateUpdate | None:
+        """Waits, durably, for a person's approval; an update that ends the run, or skips the step, when refused."""
+        approval_id = str(uuid.uuid5(uuid.NAMESPACE_OID, task.task_id))
+        text = f"Approve step {self._step.name} (role {self._step.role}) at service {state['decision']['service']}?"
+        approval = {"approval_id": approval_id, "step": self._step.name, "text": text}
+        task.record("ApprovalRequested", **approval)
+        task.transaction.update(state="waiting", pending={"kind": "approval", **approval})
+        answer = interrupt(approval)
+        approved, comment = bool(answer["approved"]), str(answer["comment"])
+        task.record("ApprovalDecided", approval_id=approval_id, approved=approved, comment=comment)
+        task.transaction.update(state="running", pending=None)
+        if approved:
+            return None
+        if not self._step.optional:
+            reason = f"ApprovalRejected: step {self._step.name}" + (f": {comment}" if comment else "")
+            return {"outcome": FAILED, "reason": reason}
+        following = step_after(self._dependencies.spec, state, self._step.name, "", state["remaining_hops"])
+        task.record("StepSkipped", remaining_hops=state["remaining_hops"])
+        return {"next_step": following.step, "outcome": following.outcome, "reason": following.reason}
+
+    async def _invoke(
+        self, task: Task, state: RunState, request: capability_pb2.InvokeRequest
+    ) -> tuple[str, InvokeEffect]:
+        """Calls the decided service; when it fails, tries again, then the next ready service of the capability.
+
+        Raises:
+            ServiceCallFailed: no attempt was answered.
+        """
+        service = state["decision"]["service"]
+        deadline = self._dependencies.now() + parse_duration(self._step.timeout)
+        for ordinal in range(MAX_ATTEMPTS):
+            key = call_id(task.task_id, ordinal)
+            stored = await self._dependencies.effects.recall(key, request, capability_pb2.InvokeResult)
+            if stored is not None:
+                return service, Effect(stored, replayed=True)
+        for ordinal in range(MAX_ATTEMPTS):
+            entry = await self._pick(service, deadline)
+            task.note(
+                "StepStarted", f"{self._dependencies.store.epoch}.{ordinal}", service=service, attempt=ordinal + 1
+            )
+            try:
+                return service, await self._attempt(task, entry, service, request, ordinal, deadline)
+            except ServiceCallFailed as error:
+                last = ordinal == MAX_ATTEMPTS - 1
+                if not error.retryable or last or self._dependencies.now() >= deadline:
+                    raise
+                task.note(
+                    "StepRetried",
+                    f"{self._dependencies.store.epoch}.{ordinal}",
+                    service=service,
+                    attempt=ordinal + 1,
+                    error=str(error),
+                )
+                if entry is not None:
+                    self._dependencies.registry.set_health(entry.name, entry.target, healthy=False)
+                service = self._alternative(service)
+                await asyncio.sleep(BACKOFF_SECONDS * 2**ordinal)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(
+        self,
+        task: Task,
+        entry: Entry | None,
+        service: str,
+        request: capability_pb2.InvokeRequest,
+        ordinal: int,
+        deadline: float,
+    ) -> InvokeEffect:
+        context = task.call_context(ordinal, deadline)
+        if entry is None:
+            raise ServiceCallFailed(service, "UNAVAILABLE", "the service is not ready")
+        target = entry.target
+        return await self._dependencies.effects.once(
+            task.context.run_id,
+            context.call_id,
+            INVOKE_METHOD,
+            request,
+            capability_pb2.InvokeResult,
+            lambda: self._dependencies.clients.invoke(service, target, request, context),
+        )
+
+    async def _pick(self, service: str, deadline: float) -> Entry | None:
+        """The entry of the service once it is ready; None when it did not become ready in time."""
+        patience = min(FAILOVER_SECONDS, max(deadline - self._dependencies.now(), 0.0))
+        ready = await self._dependencies.registry.wait_ready(patience, name=service)
+        return ready[0] if ready else None
+
+    def _alternative(self, service: str) -> str:
+        """Another ready service of the step's capability, or the same again when there is none."""
+        if self._step.service_ref or not self._step.capability:
+            return service
+        ready = self._dependencies.registry.ready(capability=self._step.capability)
+        return next((entry.name for entry in ready if entry.name != service), service)
+
+    def _complete(
+        self, task: Task, state: RunState, service: str, effect: InvokeEffect, duration_ms: float
+    ) -> StateUpdate:
+        answer = effect.answer
+        remaining = state["remaining_hops"] - 1
+        output: Output = {
+            "step": self._step.name,
+            "role": self._step.role,
+            "service": service,
+            "text": answer.text,
+            "verdict": answer.verdict,
+            "cycle": state["current_cycle"],
+            "hop_index": task.hop_index,
+        }
+        outputs = [*state["outputs"], output]
+        following = step_after(self._dependencies.spec, state, self._step.name, answer.verdict, remaining)
+        task.record(
+            "StepCompleted",
+            role=self._step.role,
+            service=service,
+            output=answer.text,
+            verdict=answer.verdict,
+            duration_ms=duration_ms,
+            replayed=effect.replayed,
+            citations=[MessageToDict(citation, preserving_proto_field_name=True) for citation in answer.citations],
+            tool_calls=[MessageToDict(call, preserving_proto_field_name=True) for call in answer.tool_calls],
+            remaining_hops=remaining,
+            current_cycle=state["current_cycle"],
+            max_cycles=state["max_cycles"],
+        )
+        self._review(task, state, answer, following)
+        task.transaction.update(
+            remaining_hops=remaining, current_cycle=following.cycle, result=best_draft(outputs), crashes=0
+        )
+        failpoint("step.completed")
+        return {
+            "outputs": outputs,
+            "remaining_hops": remaining,
+            "current_cycle": following.cycle,
+            "next_step": following.step,
+            "outcome": following.outcome,
+            "reason": following.reason,
+            "inbox": [],
+        }
+
+    def _review(self, task: Task, state: RunState, answer: capability_pb2.InvokeResult, following: Next) -> None:
+        """Records the verdict of a review, and sends what the reviewer wants changed to the role that does it."""
+        cycle = self._dependencies.spec.cycle
+        if cycle is None or not closes_cycle(self._dependencies.spec, self._step.name):
+            return
+        task.record("ReviewCycle", cycle=state["current_cycle"], max_cycles=state["max_cycles"], verdict=answer.verdict)
+        if answer.verdict != REVISE or following.outcome:
+            return
+        message = NewMessage(
+            message_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{task.task_id}/message")),
+            sender_role=self._step.role,
+            recipient_role=find_step(self._dependencies.spec, cycle.to).role,
+            payload=answer.text,
+            hop_index=task.hop_index,
+        )
+        task.transaction.message(message)
+        task.record(
+            "MessageSent",
+            message_id=message.message_id,
+            sender_role=message.sender_role,
+            recipient_role=message.recipient_role,
+        )
+
+
+def invoke_request(step: Step, state: RunState, judges: bool) -> capability_pb2.InvokeRequest:
+    """The request of a step: a function of the checkpointed state alone, so that a repeated call is the same call."""
+    instructions = [step.instructions]
+    if clarification := state.get("clarification"):
+        instructions.append(f"The user added: {clarification}")
+    return capability_pb2.InvokeRequest(
+        role=step.role,
+        prompt=state["prompt"],
+        instructions="\n".join(part for part in instructions if part),
+        context=[
+            capability_pb2.Context(step=output["step"], role=output["role"], text=output["text"])
+            for output in _context(state["outputs"])
+        ],
+        messages=[
+            message_pb2.AgentMessage(
+                message_id=message["message_id"],
+                sender_role=message["sender_role"],
+                recipient_role=message["recipient_role"],
+                payload=message["payload"],
+                hop_index=message["hop_index"],
+            )
+            for message in state.get("inbox", [])
+        ],
+        verdicts=VERDICTS if judges else (),
+        max_tokens=step.max_tokens or 0,
+    )
+
+
+def _context(outputs: Sequence[Output]) -> list[Output]:
+    """The newest work of each step, oldest first; reviews travel as messages."""
+    newest = {output["step"]: output for output in outputs if not output["verdict"]}
+    return sorted(newest.values(), key=lambda output: output["hop_index"])

@@ -1,0 +1,102 @@
+"""The checkpointed state of a run. JSON-able values only, so that a checkpoint never needs a class to be read."""
+
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
+
+APPROVE = "approve"
+REVISE = "revise"
+VERDICTS = (APPROVE, REVISE)
+
+
+class Output(TypedDict):
+    """What a step answered."""
+
+    step: str
+    role: str
+    service: str
+    text: str
+    verdict: str
+    cycle: int
+    hop_index: int
+
+
+class Message(TypedDict):
+    """An A2A message that is delivered to the step which is up."""
+
+    message_id: str
+    sender_role: str
+    recipient_role: str
+    payload: str
+    hop_index: int
+
+
+class Choice(TypedDict):
+    """One valid choice of the arbitrator with the numbers behind it; probabilities in [0, 1]."""
+
+    choice: str
+    probability: float
+    prior: float
+    log_probability: float
+
+
+class Decision(TypedDict):
+    """What the arbitrator decided; `action` is invoke, skip, finish or ask."""
+
+    action: str
+    service: str
+    agreed: bool
+    reason: str
+    choices: list[Choice]
+    duration_ms: float
+
+
+class RunState(TypedDict):
+    """Channels of the graph. Every budget is here, so that it holds over restarts."""
+
+    prompt: str
+    max_hops: int
+    remaining_hops: int
+    current_cycle: int
+    max_cycles: int
+    next_step: str
+    outputs: list[Output]
+    recommendation: NotRequired[dict[str, object]]
+    decision: NotRequired[Decision]
+    inbox: NotRequired[list[Message]]
+    clarification: NotRequired[str]
+    outcome: NotRequired[str]
+    reason: NotRequired[str]
+
+
+class StateUpdate(TypedDict, total=False):
+    """What a node changes."""
+
+    remaining_hops: int
+    current_cycle: int
+    next_step: str
+    outputs: list[Output]
+    recommendation: dict[str, object]
+    decision: Decision
+    inbox: list[Message]
+    clarification: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Facts of a run that do not change while it is driven; `deadline` in seconds since the epoch."""
+
+    run_id: str
+    correlation_id: str
+    deadline: float
+
+
+def hop_index(state: RunState) -> int:
+    """The 1-based number of the hop that is up."""
+    return state["max_hops"] - state["remaining_hops"] + 1
+
+
+def best_draft(outputs: list[Output]) -> str:
+    """The newest output that is work and not a judgement of work; empty when there is none yet."""
+    return next((output["text"] for output in reversed(outputs) if not output["verdict"]), "")
