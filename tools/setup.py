@@ -41,12 +41,14 @@ def main() -> int:
         return _with_newer_python()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        LOG.parent.mkdir(exist_ok=True)
         SetUp().run()
     except KeyboardInterrupt:
         print("\nset-up: stopped; `make setup` goes on where it stopped", file=sys.stderr)
         return 130
-    except ToolError as error:
-        print(f"\nset-up: {error}", file=sys.stderr)
+    except (ToolError, OSError) as error:
+        told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        print(f"\nset-up: {told}", file=sys.stderr)
         return 2
     return 0
 

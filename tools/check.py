@@ -1,0 +1,75 @@
+"""`make check`: every static check, two at a time, one line each with its time; output only of what failed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PYTHON = sys.executable
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command that exits with 0 when all is well; `tells` when its output is worth reading even then."""
+
+    name: str
+    command: tuple[str, ...]
+    tells: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    check: Check
+    passed: bool
+    output: str
+    seconds: float
+
+
+CHECKS = (
+    Check("types", (f"{BIN}/mypy",)),
+    Check("types of tools", (f"{BIN}/mypy", "--cache-dir", ".mypy_cache/tools", *map(str, ROOT.glob("tools/*.py")))),
+    Check("format", (f"{BIN}/ruff", "format", "--check", ".")),
+    Check("lint", (f"{BIN}/ruff", "check", ".")),
+    Check("layers", (f"{BIN}/lint-imports",)),
+    Check("proto stubs", (PYTHON, "tools/gen_proto.py", "--check")),
+    Check("CRD YAML", (PYTHON, "-m", "milepost_crds.schema", "--check")),
+    Check("lock files", (PYTHON, "tools/lock.py", "--check")),
+    Check("house rules", (PYTHON, "tools/check_house.py"), tells=True),
+    Check("requirement ids", (PYTHON, "tools/check_requirements.py"), tells=True),
+)
+
+
+def run(check: Check) -> Outcome:
+    started = time.monotonic()
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
+    done = subprocess.run(
+        check.command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return Outcome(check, done.returncode == 0, done.stdout.strip(), time.monotonic() - started)
+
+
+def main() -> int:
+    started = time.monotonic()
+    outcomes = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for future in as_completed([pool.submit(run, check) for check in CHECKS]):
+            outcome = future.result()
+            outcomes.append(outcome)
+            print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.check.name} ({outcome.seconds:.1f} s)", flush=True)
+    for outcome in outcomes:
+        if outcome.output and (outcome.check.tells or not outcome.passed):
+            print(f"\n{outcome.check.name}:\n{outcome.output}")
+    failed = [outcome.check.name for outcome in outcomes if not outcome.passed]
+    print(f"\ncheck: {len(outcomes) - len(failed)} passed, {len(failed)} failed ({time.monotonic() - started:.1f} s)")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Holds tests/requirements.toml and the markers of the tests together, both ways, without importing a test."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_SEARCHED = {"node_modules", "artifacts", "__pycache__", "dist"}
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A test file and line that names requirement ids; an argument that is no literal string is named None."""
+
+    path: Path
+    line: int
+    ids: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The ids with their one-line texts, and those that no test proves yet."""
+
+    texts: dict[str, str]
+    not_yet: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Requirements:
+        table = tomllib.loads(path.read_text())
+        return cls(table["requirements"], tuple(table["not_yet"]))
+
+
+def files_of_tests(root: Path) -> Iterator[Path]:
+    """Every test_*.py below `root`, hidden and installed folders left out."""
+    for folder, below, files in os.walk(root):
+        below[:] = sorted(name for name in below if name not in NOT_SEARCHED and not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if name.startswith("test_") and name.endswith(".py"))
+
+
+def namings(path: Path) -> Iterator[Naming]:
+    """The uses of `pytest.mark.requirement(...)` in a file: decorators, `pytestmark`, marks of parameters."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.requirement":
+            yield Naming(path, node.lineno, tuple(map(_text, node.args)))
+
+
+def problems(requirements: Requirements, named: list[Naming], root: Path) -> list[str]:
+    """One line for each disagreement between the list and the tests."""
+    found = []
+    proved: dict[str, str] = {}
+    for naming in named:
+        where = f"{naming.path.relative_to(root)}:{naming.line}"
+        if not naming.ids or None in naming.ids:
+            found.append(f"{where}: requirement(...) takes ids as literal strings")
+        for id_ in filter(None, naming.ids):
+            if id_ not in requirements.texts:
+                found.append(f"{where}: unknown requirement id {id_}; ids are in tests/requirements.toml")
+            proved.setdefault(id_, where)
+    for id_ in requirements.not_yet:
+        if id_ not in requirements.texts:
+            found.append(f"tests/requirements.toml: not_yet names unknown id {id_}")
+        elif id_ in proved:
+            found.append(f"tests/requirements.toml: {id_} has a test ({proved[id_]}): take it out of not_yet")
+    unproved = [id_ for id_ in requirements.texts if id_ not in proved and id_ not in requirements.not_yet]
+    return found + [f"tests/requirements.toml: {id_} has no test; mark one or add it to not_yet" for id_ in unproved]
+
+
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def main() -> int:
+    requirements = Requirements.read(ROOT / "tests" / "requirements.toml")
+    found = problems(requirements, [naming for path in files_of_tests(ROOT) for naming in namings(path)], ROOT)
+    for line in found:
+        print(line, file=sys.stderr)
+    total = len(requirements.texts)
+    print(f"requirements: {total - len(requirements.not_yet)} of {total} have tests; not yet:")
+    for id_ in requirements.not_yet:
+        print(f"  {id_:6} {requirements.texts.get(id_, '?')}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
