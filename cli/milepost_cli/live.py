@@ -1,0 +1,112 @@
+"""The live view of a run on a terminal: what has happened scrolls by, what is happening stays in the last lines."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from milepost.agent.v1 import agent_pb2
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from milepost_cli.narration import Line, agreement_text, decision_text, narrate
+from milepost_cli.progress import Event, Progress
+from milepost_cli.text import milliseconds, one_line, printable
+
+OUTCOME_STYLE = {"Completed": "green"}
+
+
+class LiveView:
+    """Recommendation and decision stand side by side; the footer tells step, hops, cycle and time."""
+
+    def __init__(self, run: agent_pb2.Run, console: Console) -> None:
+        self._console = console
+        self._progress = Progress.of(run)
+        self._began = time.monotonic()
+        self._away = False
+        self._spinner = Spinner("dots")
+        self._live = Live(console=console, get_renderable=self._footer, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Self:
+        title = f"{self._progress.workflow}  {self._progress.run_id}"
+        self._console.print(Rule(Text(title, style="bold"), align="left"))
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def event(self, message: agent_pb2.RunEvent) -> None:
+        event = Event.of(message)
+        self._progress.update(event)
+        if event.type == "Recommended":
+            return
+        if event.type == "Decided":
+            self._console.print(side_by_side(event, self._progress.recommendation))
+            return
+        for line in narrate(event, self._progress):
+            self._print(line)
+
+    def lost(self) -> None:
+        self._away = True
+        self._print(Line("connection to the agent lost, waiting for it to come back", "yellow"))
+
+    def reconnected(self, away: float) -> None:
+        self._away = False
+        self._print(Line(f"agent answers again after {away:.1f} s", "yellow"))
+
+    def end(self, run: agent_pb2.Run) -> None:
+        self._live.stop()
+        if run.result:
+            style = OUTCOME_STYLE.get(self._progress.outcome, "yellow")
+            title = Text(f"{self._progress.outcome or 'result'}", style=f"bold {style}")
+            self._console.print(Panel(Text(printable(run.result).strip()), title=title, border_style=style))
+
+    def _print(self, line: Line) -> None:
+        self._console.print(Text(printable(line.text), style=line.style))
+
+    def _footer(self) -> RenderableType:
+        progress = self._progress
+        doing = "waiting for the agent" if self._away else progress.doing
+        facts = [doing, progress.hops_text, progress.cycle_text, f"{time.monotonic() - self._began:.1f} s"]
+        self._spinner.update(text=Text("  ".join(one_line(fact) for fact in facts if fact), style="bold"))
+        return Group(self._spinner)
+
+
+def side_by_side(decided: Event, recommended: Event | None) -> Table:
+    """Two columns: what the router recommends with its confidence, and what the arbitrator decides and why."""
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(ratio=1)
+    table.add_column(ratio=1)
+    hop = f"hop {decided.hop_index} " if decided.hop_index else ""
+    agreed = bool(decided.data.get("agreed"))
+    style = "green" if agreed else "bold magenta"
+    took = milliseconds(decided.number("duration_ms"))
+    choice = decision_text(decided.text("action"), decided.text("service"))
+    right = Text.assemble(
+        ("arbitrator decides ", "bold"),
+        (f"{choice} ", style),
+        (f"{agreement_text(agreed)} ", style),
+        (f"[{took}]\n", "dim"),
+        (one_line(decided.text("reason"), 200), "dim"),
+    )
+    table.add_row(_recommendation(recommended, hop), right)
+    return table
+
+
+def _recommendation(event: Event | None, hop: str) -> Text:
+    if event is None:
+        return Text(f"{hop}no recommendation", style="dim")
+    text = Text.assemble((f"{hop}router recommends ", "bold"))
+    for service in event.entries("services"):
+        text.append(f"{one_line(str(service.get('service', '')))} ", "cyan")
+        text.append(f"{float(service.get('confidence', 0)):.2f}  ")
+    text.append(f"none {event.number('none_probability'):.2f} ", "dim")
+    text.append(f"[{event.text('path')} {milliseconds(event.number('duration_ms'))}]\n", "dim")
+    text.append(one_line(event.text("reasoning"), 200), "dim")
+    return text

@@ -1,0 +1,247 @@
+"""The `milepost` command. Imports what a command needs when it is given, so that each starts fast."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from milepost_cli.errors import CliError, UsageError
+from milepost_cli.state import DEFAULT_STATE, StateDirectory
+
+Command = Callable[[argparse.Namespace], int]
+INTERRUPTED = 130
+MOST_RUNS = 10_000
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[Parser]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. 2 stands for anything that the user can put right."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        options = parser().parse_args(arguments)
+        command: Command = options.command
+        code = command(options)
+        sys.stdout.flush()
+    except CliError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"milepost: {line}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; each sets `command` to what runs it."""
+    top = Parser(prog="milepost", description="LLM agent workflows that survive anything.", allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"milepost {distribution_version('milepost')}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    common = _common_options()
+    _add_up(commands, common)
+    _add_run(commands, common)
+    _add_get(commands, common)
+    _add_steering(commands, common)
+    down = commands.add_parser("down", parents=[common], help="stop what `milepost up` runs; the state is kept")
+    down.set_defaults(command=_down)
+    commands.add_parser("version", help="print the version").set_defaults(command=_version)
+    return top
+
+
+def _common_options() -> Parser:
+    common = Parser(add_help=False)
+    common.add_argument(
+        "--state",
+        type=Path,
+        default=Path(os.environ.get("MILEPOST_STATE", DEFAULT_STATE)),
+        metavar="DIR",
+        help=f"state directory (default: $MILEPOST_STATE or {DEFAULT_STATE})",
+    )
+    return common
+
+
+def _add_up(commands: Commands, common: Parser) -> None:
+    up = commands.add_parser("up", parents=[common], help="run manifests on this machine until Ctrl-C")
+    up.add_argument("files", nargs="+", type=Path, metavar="FILE", help="manifests, or folders of them")
+    up.add_argument("--port", type=_port, metavar="N", help="port of the first agent (default: 50051, or any free one)")
+    up.add_argument(
+        "--volume",
+        action="append",
+        default=[],
+        metavar="CLAIM=DIR",
+        help="folder to use for a PersistentVolumeClaim; may be given more than once",
+    )
+    up.set_defaults(command=_up)
+
+
+def _add_run(commands: Commands, common: Parser) -> None:
+    run = commands.add_parser("run", parents=[common], help="start a run of a workflow")
+    run.add_argument("workflow", metavar="WORKFLOW")
+    run.add_argument("text", metavar="TEXT", help='what you want; "-" reads standard input')
+    run.add_argument(
+        "--follow", "-f", action="store_true", help="show the run until it ends; exit code 1 unless Completed"
+    )
+    run.add_argument("--json", action="store_true", help="JSON; with --follow one object a line")
+    run.add_argument("--correlation-id", metavar="UUID", help="the same id and text again is the same run")
+    run.set_defaults(command=_run)
+    watch = commands.add_parser("watch", parents=[common], help="show a run from its beginning until it ends")
+    watch.add_argument("run", metavar="RUN")
+    watch.add_argument("--json", action="store_true", help="one JSON object a line")
+    watch.set_defaults(command=_watch)
+
+
+def _add_get(commands: Commands, common: Parser) -> None:
+    get = commands.add_parser("get", help="list runs, services or workflows, or show one run")
+    kinds = get.add_subparsers(metavar="runs|run|services|workflows", required=True, parser_class=Parser)
+    runs = kinds.add_parser("runs", parents=[common], help="runs, newest first")
+    runs.add_argument("--limit", type=_limit, default=50, metavar="N", help="at most so many (default: 50)")
+    runs.set_defaults(command=_get_runs)
+    run = kinds.add_parser("run", parents=[common], help="one run: hops, decisions, times, result")
+    run.add_argument("run", metavar="RUN", help="run id, the first characters of it, or correlation id")
+    run.set_defaults(command=_get_run)
+    services = kinds.add_parser("services", parents=[common], help="services that the agents know")
+    services.set_defaults(command=_get_services)
+    workflows = kinds.add_parser("workflows", parents=[common], help="workflows that are up")
+    workflows.set_defaults(command=_get_workflows)
+    for kind in (runs, run, services, workflows):
+        kind.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_steering(commands: Commands, common: Parser) -> None:
+    cancel = commands.add_parser("cancel", parents=[common], help="end a run as Cancelled")
+    cancel.add_argument("run", metavar="RUN")
+    cancel.add_argument("--reason", default="", metavar="TEXT")
+    cancel.set_defaults(command=_cancel)
+    answer = commands.add_parser("answer", parents=[common], help="answer the question that a run waits for")
+    answer.add_argument("run", metavar="RUN")
+    answer.add_argument("question", metavar="QUESTION-ID")
+    answer.add_argument("text", metavar="TEXT", help='the answer; "-" reads standard input')
+    answer.set_defaults(command=_answer)
+    approve = commands.add_parser("approve", parents=[common], help="approve or reject the step that a run waits for")
+    approve.add_argument("run", metavar="RUN")
+    approve.add_argument("approval", metavar="APPROVAL-ID")
+    approve.add_argument("--reject", action="store_true")
+    approve.add_argument("--comment", default="", metavar="TEXT")
+    approve.set_defaults(command=_approve)
+    for command in (cancel, answer, approve):
+        command.add_argument("--json", action="store_true", help="the run as one JSON object")
+
+
+def _up(options: argparse.Namespace) -> int:
+    from milepost_cli.up import up  # noqa: PLC0415 - every command imports only what it needs
+
+    return up(options.files, _state(options), port=options.port, volumes=options.volume)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from milepost_cli import runs  # noqa: PLC0415
+
+    return runs.run(
+        _state(options),
+        options.workflow,
+        options.text,
+        following=options.follow,
+        as_json=options.json,
+        correlation_id=options.correlation_id,
+    )
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from milepost_cli import runs  # noqa: PLC0415
+
+    return runs.watch(_state(options), options.run, as_json=options.json)
+
+
+def _get_runs(options: argparse.Namespace) -> int:
+    from milepost_cli import get  # noqa: PLC0415
+
+    return get.runs(_state(options), limit=options.limit, as_json=options.json)
+
+
+def _get_run(options: argparse.Namespace) -> int:
+    from milepost_cli import get  # noqa: PLC0415
+
+    return get.run(_state(options), options.run, as_json=options.json)
+
+
+def _get_services(options: argparse.Namespace) -> int:
+    from milepost_cli import get  # noqa: PLC0415
+
+    return get.services(_state(options), as_json=options.json)
+
+
+def _get_workflows(options: argparse.Namespace) -> int:
+    from milepost_cli import get  # noqa: PLC0415
+
+    return get.workflows(_state(options), as_json=options.json)
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    from milepost_cli import runs  # noqa: PLC0415
+
+    return runs.cancel(_state(options), options.run, reason=options.reason, as_json=options.json)
+
+
+def _answer(options: argparse.Namespace) -> int:
+    from milepost_cli import runs  # noqa: PLC0415
+
+    return runs.answer(_state(options), options.run, options.question, options.text, as_json=options.json)
+
+
+def _approve(options: argparse.Namespace) -> int:
+    from milepost_cli import runs  # noqa: PLC0415
+
+    return runs.approve(
+        _state(options),
+        options.run,
+        options.approval,
+        reject=options.reject,
+        comment=options.comment,
+        as_json=options.json,
+    )
+
+
+def _down(options: argparse.Namespace) -> int:
+    from milepost_cli.down import down  # noqa: PLC0415
+
+    return down(_state(options))
+
+
+def _version(options: argparse.Namespace) -> int:
+    sys.stdout.write(f"milepost {distribution_version('milepost')}\n")
+    return 0
+
+
+def _state(options: argparse.Namespace) -> StateDirectory:
+    return StateDirectory(options.state)
+
+
+def _port(text: str) -> int:
+    return _whole_number(text, 1, 65535)
+
+
+def _limit(text: str) -> int:
+    return _whole_number(text, 1, MOST_RUNS)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    if text.isascii() and text.isdigit() and least <= int(text) <= most:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {least} to {most}")

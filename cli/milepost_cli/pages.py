@@ -1,0 +1,195 @@
+"""The answers of `milepost get`: tables and one page for a run; wide enough for a file, fitted on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from milepost.agent.v1 import agent_pb2
+from milepost.registry.v1 import registry_pb2
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from milepost_cli.json_form import enum_field, local_time, seconds_between
+from milepost_cli.narration import agreement_text, decision_text, recommendation_text
+from milepost_cli.state import UpRecord
+from milepost_cli.statistics import percentile, router_times
+from milepost_cli.text import first_lines, milliseconds, one_line, printable
+
+FILE_WIDTH = 400
+OUTPUT_LINES = 6
+STATE_STYLE = {"running": "cyan", "waiting": "yellow", "accepted": "dim", "ready": "green"}
+
+
+def console() -> Console:
+    """Fitted to the terminal; wide when the output goes to a file or a pipe, so that nothing is cut."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+
+
+def runs_table(runs: Iterable[agent_pb2.Run]) -> Table:
+    table = _table("RUN", "WORKFLOW", "STATE", "HOPS", "CYCLE", "BEGUN", "TOOK", "PROMPT")
+    for run in runs:
+        state = run_state(run)
+        hops = f"{run.max_hops - run.remaining_hops}/{run.max_hops}"
+        cycle = f"{run.current_cycle}/{run.max_cycles}" if run.max_cycles else "-"
+        begun = when(local_time(run.create_time))
+        table.add_row(
+            run.run_id,
+            run.workflow,
+            Text(state, style=state_style(state)),
+            hops,
+            cycle,
+            begun,
+            duration(run),
+            one_line(run.prompt, 40),
+        )
+    return table
+
+
+def services_table(services: Iterable[tuple[registry_pb2.Service, int]]) -> Table:
+    """Rows of services with how often each was started again."""
+    table = _table("SERVICE", "STATE", "CAPABILITIES", "TARGET", "CPU", "MEMORY", "RESTARTS", "DESCRIPTION")
+    for service, restarts in services:
+        state = enum_field(service, "state")
+        table.add_row(
+            service.name,
+            Text(state, style=state_style(state)),
+            ", ".join(service.capabilities),
+            service.target,
+            f"{service.usage.cpu_cores:.2f}",
+            f"{service.usage.memory_bytes / 2**20:.0f} MiB",
+            str(restarts),
+            one_line(service.description, 60),
+        )
+    return table
+
+
+def workflows_table(agents: Iterable[agent_pb2.GetAgentResponse], record: UpRecord) -> Table:
+    table = _table("WORKFLOW", "PATTERN", "STEPS", "MAX HOPS", "CYCLES", "RUNNING", "WAITING", "ENDED", "TARGET")
+    for agent in agents:
+        table.add_row(
+            agent.workflow,
+            agent.pattern,
+            " > ".join(step.name for step in agent.steps),
+            str(agent.max_hops),
+            str(agent.max_cycles) if agent.max_cycles else "-",
+            str(agent.running),
+            str(agent.waiting),
+            str(agent.ended),
+            record.workflows.get(agent.workflow, ""),
+        )
+    return table
+
+
+def print_run(out: Console, run: agent_pb2.Run) -> None:
+    """Everything about one run: facts, hops with recommendation beside decision, times as measured, result."""
+    state = run_state(run)
+    out.print(Text.assemble((f"run {run.run_id}  ", "bold"), (state, f"bold {state_style(state)}")))
+    facts = Table.grid(padding=(0, 2))
+    for name, value in _facts(run):
+        facts.add_row(Text(name, style="dim"), Text(printable(value)))
+    out.print(Padding(facts, (0, 0, 1, 2)))
+    for hop in run.hops:
+        _print_hop(out, hop)
+    out.print(Text(router_time_text(run), style="bold"))
+    _print_pending(out, run)
+    if run.result:
+        out.print(Text("result", style="bold"))
+        out.print(Padding(Text(printable(run.result).strip()), (0, 0, 0, 2)))
+
+
+def router_time_text(run: agent_pb2.Run) -> str:
+    """ "router time over 4 hops: p95 14.2 ms, longest 14.2 ms (embedding)"."""
+    times = router_times(run)
+    if not times:
+        return "router time: no hop yet"
+    paths = ", ".join(sorted({hop.recommendation.path for hop in run.hops if hop.recommendation.path}))
+    hops = f"{len(times)} hop" + ("s" if len(times) != 1 else "")
+    p95 = milliseconds(percentile(times, 0.95))
+    return f"router time over {hops}: p95 {p95}, longest {milliseconds(max(times))} ({paths})"
+
+
+def run_state(run: agent_pb2.Run) -> str:
+    """The outcome of a run that has ended, else its state."""
+    return enum_field(run, "outcome") or enum_field(run, "state")
+
+
+def state_style(state: str) -> str:
+    return STATE_STYLE.get(state, "green" if state == "Completed" else "red")
+
+
+def duration(run: agent_pb2.Run) -> str:
+    if not run.HasField("end_time"):
+        return "-"
+    return f"{seconds_between(run.create_time, run.end_time):.1f} s"
+
+
+def when(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _facts(run: agent_pb2.Run) -> Sequence[tuple[str, str]]:
+    cycle = f", review cycle {run.current_cycle} of {run.max_cycles}" if run.max_cycles else ""
+    facts = [
+        ("workflow", f"{run.workflow} ({run.workflow_digest[:12]})"),
+        ("prompt", one_line(run.prompt, 300)),
+        ("begun", when(local_time(run.create_time))),
+        ("took", duration(run)),
+        ("hops", f"{run.max_hops - run.remaining_hops} made, {run.remaining_hops} of {run.max_hops} remain{cycle}"),
+        ("step", run.current_step or "-"),
+        ("resumed", f"{run.recoveries} times" if run.recoveries != 1 else "once"),
+        ("correlation", run.correlation_id),
+    ]
+    return [*facts, ("reason", one_line(run.reason, 500))] if run.reason else facts
+
+
+def _print_hop(out: Console, hop: agent_pb2.Hop) -> None:
+    service = hop.service or "skipped"
+    took = seconds_between(hop.start_time, hop.end_time) if hop.HasField("end_time") else None
+    cycle = f"  review cycle {hop.cycle}" if hop.cycle else ""
+    verdict = f"  verdict {hop.verdict}" if hop.verdict else ""
+    head = f"hop {hop.hop_index}  {hop.step} ({hop.role}) by {service}{cycle}{verdict}"
+    out.print(Text.assemble((head, "bold"), (f"  {took:.1f} s" if took is not None else "  under way", "dim")))
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column()
+    recommendation, decision = hop.recommendation, hop.decision
+    if hop.HasField("recommendation"):
+        scored = [
+            {"service": one.service, "capability": one.capability, "confidence": one.confidence}
+            for one in recommendation.services
+        ]
+        text = recommendation_text(scored, recommendation.none_probability)
+        took_text = f"  [{recommendation.path}, {milliseconds(recommendation.duration_ms)}]"
+        rows.add_row(Text("router recommends", style="dim"), Text(f"{text}{took_text}", style="cyan"))
+    if hop.HasField("decision"):
+        style = "green" if decision.agreed else "magenta"
+        text = f"{decision_text(decision.action, decision.service)}  {agreement_text(decision.agreed)}"
+        text = f"{text}: {one_line(decision.reason, 200)}  [{milliseconds(decision.duration_ms)}]"
+        rows.add_row(Text("arbitrator decides", style="dim"), Text(text, style=style))
+    if hop.output:
+        rows.add_row(Text("output", style="dim"), Text("\n".join(first_lines(hop.output, OUTPUT_LINES))))
+    out.print(Padding(rows, (0, 0, 1, 2)))
+
+
+def _print_pending(out: Console, run: agent_pb2.Run) -> None:
+    kind = run.pending_input.WhichOneof("kind")
+    if kind == "question":
+        question = run.pending_input.question
+        out.print(Text(f"waits for an answer: {printable(question.text)}", style="bold yellow"))
+        out.print(Text(f'  milepost answer {run.run_id} {question.question_id} "your answer"'))
+    elif kind == "approval":
+        approval = run.pending_input.approval
+        out.print(Text(f"waits for an approval: {printable(approval.text or approval.step)}", style="bold yellow"))
+        out.print(Text(f"  milepost approve {run.run_id} {approval.approval_id} [--reject] [--comment TEXT]"))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=not sys.stdout.isatty())
+    return table

@@ -1,0 +1,157 @@
+"""From planned workloads to processes on this machine: programs, ports, files and environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from milepost_crds import ModelService, VolumePath
+from milepost_operator.workload import Workload
+
+from milepost_cli.child import ProcessSpec
+from milepost_cli.errors import StartError, UsageError
+from milepost_cli.ports import HOST, first_agent_port, free_port
+from milepost_cli.state import StateDirectory
+
+LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What one `milepost up` gives its processes beside their own configuration."""
+
+    state: StateDirectory
+    cache: Path
+    router_model: Path
+    volumes: Mapping[str, Path]
+    targets: Mapping[str, str]  # process name -> host:port
+
+    def registries(self, workloads: Iterable[Workload]) -> str:
+        return ",".join(self.targets[workload.name] for workload in workloads if workload.role == "agent")
+
+
+def find_programs(workloads: Iterable[Workload]) -> dict[str, str]:
+    """Absolute path of every entry point, looked up beside this Python, then on PATH. Raises StartError."""
+    beside = str(Path(sys.executable).parent)
+    programs: dict[str, str] = {}
+    for workload in workloads:
+        name = workload.command[0]
+        found = shutil.which(name, path=beside) or shutil.which(name)
+        if found is None:
+            raise StartError(
+                f"{workload.name}: the program {name} is not installed in {beside} or on PATH; "
+                f"install Milepost with its part for it: milepost[{workload.role}]"
+            )
+        programs[name] = str(Path(found).absolute())
+    return programs
+
+
+def assign_targets(workloads: Sequence[Workload], port: int | None) -> dict[str, str]:
+    """A loopback target for each workload, held for as long as this `milepost up` lives. Raises StartError."""
+    agents = [workload.name for workload in workloads if workload.role == "agent"]
+    others = [workload.name for workload in workloads if workload.role != "agent"]
+    taken: dict[str, int] = {}
+    for name in agents[:1]:
+        taken[name] = first_agent_port(port)
+    for name in (*agents[1:], *others):
+        taken[name] = free_port(frozenset(taken.values()))
+    return {name: f"{HOST}:{number}" for name, number in taken.items()}
+
+
+def parse_volumes(values: Sequence[str]) -> dict[str, Path]:
+    """`CLAIM=DIR` of `--volume` as a table. Raises UsageError when the form is wrong or the folder is not there."""
+    volumes: dict[str, Path] = {}
+    for value in values:
+        claim, equals, folder = value.partition("=")
+        if not (claim and equals and folder):
+            raise UsageError(f"--volume {value}: must be CLAIM=DIR, for example handbook=./documents")
+        if not Path(folder).is_dir():
+            raise UsageError(f"--volume {value}: {folder} is no directory")
+        volumes[claim] = Path(folder).resolve()
+    return volumes
+
+
+def process_spec(workload: Workload, programs: Mapping[str, str], placement: Placement, registries: str) -> ProcessSpec:
+    """Write the files of `workload` under the state directory and say how to run it. Raises StateError, StartError."""
+    home = placement.state.home(workload.role, workload.name).resolve()
+    with placement.state.writing():
+        home.mkdir(parents=True, exist_ok=True)
+        _write_files(home, workload)
+        log = _fresh_log(placement.state.logs.resolve() / f"{workload.name}.log")
+    program, *arguments = workload.command
+    return ProcessSpec(
+        name=workload.name,
+        role=workload.role,
+        argv=(programs[program], *arguments),
+        env=_environment(workload, home, placement, registries),
+        target=placement.targets[workload.name],
+        log=log,
+    )
+
+
+def _environment(workload: Workload, home: Path, placement: Placement, registries: str) -> dict[str, str]:
+    env = {
+        **workload.env,
+        "MILEPOST_LOG_FORMAT": os.environ.get("MILEPOST_LOG_FORMAT", "text"),
+        "MILEPOST_LOG_LEVEL": os.environ.get("MILEPOST_LOG_LEVEL", workload.env.get("MILEPOST_LOG_LEVEL", "INFO")),
+        "MILEPOST_LISTEN": placement.targets[workload.name],
+        "MILEPOST_CACHE_DIR": str(placement.cache),
+    }
+    if workload.role == "agent":
+        env["MILEPOST_WORKFLOW_FILE"] = str(home / "workflow.yaml")
+        env["MILEPOST_DATA_DIR"] = str(home)
+        env["MILEPOST_ROUTER_MODEL"] = str(placement.router_model)
+        return env
+    env["MILEPOST_SERVICE_FILE"] = str(home / "service.yaml")
+    env["MILEPOST_REGISTRIES"] = registries
+    if workload.model_ref is not None:
+        env["MILEPOST_MODEL_TARGET"] = placement.targets[workload.model_ref]
+    if workload.role == "rag":
+        env["MILEPOST_EMBEDDING_MODEL"] = str(placement.router_model)
+        env["MILEPOST_DATA_DIR"] = str(home / "data")
+        env["MILEPOST_DOCUMENTS_DIR"] = str(_documents(workload, home, placement.volumes))
+    return env
+
+
+def claim_of(workload: Workload) -> str | None:
+    """The PersistentVolumeClaim that holds the documents of a workload, if one does."""
+    volume = _documents_volume(workload)
+    return volume.claim_name if volume is not None else None
+
+
+def _documents_volume(workload: Workload) -> VolumePath | None:
+    resource = workload.resource
+    if isinstance(resource, ModelService) and resource.spec.rag is not None:
+        return resource.spec.rag.documents.persistent_volume_claim
+    return None
+
+
+def _documents(workload: Workload, home: Path, volumes: Mapping[str, Path]) -> Path:
+    volume = _documents_volume(workload)
+    return home / "documents" if volume is None else volumes[volume.claim_name] / volume.path
+
+
+def _write_files(home: Path, workload: Workload) -> None:
+    for name, content in workload.files.items():
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise StartError(f"{workload.name}: {name} is no file name; allowed: letters, digits, '-', '_' and '.'")
+        target = home / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_file() or target.read_text(encoding="utf-8") != content:
+            target.write_text(content, encoding="utf-8")
+    documents = home / "documents"
+    if documents.is_dir():
+        for stale in documents.iterdir():
+            if f"documents/{stale.name}" not in workload.files:
+                stale.unlink()
+
+
+def _fresh_log(log: Path) -> Path:
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.replace(log.with_name(log.name + ".1"))
+    return log

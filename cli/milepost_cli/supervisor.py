@@ -1,0 +1,149 @@
+"""Runs the processes of local mode together: starts them side by side, tells what runs, and stops them all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from milepost_cli.announcer import Announcer
+from milepost_cli.child import Child, ChildState, ProcessSpec
+from milepost_cli.errors import StartError, StateError
+from milepost_cli.registered import wait_until_registered
+from milepost_cli.state import ProcessRecord, StateDirectory, UpRecord
+from milepost_cli.text import one_line
+
+GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+DEATHS_ALLOWED = 5  # before a process was ready once
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Supervisor:
+    """Owns the children of one `milepost up`. The caller owns the state directory."""
+
+    def __init__(
+        self, specs: Sequence[ProcessSpec], state: StateDirectory, announcer: Announcer, *, grace: float = GRACE
+    ) -> None:
+        self._state = state
+        self._announcer = announcer
+        self._grace = grace
+        self._children = [Child(spec, self._on_change) for spec in specs]
+        self._stop = asyncio.Event()
+        self._stops_asked = 0
+        self._begun = time.time()
+        self._phase = "starting"
+        self._was_ready: set[str] = set()
+
+    async def run(self) -> None:
+        """Start everything and stay until a signal says stop. Raises StartError when a process cannot be started."""
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self._ask_to_stop)
+        tasks = [asyncio.create_task(child.run()) for child in self._children]
+        try:
+            if await self._until_ready():
+                self._phase = "ready"
+                self._record()
+                self._announce_ready()
+                await self._stop.wait()
+        finally:
+            await self._shut_down(tasks)
+
+    async def _until_ready(self) -> bool:
+        """True when all are ready, False when asked to stop before."""
+        with self._announcer.busy("starting"):
+            while not self._stop.is_set():
+                self._raise_for_failures()
+                waiting = [child.spec.name for child in self._children if child.state is not ChildState.READY]
+                if not waiting:
+                    break
+                self._announcer.now(f"waiting for {', '.join(waiting)} ({time.time() - self._begun:.0f} s)")
+                await asyncio.sleep(0.05)
+            agents = [child.spec.target for child in self._children if child.spec.role == "agent"]
+            services = {child.spec.name for child in self._children if child.spec.role != "agent"}
+            missing = await wait_until_registered(agents, services, self._stop)
+        if missing and not self._stop.is_set():
+            self._announcer.warn(f"not known to every agent yet: {', '.join(sorted(missing))}")
+        return not self._stop.is_set()
+
+    def _raise_for_failures(self) -> None:
+        for child in self._children:
+            name, log = child.spec.name, child.spec.log
+            if child.state is ChildState.FAILED:
+                raise StartError(f"{name}: {_without_prefix(child.last_words, name) or child.exit_text} (log: {log})")
+            if child.deaths_before_ready >= DEATHS_ALLOWED:
+                words = f"; it said last: {one_line(child.last_words, 300)}" if child.last_words else ""
+                raise StartError(
+                    f"{name}: died {child.deaths_before_ready} times before it was ready ({child.exit_text}){words} "
+                    f"(log: {log})"
+                )
+
+    def _ask_to_stop(self) -> None:
+        self._stops_asked += 1
+        if self._stops_asked == 1:
+            self._announcer.line("stopping (once more to stop at once)")
+        else:
+            for child in self._children:
+                child.kill()
+        self._stop.set()
+
+    async def _shut_down(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Agents first, so that none of them sees its services go while it works."""
+        self._phase = "stopping"
+        self._record()
+        for is_agent in (True, False):
+            group = [child for child in self._children if (child.spec.role == "agent") is is_agent]
+            await asyncio.gather(*(child.stop(self._grace) for child in group))
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _on_change(self, child: Child) -> None:
+        self._record()
+        if self._phase == "stopping" or self._stop.is_set():
+            return
+        name = child.spec.name
+        if child.state is ChildState.READY:
+            again = "again " if name in self._was_ready else ""
+            self._was_ready.add(name)
+            self._announcer.good(
+                f"{name} ({child.spec.role}) is {again}ready at {child.spec.target} after {child.ready_after:.1f} s"
+            )
+        elif child.state is ChildState.RESTARTING:
+            words = f"; it said last: {one_line(child.last_words)}" if child.last_words else ""
+            self._announcer.warn(f"{name} died ({child.exit_text}), starting it again in {child.delay:.1f} s{words}")
+        elif child.state is ChildState.NOT_READY:
+            self._announcer.warn(f"{name} does not answer its health check")
+        elif child.state is ChildState.FAILED and self._phase == "ready":
+            self._announcer.warn(f"{name} is not started again: {_without_prefix(child.last_words, name)}")
+
+    def _record(self) -> None:
+        targets = {"agent": {}, "service": {}}  # type: dict[str, dict[str, str]]
+        for child in self._children:
+            targets["agent" if child.spec.role == "agent" else "service"][child.spec.name] = child.spec.target
+        processes = {
+            child.spec.name: ProcessRecord(
+                child.spec.role, child.spec.target, child.state, str(child.spec.log), child.pid, child.restarts
+            )
+            for child in self._children
+        }
+        record = UpRecord(os.getpid(), self._begun, self._phase, targets["agent"], targets["service"], processes)
+        try:
+            self._state.write(record)
+        except StateError as error:
+            self._announcer.warn(str(error))
+
+    def _announce_ready(self) -> None:
+        took = time.time() - self._begun
+        self._announcer.heading(f"Milepost is up: {len(self._children)} processes in {took:.1f} s")
+        suffix = self._state.option
+        workflows = [child.spec.name for child in self._children if child.spec.role == "agent"]
+        self._announcer.line(f"state in {self._state.path}, logs in {self._state.logs}")
+        for name in workflows:
+            self._announcer.line(f'milepost run {name} "what you want" --follow{suffix}')
+        self._announcer.line(f"milepost get runs{suffix}")
+        self._announcer.line(f"Ctrl-C or `milepost down{suffix}` stops it; runs go on when it is up again")
+
+
+def _without_prefix(line: str, name: str) -> str:
+    return one_line(line.removeprefix(f"{name}: "), 500)

@@ -1,0 +1,135 @@
+"""`milepost up`: manifests in, running processes out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from milepost_crds import ManifestError, load_manifests
+from milepost_operator.errors import PlanError
+from milepost_operator.workload import Workload, plan_workloads, unsupported_locally
+from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
+
+from milepost_cli.announcer import Announcer
+from milepost_cli.errors import StartError, UsageError
+from milepost_cli.processes import Placement, assign_targets, claim_of, find_programs, parse_volumes, process_spec
+from milepost_cli.state import StateDirectory, UpRecord
+from milepost_cli.supervisor import Supervisor
+
+READY = "ready: "  # how the preparing process marks a file that is whole
+
+
+def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volumes: Sequence[str]) -> int:
+    """Run the manifests until told to stop; returns the exit code. Raises CliError."""
+    announcer = Announcer()
+    folders = parse_volumes(volumes)
+    workloads = read_workloads(files, folders)
+    programs = find_programs(workloads)
+    with state.owned(), _terminating_as_interrupt():
+        targets = assign_targets(workloads, port)
+        state.write(UpRecord(os.getpid(), time.time(), "preparing"))
+        try:
+            cache = default_cache_dir().absolute()
+            placement = Placement(state, cache, cache / MINILM_FILE_NAME, folders, targets)
+            registries = placement.registries(workloads)
+            specs = [process_spec(workload, programs, placement, registries) for workload in workloads]
+            prepare_models(workloads, placement, announcer)
+            asyncio.run(Supervisor(specs, state, announcer).run())
+        except KeyboardInterrupt:
+            announcer.line("stopped before it was up")
+        finally:
+            state.clear()
+    return 0
+
+
+def read_workloads(files: Sequence[Path], volumes: Collection[str] = ()) -> list[Workload]:
+    """Plan what the manifests ask for; `volumes` are the claims that have a folder here.
+
+    Raises UsageError with one line for each thing that is wrong.
+    """
+    try:
+        workloads = plan_workloads(load_manifests(files), cpu_count=os.cpu_count() or 1)
+    except (ManifestError, PlanError) as error:
+        raise UsageError("\n".join(str(one) for one in getattr(error, "errors", ())) or str(error)) from error
+    if not any(workload.role == "agent" for workload in workloads):
+        raise UsageError(f"{', '.join(map(str, files))}: holds no AgentWorkflow; nothing could be run")
+    reasons = [reason for workload in workloads if (reason := _hindrance(workload, volumes)) is not None]
+    names = Counter(workload.name for workload in workloads)
+    reasons += [f"{name}: is the name of two resources; allowed: a name for each" for name in names if names[name] > 1]
+    if reasons:
+        raise UsageError("\n".join(reasons))
+    return workloads
+
+
+def _hindrance(workload: Workload, volumes: Collection[str]) -> str | None:
+    claim = claim_of(workload)
+    if claim is None:
+        return unsupported_locally(workload)
+    if claim in volumes:
+        return None
+    return (
+        f"ModelService {workload.name}: spec.rag.documents.persistentVolumeClaim: {claim} is no folder here; "
+        f"allowed: a folder that is named with --volume {claim}=DIR"
+    )
+
+
+def prepare_models(workloads: Sequence[Workload], placement: Placement, announcer: Announcer) -> None:
+    """Make the model files ready in a process of its own, showing its progress. Raises StartError."""
+    models = [workload for workload in workloads if workload.role == "model"]
+    files = [str(placement.state.home("model", model.name).resolve() / "service.yaml") for model in models]
+    command = [sys.executable, "-m", "milepost_service.models", "prepare", "--cache", str(placement.cache)]
+    with announcer.busy("preparing models"):
+        process = subprocess.Popen(
+            [*command, "minilm", *files],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            done, last = _relay(process, announcer)
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        subject = ["router", *(model.name for model in models), "models"][min(done, len(models) + 1)]
+        reason = last.removeprefix("prepare: ") or f"exit code {process.returncode}"
+        raise StartError(f"{subject}: {reason}")
+
+
+def _relay(process: subprocess.Popen[str], announcer: Announcer) -> tuple[int, str]:
+    """Show progress until the process ends; returns how many files were made ready, and the last line."""
+    assert process.stdout is not None
+    done, last = 0, ""
+    for line in process.stdout:
+        if last and not last.startswith(READY):
+            announcer.line(last)
+        last = line.strip() or last
+        done += line.startswith(READY)
+        announcer.now(last)
+    process.wait()
+    return done, last
+
+
+@contextlib.contextmanager
+def _terminating_as_interrupt() -> Iterator[None]:
+    """Until the supervisor takes the signals over, SIGTERM and SIGHUP mean what Ctrl-C means."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
