@@ -1,7 +1,5 @@
 """Errors of the agent: one tree, each message one line with where, what and what to do."""
 
-# ruff: noqa: N818 - an error is named by what happened
-
 from milepost_service.errors import ConfigurationError, MilepostError
 
 

@@ -34,9 +34,8 @@ async def _resume(store: Store, runner: Runner, record: RunRecord, clean: bool) 
     crashes = record.crashes if clean or record.state != "running" else record.crashes + 1
     if crashes >= MAX_CRASHES:
         reason = f"CrashLoop: the process died {crashes} times in step {record.current_step} of this run"
-        event = NewEvent(
-            type="RunCompleted", data={"outcome": NEEDS_ATTENTION, "reason": reason, "result": record.result}
-        )
+        data = {"outcome": NEEDS_ATTENTION, "reason": reason, "result": record.result}
+        event = NewEvent(type="RunCompleted", data=data)
         update = {"state": "ended", "outcome": NEEDS_ATTENTION, "reason": reason, "crashes": crashes}
         await store.commit(record.run_id, events=[event], update=update, unless_ended=True)
         return False

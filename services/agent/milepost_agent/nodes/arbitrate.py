@@ -86,20 +86,21 @@ class Arbitrate:
         started = time.perf_counter()
         spec = self._dependencies.spec
         first = recommendation.services[0] if recommendation.services else None
+        recommended = first.service if first else ""
         confidence = first.confidence if first else 0.0
         low = confidence < spec.router.confidence_threshold
         prior = priors(spec, state, step, recommendation)
         if low and spec.arbitrator.on_low_confidence == ASK and not state.get("clarification"):
             reason = f"confidence {confidence:.2f} is below {spec.router.confidence_threshold:.2f}: the user is asked"
-            return _decision(ASK, [], first and first.service, reason, started)
+            return _decision(ASK, [], recommended, reason, started)
         default = spec.router.default_service.name if spec.router.default_service else ""
         if low and INVOKE + default in prior:
             reason = f"confidence {confidence:.2f} is below {spec.router.confidence_threshold:.2f}: default service"
-            return _decision(INVOKE + default, [], first and first.service, reason, started)
+            return _decision(INVOKE + default, [], recommended, reason, started)
         scores, note = await self._scores(task, state, step, recommendation, list(prior))
         ranked = rank(prior, scores, spec.arbitrator.weight)
         reason = _reason(ranked, note)
-        return _decision(ranked[0]["choice"], ranked, first and first.service, reason, started)
+        return _decision(ranked[0]["choice"], ranked, recommended, reason, started)
 
     async def _scores(
         self, task: Task, state: RunState, step: Step, recommendation: Recommendation, choices: Sequence[str]
@@ -111,9 +112,8 @@ class Arbitrate:
         entry = self._dependencies.registry.get(name)
         if entry is None or not entry.healthy:
             return {}, f"model {name} is not ready: decided by the router's prior"
-        services = [
-            found for each in recommendation.services if (found := self._dependencies.registry.get(each.service))
-        ]
+        known = (self._dependencies.registry.get(each.service) for each in recommendation.services)
+        services = [found for found in known if found]
         chat = arbitration_prompt(self._dependencies.spec, state, step, recommendation, services, choices)
         request = model_pb2.ScoreRequest(chat=chat, candidates=choices)
         context = task.call_context(0, self._dependencies.now() + SCORE_SECONDS)
@@ -190,7 +190,7 @@ def rank(prior: Mapping[str, float], scores: Mapping[str, float], weight: float)
     return sorted(ranked, key=lambda each: each["probability"], reverse=True)
 
 
-def _decision(choice: str, ranked: list[Choice], recommended: str | None, reason: str, started: float) -> Decision:
+def _decision(choice: str, ranked: list[Choice], recommended: str, reason: str, started: float) -> Decision:
     service = choice.removeprefix(INVOKE) if choice.startswith(INVOKE) else ""
     return {
         "action": "invoke" if service else choice,

@@ -98,22 +98,15 @@ class StepNode:
                 return service, Effect(stored, replayed=True)
         for ordinal in range(MAX_ATTEMPTS):
             entry = await self._pick(service, deadline)
-            task.note(
-                "StepStarted", f"{self._dependencies.store.epoch}.{ordinal}", service=service, attempt=ordinal + 1
-            )
+            which = f"{self._dependencies.store.epoch}.{ordinal}"
+            task.note("StepStarted", which, service=service, attempt=ordinal + 1)
             try:
                 return service, await self._attempt(task, entry, service, request, ordinal, deadline)
             except ServiceCallFailed as error:
                 last = ordinal == MAX_ATTEMPTS - 1
                 if not error.retryable or last or self._dependencies.now() >= deadline:
                     raise
-                task.note(
-                    "StepRetried",
-                    f"{self._dependencies.store.epoch}.{ordinal}",
-                    service=service,
-                    attempt=ordinal + 1,
-                    error=str(error),
-                )
+                task.note("StepRetried", which, service=service, attempt=ordinal + 1, error=str(error))
                 if entry is not None:
                     self._dependencies.registry.set_health(entry.name, entry.target, healthy=False)
                 service = self._alternative(service)

@@ -86,6 +86,14 @@ def listing(
     return [_record(row) for row in rows]
 
 
+def count(connection: apsw.Connection) -> dict[str, int]:
+    """How many runs are in each state; states without runs are left out."""
+    return {
+        str(state): int(number)
+        for state, number in connection.execute("SELECT state, COUNT(*) FROM runs GROUP BY state")
+    }
+
+
 def identify(transaction: Transaction, run_id: str) -> tuple[str, bool]:
     """Correlation id of a run, and whether it has ended.
 

@@ -114,6 +114,10 @@ class Store:
         """Runs, newest first; `before` is the `number` of the last run of the page before."""
         return await self._readers.read(lambda db: runs.listing(db, states, limit, before))
 
+    async def count_runs(self) -> dict[str, int]:
+        """Runs by state; states without runs are left out."""
+        return await self._readers.read(runs.count)
+
     async def unfinished_runs(self) -> list[RunRecord]:
         """Runs that are accepted, running or waiting; oldest first."""
         states = (ACCEPTED, RUNNING, WAITING)
