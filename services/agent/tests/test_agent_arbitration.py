@@ -1,0 +1,128 @@
+"""The router informs, the arbitrator decides: priors, posterior, agreement, and the record of both."""
+
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from agent_harness import ScriptedService, agent, cyclic, workflow
+from milepost_agent.graph import initial_state
+from milepost_agent.nodes.arbitrate import priors, rank
+from milepost_agent.router import Recommendation, ScoredService
+from milepost_agent.state import Output, RunState
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[tuple[ScriptedService, ScriptedService]]:
+    services = ScriptedService("alpha", ("coding",)), ScriptedService("brain", ("coding",))
+    for service in services:
+        await service.start()
+    yield services
+    for service in services:
+        await service.stop()
+
+
+FLOW = {"steps": [{"name": "code", "role": "coder", "capability": "coding", "instructions": "Write it."}]}
+
+
+def recommended(*confidences: float, none: float = 0.0) -> Recommendation:
+    services = tuple(ScoredService(f"s{index}", "coding", value) for index, value in enumerate(confidences))
+    return Recommendation(services, none, "because", "embedding", 1.0)
+
+
+def with_draft(state: RunState, remaining: int) -> RunState:
+    draft: Output = {
+        "step": "code",
+        "role": "coder",
+        "service": "s0",
+        "text": "draft",
+        "verdict": "",
+        "cycle": 1,
+        "hop_index": 2,
+    }
+    return {**state, "outputs": [draft], "remaining_hops": remaining}
+
+
+def test_without_scores_the_posterior_is_the_prior() -> None:
+    ranked = rank({"a": 0.7, "b": 0.3}, {}, 0.3)
+    assert [(each["choice"], round(each["probability"], 6)) for each in ranked] == [("a", 0.7), ("b", 0.3)]
+
+
+def test_posterior_is_prior_times_likelihood_to_the_weight() -> None:
+    ranked = rank({"a": 0.7, "b": 0.3}, {"a": -3.0, "b": -1.0}, 0.5)
+    odds = 0.7 / 0.3 * math.exp(0.5 * (-3.0 + 1.0))
+    assert math.isclose(ranked[0]["probability"] / ranked[1]["probability"], 1 / odds, rel_tol=1e-9)
+    assert ranked[0]["choice"] == "b"
+
+
+def test_weight_zero_ignores_the_model() -> None:
+    assert rank({"a": 0.6, "b": 0.4}, {"a": -50.0, "b": 0.0}, 0.0)[0]["choice"] == "a"
+
+
+def test_finish_is_no_choice_before_there_is_a_draft_or_while_hops_suffice() -> None:
+    flow = cyclic()
+    state = initial_state(flow.spec, "go")
+    assert "finish" not in priors(flow.spec, {**state, "remaining_hops": 1}, flow.spec.steps[1], recommended(0.9))
+    assert "finish" not in priors(flow.spec, with_draft(state, 3), flow.spec.steps[1], recommended(0.9))
+
+
+@pytest.mark.requirement("ARB-1")
+def test_finish_gains_weight_as_hops_run_out() -> None:
+    flow = workflow()
+    state = initial_state(flow.spec, "go")
+    step = flow.spec.steps[0]
+    shares = [priors(flow.spec, with_draft(state, left), step, recommended(0.9))["finish"] for left in (2, 1)]
+    assert 0 < shares[0] < shares[1] < 1
+
+
+def test_priors_of_all_valid_choices_sum_to_one() -> None:
+    flow = workflow(steps=[{"name": "look", "role": "researcher", "capability": "rag", "optional": True}])
+    state = initial_state(flow.spec, "go")
+    prior = priors(flow.spec, with_draft(state, 1), flow.spec.steps[0], recommended(0.5, 0.2, none=0.3))
+    assert set(prior) == {"invoke:s0", "invoke:s1", "skip", "finish"}
+    assert math.isclose(sum(prior.values()), 1.0)
+
+
+@pytest.mark.requirement("ARB-1", "ARB-2")
+async def test_model_can_overrule_the_router_and_both_are_recorded(
+    tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+) -> None:
+    alpha, brain = two
+    flow = workflow(**FLOW, arbitrator={"modelRef": {"name": "brain"}, "weight": 1.0})
+    async with agent(tmp_path, flow, *two) as harness:
+        first = await harness.run("first")
+        events = {event.type: event.data for event in await harness.events(first.run_id)}
+        favourite = events["Recommended"]["services"][0]["service"]
+        assert events["Decided"]["agreed"] and events["Decided"]["service"] == favourite
+        brain.scores = lambda candidate: -20.0 if candidate.endswith(favourite) else 0.0
+        second = await harness.run("second")
+        events = {event.type: event.data for event in await harness.events(second.run_id)}
+    assert events["Recommended"]["services"][0]["service"] == favourite
+    assert not events["Decided"]["agreed"]
+    assert events["Decided"]["service"] != favourite
+    assert "router prior" in events["Decided"]["reason"]
+    assert math.isclose(sum(each["probability"] for each in events["Decided"]["choices"]), 1.0)
+
+
+@pytest.mark.requirement("ARB-1")
+async def test_prompt_holds_recommendation_capabilities_hops_and_exactly_the_valid_choices(
+    tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+) -> None:
+    _, brain = two
+    async with agent(tmp_path, workflow(**FLOW), *two) as harness:
+        await harness.run("Sort a list")
+    prompt = brain.prompts[0]
+    for words in ("Sort a list", "Write it.", "alpha (coding)", "none fits", "Hop 1 of 3, 3 remaining", "Messages: none"):
+        assert words in prompt
+    assert "Choices: invoke:" in prompt and "finish" not in prompt
+
+
+async def test_model_that_is_gone_leaves_the_decision_to_the_prior(
+    tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+) -> None:
+    flow = workflow(**FLOW, arbitrator={"modelRef": {"name": "absent"}})
+    async with agent(tmp_path, flow, *two) as harness:
+        record = await harness.run()
+        decided = next(event.data for event in await harness.events(record.run_id) if event.type == "Decided")
+    assert record.outcome == "Completed"
+    assert decided["agreed"] and "model absent is not ready" in decided["reason"]
