@@ -13,7 +13,10 @@ __all__ = [
     "metadata",
     "models",
     "registration",
+    "resource",
     "server",
+    "servicer",
     "settings",
     "telemetry",
+    "testing",
 ]

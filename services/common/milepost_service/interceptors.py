@@ -18,7 +18,7 @@ from opentelemetry import trace
 
 from milepost_service import telemetry
 from milepost_service.correlation import correlation, current_correlation_id, new_correlation_id
-from milepost_service.errors import ServiceError
+from milepost_service.errors import ServiceError, UnavailableError
 from milepost_service.metadata import CORRELATION_ID, RETRY_PUSHBACK, TRACEPARENT, TRACESTATE, first_value
 
 _log = logging.getLogger(__name__)
@@ -136,6 +136,23 @@ class StatusInterceptor(AroundInterceptor):
             name = call.method.rpartition("/")[2]
             level = logging.DEBUG if outcome == "OK" and name.startswith(_QUIET) else logging.INFO
             _log.log(level, "%s %s", name, outcome, extra={"duration_ms": round((time.monotonic() - begin) * 1000, 1)})
+
+
+class GateInterceptor(AroundInterceptor):
+    """Answers UNAVAILABLE until it is opened: the port is bound before the process can do its work."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._is_open = False
+
+    def open(self) -> None:
+        self._is_open = True
+
+    @asynccontextmanager
+    async def around(self, call: IncomingCall) -> AsyncIterator[None]:
+        if not self._is_open:
+            raise UnavailableError(f"{self._name} is starting", retry_after=1.0)
+        yield
 
 
 def _with_context(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:

@@ -19,7 +19,7 @@ from milepost_service import telemetry
 from milepost_service.calls import CallLog, CallLogInterceptor
 from milepost_service.channels import SIZE_OPTIONS
 from milepost_service.errors import ConfigurationError
-from milepost_service.interceptors import StatusInterceptor, TraceInterceptor
+from milepost_service.interceptors import GateInterceptor, StatusInterceptor, TraceInterceptor
 from milepost_service.logs import configure_logging
 from milepost_service.registration import Registrar
 from milepost_service.settings import ProcessSettings, ServiceSettings, split_address
@@ -63,17 +63,18 @@ async def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains and returns.
 
-    The port is bound before anything is loaded (busy: ConfigurationError); health is NOT_SERVING until `start`
-    has returned. With `registration` (asked after `start`) the process registers with the settings' registries.
-    At the signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in
-    progress get `grace_seconds`; a second signal ends them at once.
+    The port is bound before anything is loaded (busy: ConfigurationError); until `start` has returned, health is
+    NOT_SERVING and calls are UNAVAILABLE. With `registration` (asked after `start`) the process registers with the
+    settings' registries. At the signal health is NOT_SERVING for good, the registration is taken back, `drain`
+    runs, and calls in progress get `grace_seconds`; a second signal ends them at once.
     """
     configure_logging(settings, name=name)
     telemetry.setup(name)
     calls = calls or CallLog()
+    gate = GateInterceptor(name)
     server = grpc.aio.server(
         options=_SERVER_OPTIONS,
-        interceptors=[TraceInterceptor(), StatusInterceptor(), CallLogInterceptor(calls), *interceptors],
+        interceptors=[TraceInterceptor(), StatusInterceptor(), gate, CallLogInterceptor(calls), *interceptors],
     )
     _bind(server, settings.listen)
     signals = _Signals()
@@ -82,6 +83,7 @@ async def serve(
     await server.start()
     try:
         if await signals.before(start() if start else None):
+            gate.open()
             for service in health_servicer.services:
                 await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
             _log.info("serving on %s", settings.listen)

@@ -142,7 +142,7 @@ def test_a_wrong_setting_names_the_variable(
 
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MILEPOST_SERVICE_FILE", raising=False)
-    with pytest.raises(ConfigurationError, match="^MILEPOST_SERVICE_FILE: is not set$"):
+    with pytest.raises(ConfigurationError, match=r"^MILEPOST_SERVICE_FILE: is not set$"):
         ServiceSettings.load()
 
 

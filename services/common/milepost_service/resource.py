@@ -1,0 +1,21 @@
+"""The one ModelService that a process serves, read from the file that its settings name."""
+
+from pathlib import Path
+
+from milepost_crds import ManifestError, ModelService, load_manifests
+
+from milepost_service.errors import ConfigurationError
+
+
+def load_model_service(path: Path, *, engine: str) -> ModelService:
+    """The ModelService in `path`; ConfigurationError unless there is exactly one and it has this engine."""
+    try:
+        resources = [manifest.resource for manifest in load_manifests([path])]
+    except ManifestError as error:
+        raise ConfigurationError(str(error)) from None
+    if len(resources) != 1 or not isinstance(resources[0], ModelService):
+        raise ConfigurationError(f"{path}: holds {len(resources)} resources; allowed: exactly one ModelService")
+    found = resources[0].spec.engine_name
+    if found != engine:
+        raise ConfigurationError(f"{path}: spec.{found}: is not served by this process; allowed: spec.{engine}")
+    return resources[0]

@@ -1,0 +1,65 @@
+"""`milepost-model`: wiring only."""
+
+import asyncio
+import sys
+
+import grpc.aio
+from milepost.capability.v1 import capability_pb2_grpc
+from milepost.model.v1 import model_pb2_grpc
+from milepost_service.calls import CallLog
+from milepost_service.models import ensure_model
+from milepost_service.resource import load_model_service
+from milepost_service.server import run, serve
+from milepost_service.servicer import CapabilityServicer, registry_entry
+
+from milepost_model.engine import Engine
+from milepost_model.servicer import ModelServicer, answer_with, details_of
+from milepost_model.settings import ModelSettings
+
+_SWITCH_SECONDS = 0.0005
+"""The decoding thread needs the interpreter after each token; the usual 5 ms would be most of a token's time."""
+
+
+async def serve_model(settings: ModelSettings) -> None:
+    """Serves the ModelService of the settings until it is told to stop."""
+    resource = load_model_service(settings.service_file, engine="llamaCpp")
+    spec = resource.spec.llama_cpp
+    assert spec is not None
+    threads = settings.threads
+    engine, calls = Engine(queue_size=settings.queue_size), CallLog()
+
+    def add_servicers(server: grpc.aio.Server) -> None:
+        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(engine, resource, threads=threads), server)
+        capability = CapabilityServicer(
+            resource,
+            answer=answer_with(engine, resource),
+            details=lambda: details_of(engine, threads=threads),
+            calls=calls,
+        )
+        capability_pb2_grpc.add_CapabilityServiceServicer_to_server(capability, server)
+
+    async def start() -> None:
+        path = await asyncio.to_thread(ensure_model, spec, settings.cache_dir)
+        await engine.load(path, context_tokens=spec.context_tokens, threads=threads, embeddings=spec.embeddings)
+
+    try:
+        await serve(
+            settings,
+            name=resource.name,
+            add_servicers=add_servicers,
+            start=start,
+            calls=calls,
+            registration=lambda: registry_entry(resource, settings.target, details_of(engine, threads=threads)),
+        )
+    finally:
+        engine.close()
+
+
+async def _main() -> None:
+    await serve_model(ModelSettings.load())
+
+
+def main() -> None:
+    """Entry point."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    run(_main(), name="milepost-model")

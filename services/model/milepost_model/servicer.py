@@ -1,0 +1,183 @@
+"""The two faces of a model: ModelService (tokens) and CapabilityService (a role's work)."""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from milepost.capability.v1 import capability_pb2
+from milepost.model.v1 import model_pb2, model_pb2_grpc
+from milepost_crds import ModelService
+from milepost_service.errors import InvalidArgumentError
+from milepost_service.servicer import PROMPT_BYTES, Answer, check_prompt
+
+from milepost_model.chat import Turn
+from milepost_model.engine import Engine
+from milepost_model.prompt import choice_of, fit
+from milepost_model.sampler import Sampling
+
+ROLES = ("system", "user", "assistant")
+MAX_CANDIDATES = 32
+MAX_STOP_TEXTS = 8
+MAX_EMBED_TEXTS = 256
+_REASONS = {
+    "stop": model_pb2.GenerateResult.FINISH_REASON_STOP,
+    "length": model_pb2.GenerateResult.FINISH_REASON_LENGTH,
+}
+
+
+class ModelServicer(model_pb2_grpc.ModelServiceServicer):
+    """Generate, Score, Embed and DescribeModel over one engine."""
+
+    def __init__(self, engine: Engine, resource: ModelService, *, threads: int) -> None:
+        self._engine = engine
+        self._resource = resource
+        self._threads = threads
+
+    async def DescribeModel(
+        self, request: model_pb2.DescribeModelRequest, context: Any
+    ) -> model_pb2.DescribeModelResponse:
+        engine = self._engine
+        return model_pb2.DescribeModelResponse(
+            model=engine.weights.name,
+            sha256=engine.sha256,
+            size_bytes=engine.weights.path.stat().st_size,
+            context_tokens=engine.context_tokens,
+            threads=self._threads,
+            sequences=1,
+            chat=engine.makes_text and engine.weights.chat_template is not None,
+            embeddings=engine.embedding_size > 0,
+            embedding_size=engine.embedding_size,
+        )
+
+    async def Generate(
+        self, request: model_pb2.GenerateRequest, context: Any
+    ) -> AsyncIterator[model_pb2.GenerateResponse]:
+        sampling = sampling_of(request.sampling, self._resource)
+        prompt = await self._prompt_of(request)
+        async with aclosing(self._engine.generate(prompt, sampling)) as items:
+            async for item in items:
+                if isinstance(item, str):
+                    yield model_pb2.GenerateResponse(delta=item)
+                    continue
+                result = model_pb2.GenerateResult(
+                    finish_reason=_REASONS[item.reason],
+                    prompt_tokens=item.prompt_tokens,
+                    completion_tokens=item.completion_tokens,
+                )
+                yield model_pb2.GenerateResponse(result=result)
+
+    async def Score(self, request: model_pb2.ScoreRequest, context: Any) -> model_pb2.ScoreResponse:
+        candidates = list(request.candidates)
+        if not 1 <= len(candidates) <= MAX_CANDIDATES or len(set(candidates)) < len(candidates) or not all(candidates):
+            raise InvalidArgumentError(f"candidates: allowed: 1 to {MAX_CANDIDATES} distinct, non-empty texts")
+        for candidate in candidates:
+            check_prompt(candidate, "candidates")
+        scored, truncated = await self._engine.score(await self._prompt_of(request), candidates)
+        return model_pb2.ScoreResponse(
+            candidates=[
+                model_pb2.ScoredCandidate(candidate=item.text, log_probability=item.log_probability, tokens=item.tokens)
+                for item in scored
+            ],
+            truncated=truncated,
+        )
+
+    async def Embed(self, request: model_pb2.EmbedRequest, context: Any) -> model_pb2.EmbedResponse:
+        if not 1 <= len(request.texts) <= MAX_EMBED_TEXTS:
+            raise InvalidArgumentError(f"texts: has {len(request.texts)}; allowed: 1 to {MAX_EMBED_TEXTS}")
+        for text in request.texts:
+            check_prompt(text, "texts")
+        vectors = await self._engine.embed(request.texts)
+        return model_pb2.EmbedResponse(embeddings=[model_pb2.Embedding(values=vector) for vector in vectors])
+
+    async def _prompt_of(self, request: model_pb2.GenerateRequest | model_pb2.ScoreRequest) -> list[int]:
+        """Tokens of the request's input; tokenising a long one takes a while, so not in the event loop."""
+        if request.WhichOneof("input") == "chat":
+            turns = _turns_of(request.chat.messages)
+            return await asyncio.to_thread(self._engine.chat.tokens_of, turns)
+        check_prompt(request.prompt)
+        return await asyncio.to_thread(self._engine.raw_tokens, request.prompt)
+
+
+def answer_with(engine: Engine, resource: ModelService) -> Answer:
+    """Invoke in a role: the role's chat, streamed; then the verdict, when one is asked for, by constrained choice."""
+
+    async def answer(
+        request: capability_pb2.InvokeRequest, seconds_left: float
+    ) -> AsyncGenerator[str | capability_pb2.InvokeResult, None]:
+        prompt = await asyncio.to_thread(
+            fit,
+            request,
+            resource.spec.system_prompt,
+            engine.chat,
+            limit=engine.prompt_limit - _answer_room(engine, request.max_tokens or resource.spec.generation.max_tokens),
+            context_tokens=engine.context_tokens,
+        )
+        sampling = sampling_of(model_pb2.Sampling(max_tokens=request.max_tokens), resource)
+        async with aclosing(engine.generate(prompt, sampling, choice_of(request.verdicts))) as items:
+            async for item in items:
+                if isinstance(item, str):
+                    yield item
+                    continue
+                usage = capability_pb2.Usage(
+                    prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens, queue_ms=item.queue_ms
+                )
+                yield capability_pb2.InvokeResult(verdict=item.choice, usage=usage)
+
+    return answer
+
+
+def details_of(engine: Engine, *, threads: int) -> Mapping[str, str]:
+    """Facts about the engine for people."""
+    return {
+        "model": engine.weights.name,
+        "contextTokens": str(engine.context_tokens),
+        "threads": str(threads),
+        "sequences": "1",
+        "weightsBytes": str(engine.weights.size_bytes),
+        "tokensPerSecond": f"{engine.tokens_per_second:.1f}",
+        "generatedTokens": str(engine.generated_tokens),
+        "waiting": str(engine.worker.waiting),
+    }
+
+
+def sampling_of(wish: model_pb2.Sampling, resource: ModelService) -> Sampling:
+    """The request's sampling with the service's defaults; refuses what is out of range."""
+    default = resource.spec.generation
+    temperature = wish.temperature if wish.HasField("temperature") else default.temperature
+    top_p = wish.top_p if wish.HasField("top_p") else default.top_p
+    if wish.max_tokens < 0:
+        raise InvalidArgumentError(f"max_tokens: is {wish.max_tokens}; allowed: 0 (the default) or more")
+    if not (math.isfinite(temperature) and 0 <= temperature <= 2):
+        raise InvalidArgumentError(f"temperature: is {temperature:g}; allowed: 0 to 2")
+    if not 0 <= top_p <= 1:
+        raise InvalidArgumentError(f"top_p: is {top_p:g}; allowed: 0 to 1")
+    if len(wish.stop) > MAX_STOP_TEXTS or not all(wish.stop):
+        raise InvalidArgumentError(f"stop: allowed: at most {MAX_STOP_TEXTS} non-empty texts")
+    return Sampling(
+        max_tokens=wish.max_tokens or default.max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=wish.seed if wish.HasField("seed") else default.seed,
+        stop=tuple(wish.stop or default.stop),
+    )
+
+
+def _answer_room(engine: Engine, max_tokens: int) -> int:
+    """Tokens kept free for the answer: what it may take, but never more than a quarter of the context."""
+    return min(max_tokens, engine.context_tokens // 4)
+
+
+def _turns_of(messages: Sequence[model_pb2.ChatMessage]) -> list[Turn]:
+    if not messages:
+        raise InvalidArgumentError("chat.messages: is empty; allowed: at least one message")
+    for message in messages:
+        if message.role not in ROLES:
+            raise InvalidArgumentError(f"chat.messages: role {message.role!r}; allowed: {', '.join(ROLES)}")
+    size = sum(len(message.content.encode()) for message in messages)
+    if size > PROMPT_BYTES:
+        raise InvalidArgumentError(f"chat.messages: have {size} bytes; allowed: at most {PROMPT_BYTES} bytes")
+    if not any(message.content.strip() for message in messages):
+        raise InvalidArgumentError(f"chat.messages: are empty; allowed: 1 to {PROMPT_BYTES} bytes")
+    return [Turn(message.role, message.content) for message in messages]

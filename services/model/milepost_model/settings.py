@@ -1,0 +1,13 @@
+"""Settings of the model process."""
+
+from typing import Annotated
+
+from milepost_service.settings import ServiceSettings
+from pydantic import Field
+
+
+class ModelSettings(ServiceSettings):
+    """Environment of `milepost-model`."""
+
+    queue_size: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Requests that may wait besides the one that is served."""
