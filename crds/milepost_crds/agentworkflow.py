@@ -28,6 +28,8 @@ RESERVED_STEP_NAMES = ("recommend", "arbitrate", "finish")
 LINEAR_HOPS = 3
 CYCLIC_HOPS = 5
 
+_CYCLE_ENDS = "self.steps.filter(step, step.name == self.cycle.from || step.name == self.cycle.to)"
+
 StepTimeout = Annotated[Duration, DurationRange("1s", "1h")]
 RunTimeout = Annotated[Duration, DurationRange("1s", "24h")]
 
@@ -180,9 +182,7 @@ class AgentWorkflowSpec(Scheduling):
         _cycle_end_exists("to", "to"),
         Rule(
             message="comes after cycle.from; allowed: the step of cycle.from or one before it",
-            cel="!has(self.cycle) || !self.steps.exists(step, step.name == self.cycle.from) || "
-            "self.steps.map(step, step.name).indexOf(self.cycle.to) <= "
-            "self.steps.map(step, step.name).indexOf(self.cycle.from)",
+            cel=f"!has(self.cycle) || {_CYCLE_ENDS}.size() < 2 || {_CYCLE_ENDS}[0].name == self.cycle.to",
             holds=_cycle_points_back,
             field="cycle.to",
         ),

@@ -16,7 +16,7 @@ NAME_RULE = Rule(
     "letter first",
     cel="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     holds=lambda resource: True,  # the type ResourceName has refused others
-    field="metadata.name",
+    field="metadata",
 )
 
 
