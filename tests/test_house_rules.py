@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from tools.check_house import inspect
+from check_house import inspect
 
 BEFORE = "a = 1\n"
 

@@ -88,6 +88,7 @@ def run_logged(
         return child.wait(), tail
     finally:
         end_group(child)
+        child.stdout.close()
 
 
 def end_group(child: subprocess.Popen[str], patience_s: float = 5.0) -> None:
