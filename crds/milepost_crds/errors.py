@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+_LONGEST_LINE = 500
+
 
 class CrdError(Exception):
     """Base of everything that this package raises on purpose."""
@@ -15,6 +17,12 @@ class ManifestError(CrdError):
     """
 
     def __init__(self, errors: Sequence[str]) -> None:
-        self.errors = list(errors)
+        self.errors = [_one_line(error) for error in errors]
         more = len(self.errors) - 1
         super().__init__(self.errors[0] + (f" (and {more} more)" if more else ""))
+
+
+def _one_line(text: str) -> str:
+    # Keys and values of a stranger's file end up in here.
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."

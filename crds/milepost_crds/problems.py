@@ -19,7 +19,8 @@ _TYPE_WORDS = {"boolean": "true or false", "object": "a mapping", "array": "a li
 def describe_problems(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     """One line for each error, `FIELD.PATH: what is wrong; allowed: ...`."""
     schema = structural_schema(model)
-    for detail in error.errors(include_url=False):
+    unknown_first = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    for detail in unknown_first:
         if detail["type"] == "rules":
             for field, message in detail["ctx"]["broken"]:
                 yield f"{_joined(field_path(detail['loc']), field)}: {message}"
@@ -30,9 +31,9 @@ def describe_problems(error: ValidationError, model: type[BaseModel]) -> Iterato
 def field_path(location: Location) -> str:
     """A location as a person writes it: spec.steps[3].name."""
     path = ""
-    for part in location:
-        if part != "[key]":
-            path = _joined(path, f"[{part}]" if isinstance(part, int) else part)
+    parts = location[:-2] if location and location[-1] == "[key]" else location
+    for part in parts:
+        path = _joined(path, f"[{part}]" if isinstance(part, int) else _shortened(part))
     return path
 
 
@@ -78,6 +79,16 @@ def _allowed(detail: ErrorDetails, schema: Schema) -> str:
     if detail["type"] == "extra_forbidden":
         known = list(_node_at(schema, location[:-1]).get("properties", {}))
         return ", ".join(get_close_matches(str(location[-1]), known, n=3, cutoff=0.5) or known)
+    if location and location[-1] == "[key]":
+        bounds = detail.get("ctx", {})
+        return "keys of " + describe_allowed(
+            {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": bounds.get("max_length", 253),
+                "pattern": bounds.get("pattern"),
+            }
+        )
     return describe_allowed(_node_at(schema, location))
 
 
@@ -86,8 +97,6 @@ def _node_at(schema: Schema, location: Location) -> Schema:
     for part in location:
         if isinstance(part, int):
             node = node.get("items", {})
-        elif part == "[key]":
-            return {"type": "string", "minLength": 1, "maxLength": 317}
         else:
             node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
     return node
@@ -95,10 +104,13 @@ def _node_at(schema: Schema, location: Location) -> Schema:
 
 def _shown(value: Any) -> str:
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        return _shortened(json.dumps(value, ensure_ascii=False))
     except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        return _shortened(repr(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 63 else f"{text[:60]}..."
 
 
 def _range(lowest: float | None, highest: float | None) -> str:

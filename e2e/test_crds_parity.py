@@ -1,0 +1,161 @@
+"""The API server and the typed models judge every resource of the table alike."""
+
+import json
+import os
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from milepost_crds import GROUP, VERSION, ManifestError, parse_resource
+
+CRDS = Path(__file__).resolve().parent.parent / "crds"
+CASES = runpy.run_path(str(CRDS / "tests" / "crds_table.py"))["CASES"]
+PLURALS = {"AgentWorkflow": "agentworkflows", "ModelService": "modelservices"}
+NAMESPACE = "default"
+
+
+def _cel_messages(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from (validation["message"] for validation in node.get("x-kubernetes-validations", []))
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _cel_messages(item)
+
+
+CEL_MESSAGES = {
+    message
+    for plural in PLURALS.values()
+    for message in _cel_messages(yaml.safe_load((CRDS / f"{plural}.yaml").read_text()))
+}
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
+    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),  # a throw-away cluster may have no certificate
+]
+
+
+@pytest.fixture(scope="module")
+def definitions() -> Iterator[dict[str, Any]]:
+    """Both CRDs as the API server took them; those that were not there before are removed again."""
+    config.load_kube_config()
+    extensions = client.ApiextensionsV1Api()
+    present = {found.metadata.name for found in extensions.list_custom_resource_definition().items}
+    wanted = [yaml.safe_load((CRDS / f"{plural}.yaml").read_text()) for plural in PLURALS.values()]
+    names = [definition["metadata"]["name"] for definition in wanted]
+    for name, definition in zip(names, wanted, strict=True):
+        _apply(extensions, name, definition)
+    taken = {name: _established(extensions, name) for name in names}
+    yield taken
+    for name in set(names) - present:
+        extensions.delete_custom_resource_definition(name)
+
+
+@pytest.fixture(scope="module")
+def resources(definitions: dict[str, Any]) -> client.CustomObjectsApi:
+    return client.CustomObjectsApi()
+
+
+def _apply(extensions: client.ApiextensionsV1Api, name: str, definition: dict[str, Any]) -> None:
+    extensions.patch_custom_resource_definition(
+        name, definition, field_manager="milepost-e2e", force=True, _content_type="application/apply-patch+yaml"
+    )
+
+
+def _established(extensions: client.ApiextensionsV1Api, name: str) -> Any:
+    give_up = monotonic() + 30
+    while monotonic() < give_up:
+        definition = extensions.read_custom_resource_definition(name)
+        conditions = {found.type: found.status for found in definition.status.conditions or []}
+        if conditions.get("Established") == "True":
+            return definition
+        sleep(0.1)
+    raise AssertionError(f"{name} was not established within 30 s")
+
+
+def _create(resources: client.CustomObjectsApi, resource: dict[str, Any]) -> dict[str, Any]:
+    """Server-side dry run with strict field validation; a CRD just established may not be served for a moment."""
+    give_up = monotonic() + 30
+    while True:
+        try:
+            created: dict[str, Any] = resources.create_namespaced_custom_object(
+                GROUP, VERSION, NAMESPACE, PLURALS[resource["kind"]], resource, dry_run="All", field_validation="Strict"
+            )
+        except ApiException as error:
+            if error.status != 404 or monotonic() > give_up:
+                raise
+            sleep(0.1)
+        else:
+            return created
+
+
+@pytest.mark.requirement("CRD-4", "CRD-5")
+@pytest.mark.parametrize("case", [case for case in CASES if case.fault is None], ids=lambda case: case.name)
+def test_a_valid_resource_is_taken_with_the_same_defaults(case: Any, resources: client.CustomObjectsApi) -> None:
+    created = _create(resources, case.resource())
+    assert _comparable(created["spec"]) == _comparable(parse_resource(case.resource()).as_manifest()["spec"])
+
+
+@pytest.mark.requirement("CRD-4", "CRD-5")
+@pytest.mark.parametrize("case", [case for case in CASES if case.fault is not None], ids=lambda case: case.name)
+def test_an_invalid_resource_is_refused_for_the_same_field(case: Any, resources: client.CustomObjectsApi) -> None:
+    with pytest.raises(ApiException) as refused:
+        _create(resources, case.resource())
+    assert refused.value.status in {400, 422}
+    message = json.loads(refused.value.body)["message"]
+    named = re.sub(r"\[\d+\]$", "", case.fault).split(".")[-1]
+    assert re.sub(r"\[\d+\]", "", named) in message
+    with pytest.raises(ManifestError) as refused_here:
+        parse_resource(case.resource())
+    for line in refused_here.value.errors:
+        sentence = line.split(": ", 1)[1]
+        assert sentence in message or sentence not in CEL_MESSAGES
+
+
+@pytest.mark.requirement("CRD-5")
+def test_the_server_stores_a_structural_schema_without_complaint(definitions: dict[str, Any]) -> None:
+    for definition in definitions.values():
+        conditions = {found.type: found.status for found in definition.status.conditions}
+        assert conditions["NamesAccepted"] == "True"
+        assert conditions.get("NonStructuralSchema", "False") == "False"
+        assert definition.status.stored_versions == [VERSION]
+
+
+@pytest.mark.requirement("CRD-5")
+def test_a_stored_model_service_has_a_scale(resources: client.CustomObjectsApi) -> None:
+    case = next(case for case in CASES if case.base["kind"] == "ModelService" and case.fault is None)
+    name = "scale-story"
+    resource = case.resource() | {"metadata": {"name": name}}
+    plural = PLURALS["ModelService"]
+    resources.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, plural, resource)
+    try:
+        resources.patch_namespaced_custom_object_scale(
+            GROUP,
+            VERSION,
+            NAMESPACE,
+            plural,
+            name,
+            {"spec": {"replicas": 3}},
+            _content_type="application/merge-patch+json",
+        )
+        stored = resources.get_namespaced_custom_object(GROUP, VERSION, NAMESPACE, plural, name)
+        assert stored["spec"]["replicas"] == 3
+    finally:
+        resources.delete_namespaced_custom_object(GROUP, VERSION, NAMESPACE, plural, name)
+
+
+def _comparable(value: Any) -> Any:
+    """Without what means the same: empty parts, and whole numbers as quantities."""
+    if isinstance(value, dict):
+        kept = {key: _comparable(item) for key, item in value.items()}
+        quantities = {"cpu", "memory", "ephemeral-storage", "size"}
+        return {key: str(item) if key in quantities else item for key, item in kept.items() if item not in ({}, [], "")}
+    return [_comparable(item) for item in value] if isinstance(value, list) else value
