@@ -25,9 +25,16 @@ OUTPUT_LINES = 6
 STATE_STYLE = {"running": "cyan", "waiting": "yellow", "accepted": "dim", "ready": "green"}
 
 
+class PipeConsole(Console):
+    """Leaves a reader that went away to the command, which then ends in silence."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Fitted to the terminal; wide when the output goes to a file or a pipe, so that nothing is cut."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    return PipeConsole(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 def runs_table(runs: Iterable[agent_pb2.Run]) -> Table:

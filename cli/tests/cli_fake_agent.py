@@ -1,0 +1,235 @@
+"""AgentService and RegistryService over real gRPC that play a written journal: the agent in the tests of commands."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from google.protobuf.struct_pb2 import Struct
+from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
+from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
+
+RUN_ID = "7d3c5a10-0000-4000-8000-000000000001"
+OTHER_RUN_ID = "91aa0000-0000-4000-8000-000000000002"
+
+
+@dataclass(frozen=True)
+class Written:
+    """One event of the journal that is played."""
+
+    type: str
+    step: str = ""
+    hop_index: int = 0
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def review_loop_events(outcome: str = "Completed") -> list[Written]:
+    """A journal as the agent writes it for one research hop and two review cycles."""
+    services = [
+        {"service": "docs", "capability": "rag", "confidence": 0.83},
+        {"service": "smollm2", "capability": "general", "confidence": 0.11},
+    ]
+    budget = {"remaining_hops": 4, "current_cycle": 1, "max_cycles": 2}
+    return [
+        Written("RunAccepted"),
+        Written("RunStarted", data={"remaining_hops": 5, "current_cycle": 1, "max_cycles": 2}),
+        Written(
+            "Recommended",
+            "research",
+            1,
+            {
+                "services": services,
+                "none_probability": 0.06,
+                "reasoning": "nearest example: look up the rules",
+                "path": "embedding",
+                "duration_ms": 12.25,
+            },
+        ),
+        Written(
+            "Decided",
+            "research",
+            1,
+            {"action": "invoke", "service": "smollm2", "agreed": False, "reason": "0.61 over 0.39", "duration_ms": 88},
+        ),
+        Written("StepStarted", "research", 1, {"service": "smollm2", "attempt": 1}),
+        Written(
+            "StepCompleted",
+            "research",
+            1,
+            {
+                "service": "smollm2",
+                "output": "Rules:\n\x1b[31mone\x1b[0m\ntwo\nthree\nfour\nfive",
+                "verdict": "",
+                "duration_ms": 1200,
+                "citations": [{"source": "python-style.md"}],
+                "tool_calls": [{"name": "calculator", "arguments": "{}", "result": "391"}],
+                **budget,
+            },
+        ),
+        Written("ReviewCycle", "review", 3, {"cycle": 1, "max_cycles": 2, "verdict": "revise"}),
+        Written("SomethingNew", "review", 3, {"colour": "blue"}),
+        Written("RunCompleted", data={"outcome": outcome, "reason": "why it ended", "result": "def f(): ..."}),
+    ]
+
+
+class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryServiceServicer):
+    """Holds one run whose journal is `events`; `pause_after` events the stream waits for `go_on`."""
+
+    def __init__(self, events: Sequence[Written], outcome: int = agent_pb2.RUN_OUTCOME_COMPLETED) -> None:
+        self.events = [_event(number, written) for number, written in enumerate(events, start=101)]
+        self.outcome = outcome
+        self.requests: list[Any] = []
+        self.after_sequences: list[int] = []
+        self.pause_after: int | None = None
+        self.paused = threading.Event()
+        self.go_on = threading.Event()
+        self.port = 0
+        self._server: grpc.Server | None = None
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Listen, on the same port as before when there was one."""
+        server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+        agent_pb2_grpc.add_AgentServiceServicer_to_server(self, server)
+        registry_pb2_grpc.add_RegistryServiceServicer_to_server(self, server)
+        self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        """Drop every connection, as a process does that is killed."""
+        if self._server is not None:
+            self._server.stop(0).wait()
+            self._server = None
+
+    def run(self) -> agent_pb2.Run:
+        run = agent_pb2.Run(
+            run_id=RUN_ID,
+            correlation_id="0b9f0000-0000-4000-8000-000000000009",
+            workflow="review-loop",
+            prompt="Write it",
+            state=agent_pb2.RUN_STATE_ENDED,
+            outcome=self.outcome,
+            result="def f(): ...",
+            remaining_hops=2,
+            max_hops=5,
+            current_cycle=1,
+            max_cycles=2,
+            current_step="review",
+            recoveries=1,
+            last_sequence=self.events[-1].sequence,
+            hops=[_hop(1, "research", 12.25), _hop(2, "code", 30.5)],
+        )
+        run.create_time.FromSeconds(1_800_000_000)
+        run.end_time.FromSeconds(1_800_000_009)
+        return run
+
+    def StartRun(self, request: agent_pb2.StartRunRequest, context: Any) -> agent_pb2.StartRunResponse:
+        self.requests.append(request)
+        return agent_pb2.StartRunResponse(run=self.run())
+
+    def WatchRun(self, request: agent_pb2.WatchRunRequest, context: Any) -> Iterator[agent_pb2.WatchRunResponse]:
+        self.after_sequences.append(request.after_sequence)
+        for number, event in enumerate(self.events, start=1):
+            if event.sequence > request.after_sequence:
+                yield agent_pb2.WatchRunResponse(event=event)
+            if number == self.pause_after:
+                self.paused.set()
+                while not self.go_on.is_set() and context.is_active():
+                    time.sleep(0.01)
+                if not context.is_active():
+                    return
+
+    def GetRun(self, request: agent_pb2.GetRunRequest, context: Any) -> agent_pb2.GetRunResponse:
+        self.requests.append(request)
+        if request.run_id != RUN_ID:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no run '{request.run_id}'")
+        return agent_pb2.GetRunResponse(run=self.run())
+
+    def ListRuns(self, request: agent_pb2.ListRunsRequest, context: Any) -> agent_pb2.ListRunsResponse:
+        self.requests.append(request)
+        if not request.page_token and request.page_size > 1:
+            return agent_pb2.ListRunsResponse(runs=[self.run()], next_page_token="more")
+        other = self.run()
+        other.run_id = OTHER_RUN_ID
+        other.outcome = agent_pb2.RUN_OUTCOME_REVIEW_LIMIT_REACHED
+        other.create_time.FromSeconds(1_800_000_100)
+        return agent_pb2.ListRunsResponse(runs=[other])
+
+    def CancelRun(self, request: agent_pb2.CancelRunRequest, context: Any) -> agent_pb2.CancelRunResponse:
+        self.requests.append(request)
+        run = self.run()
+        run.outcome = agent_pb2.RUN_OUTCOME_CANCELLED
+        return agent_pb2.CancelRunResponse(run=run)
+
+    def AnswerQuestion(self, request: agent_pb2.AnswerQuestionRequest, context: Any) -> Any:
+        self.requests.append(request)
+        if request.question_id != "q1":
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the run does not wait for this question")
+        return agent_pb2.AnswerQuestionResponse(run=self.run())
+
+    def DecideApproval(self, request: agent_pb2.DecideApprovalRequest, context: Any) -> Any:
+        self.requests.append(request)
+        return agent_pb2.DecideApprovalResponse(run=self.run())
+
+    def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Any) -> agent_pb2.GetAgentResponse:
+        steps = [agent_pb2.AgentStep(name=name, role="writer") for name in ("research", "code", "review")]
+        return agent_pb2.GetAgentResponse(
+            workflow="review-loop", pattern="cyclic", steps=steps, max_hops=5, max_cycles=2, ended=2
+        )
+
+    def ListServices(self, request: registry_pb2.ListServicesRequest, context: Any) -> Any:
+        service = registry_pb2.Service(
+            name="docs",
+            target="127.0.0.1:1",
+            capabilities=["rag"],
+            description="Looks things up",
+            state=registry_pb2.SERVICE_STATE_READY,
+            usage=registry_pb2.Usage(cpu_cores=0.25, memory_bytes=64 * 2**20),
+        )
+        return registry_pb2.ListServicesResponse(services=[service])
+
+
+def _event(sequence: int, written: Written) -> agent_pb2.RunEvent:
+    data = Struct()
+    data.update(dict(written.data))
+    event = agent_pb2.RunEvent(
+        sequence=sequence,
+        run_id=RUN_ID,
+        type=written.type,
+        step=written.step,
+        hop_index=written.hop_index,
+        data=data,
+    )
+    event.time.FromSeconds(1_800_000_000 + sequence)
+    return event
+
+
+def _hop(index: int, step: str, router_ms: float) -> agent_pb2.Hop:
+    hop = agent_pb2.Hop(
+        hop_index=index,
+        step=step,
+        role="writer",
+        service="smollm2",
+        recommendation=agent_pb2.Recommendation(
+            services=[agent_pb2.ScoredService(service="docs", capability="rag", confidence=0.83)],
+            none_probability=0.06,
+            path="embedding",
+            duration_ms=router_ms,
+        ),
+        decision=agent_pb2.Decision(
+            action="invoke", service="smollm2", agreed=False, reason="0.61 over 0.39", duration_ms=88
+        ),
+        output="Rules:\none",
+    )
+    hop.start_time.FromSeconds(1_800_000_000)
+    hop.end_time.FromSeconds(1_800_000_002)
+    return hop

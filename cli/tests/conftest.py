@@ -1,0 +1,51 @@
+"""The real `milepost` command, and a state directory that a fake agent seems to be up on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_fake_agent import FakeAgent, review_loop_events
+from cli_process import LIMIT, Milepost, command
+from milepost_cli.state import ProcessRecord, StateDirectory, UpRecord
+
+
+@pytest.fixture
+def milepost(tmp_path: Path) -> Milepost:
+    """Runs `milepost ARGUMENTS` in an empty folder; returns what it wrote and its exit code."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+
+    def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "COLUMNS": "200"}
+        settings: dict[str, Any] = {"cwd": folder, "env": env, "capture_output": True, "text": True, "timeout": LIMIT}
+        return subprocess.run(command(*arguments), check=False, **{**settings, **options})
+
+    return run
+
+
+@pytest.fixture
+def fake_agent() -> Iterator[FakeAgent]:
+    agent = FakeAgent(review_loop_events())
+    agent.start()
+    yield agent
+    agent.go_on.set()
+    agent.stop()
+
+
+@pytest.fixture
+def state(tmp_path: Path, fake_agent: FakeAgent) -> Iterator[StateDirectory]:
+    """A state directory that this test owns, as a supervisor would, with the fake agent in its record."""
+    directory = StateDirectory(tmp_path / "state")
+    processes = {"docs": ProcessRecord("rag", "127.0.0.1:1", "ready", "docs.log", 1, restarts=3)}
+    record = UpRecord(
+        os.getpid(), time.time(), "ready", {"review-loop": fake_agent.target}, {"docs": "127.0.0.1:1"}, processes
+    )
+    with directory.owned():
+        directory.write(record)
+        yield directory

@@ -1,0 +1,71 @@
+"""From workloads to processes: what each is told, and what is written for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from milepost_cli.child import ProcessSpec
+from milepost_cli.errors import StartError, UsageError
+from milepost_cli.processes import LOG_LIMIT, Placement, assign_targets, parse_volumes, process_spec
+from milepost_cli.state import StateDirectory
+from milepost_cli.up import read_workloads
+from milepost_operator.workload import Workload
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def specs_of(example: str, state: StateDirectory) -> tuple[list[Workload], dict[str, ProcessSpec]]:
+    workloads = read_workloads([EXAMPLES / example])
+    targets = assign_targets(workloads, None)
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {}, targets)
+    programs = {workload.command[0]: f"/bin/{workload.command[0]}" for workload in workloads}
+    registries = placement.registries(workloads)
+    state.logs.mkdir(parents=True, exist_ok=True)
+    made = [process_spec(workload, programs, placement, registries) for workload in workloads]
+    return workloads, {spec.name: spec for spec in made}
+
+
+@pytest.mark.requirement("CLI-1")
+def test_processes_of_an_example_know_one_another(tmp_path: Path) -> None:
+    _, specs = specs_of("review-loop", StateDirectory(tmp_path))
+    agent, docs = specs["review-loop"], specs["docs"]
+    assert docs.env["MILEPOST_REGISTRIES"] == agent.target == agent.env["MILEPOST_LISTEN"]
+    assert docs.env["MILEPOST_MODEL_TARGET"] == specs["smollm2"].target
+    assert agent.env["MILEPOST_DATA_DIR"] == str(tmp_path / "agents" / "review-loop")
+    assert len({spec.target for spec in specs.values()}) == len(specs) == 4
+
+
+def test_documents_of_a_config_map_are_written_and_stale_ones_go(tmp_path: Path) -> None:
+    documents = tmp_path / "services" / "docs" / "documents"
+    documents.mkdir(parents=True)
+    (documents / "old.md").write_text("gone from the ConfigMap")
+    _, specs = specs_of("review-loop", StateDirectory(tmp_path))
+    assert specs["docs"].env["MILEPOST_DOCUMENTS_DIR"] == str(documents)
+    assert sorted(file.name for file in documents.iterdir()) == ["errors.md", "python-style.md", "testing.md"]
+
+
+def test_file_name_cannot_leave_the_state_directory(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    workloads, _ = specs_of("linear", state)
+    model = workloads[0]
+    outside = Workload(**{**vars(model), "files": {"documents/../../../../outside.md": "x"}})
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {}, {model.name: "127.0.0.1:1"})
+    with pytest.raises(StartError, match="no file name"):
+        process_spec(outside, {"milepost-model": "/bin/true"}, placement, "")
+    assert not (tmp_path / "outside.md").exists()
+
+
+def test_long_log_is_set_aside(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "smollm2.log"
+    log.parent.mkdir()
+    log.write_bytes(b"x" * (LOG_LIMIT + 1))
+    specs_of("linear", StateDirectory(tmp_path))
+    assert not log.exists()
+    assert log.with_name("smollm2.log.1").stat().st_size == LOG_LIMIT + 1
+
+
+@pytest.mark.parametrize("value", ["shelf", "=folder", "shelf="])
+def test_volume_must_name_claim_and_folder(value: str) -> None:
+    with pytest.raises(UsageError, match="CLAIM=DIR"):
+        parse_volumes([value])
