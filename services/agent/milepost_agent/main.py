@@ -68,14 +68,12 @@ class Agent:
         self._clients = ServiceClients()
         self._health = HealthMonitor(self._registry, self._clients)
         self._observability = Observability(store, workflow.spec.observability.mode, settings.log_level)
-        router = Router.load(settings.router_model)
-        if router.fallback_reason:
-            log.warning("The router answers by keywords: %s", router.fallback_reason)
+        self._router = Router.load(settings.router_model)
         dependencies = NodeDependencies(
             spec=workflow.spec,
             store=store,
             registry=self._registry,
-            router=router,
+            router=self._router,
             clients=self._clients,
             effects=Effects(store),
         )
@@ -88,6 +86,8 @@ class Agent:
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
     async def start(self) -> None:
+        if self._router.fallback_reason:
+            log.warning("The router answers by keywords: %s", self._router.fallback_reason)
         self._registry.restore(await self._store.load_services())
         self._health.start()
         await self._observability.start()

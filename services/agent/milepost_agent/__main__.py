@@ -1,0 +1,5 @@
+"""`python -m milepost_agent`."""
+
+from milepost_agent.main import main
+
+main()

@@ -1,0 +1,65 @@
+"""A service process of the tests: answers every role after a delay and keeps the call log of every Milepost service.
+
+Run as `python scripted_service.py` with MILEPOST_LISTEN, MILEPOST_REGISTRIES, MILEPOST_ADVERTISE, SCRIPTED_NAME,
+SCRIPTED_CAPABILITIES (comma-separated), SCRIPTED_SECONDS (time of one call) and SCRIPTED_REJECTIONS (how many reviews
+ask for changes).
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
+from milepost.model.v1 import model_pb2, model_pb2_grpc
+from milepost.registry.v1 import registry_pb2
+from milepost_service.calls import CallLog
+from milepost_service.server import run, serve
+from milepost_service.settings import ServiceSettings
+
+NAME = os.environ["SCRIPTED_NAME"]
+CAPABILITIES = os.environ["SCRIPTED_CAPABILITIES"].split(",")
+
+
+class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+    def __init__(self, calls: CallLog) -> None:
+        self._calls = calls
+        self._seconds = float(os.environ.get("SCRIPTED_SECONDS", "0"))
+        self._rejections = int(os.environ.get("SCRIPTED_REJECTIONS", "0"))
+
+    async def Invoke(self, request: Any, context: Any) -> AsyncIterator[capability_pb2.InvokeResponse]:
+        await asyncio.sleep(self._seconds)
+        verdict = ""
+        if request.verdicts:
+            reject, self._rejections = self._rejections > 0, self._rejections - 1
+            verdict = request.verdicts[1] if reject else request.verdicts[0]
+        text = f"{request.role}: {request.prompt}"
+        yield capability_pb2.InvokeResponse(delta=text)
+        yield capability_pb2.InvokeResponse(result=capability_pb2.InvokeResult(text=text, verdict=verdict))
+
+    async def ListCalls(self, request: Any, context: Any) -> capability_pb2.ListCallsResponse:
+        return self._calls.response()
+
+    async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
+        scored = [model_pb2.ScoredCandidate(candidate=each, tokens=1) for each in request.candidates]
+        return model_pb2.ScoreResponse(candidates=scored)
+
+
+async def main() -> None:
+    settings = ServiceSettings.load()
+    calls = CallLog()
+    servicer = Scripted(calls)
+
+    def add(server: grpc.aio.Server) -> None:
+        capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
+        model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
+
+    def registration() -> registry_pb2.Service:
+        return registry_pb2.Service(name=NAME, target=settings.target, capabilities=CAPABILITIES)
+
+    await serve(settings, name=NAME, add_servicers=add, calls=calls, registration=registration)
+
+
+if __name__ == "__main__":
+    run(main(), name=NAME)

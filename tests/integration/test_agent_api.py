@@ -1,0 +1,232 @@
+"""AgentService and RegistryService of a real agent process: statuses, paging, streams, and refusals at start."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from milepost.agent.v1 import agent_pb2, message_pb2
+from milepost.registry.v1 import registry_pb2
+from processes import PATIENCE, AgentClient, Process, agent_process, free_port, running, scripted_process
+
+ARBITRATOR = {"modelRef": {"name": "worker"}}
+SPEC: dict[str, Any] = {
+    "pattern": "linear",
+    "steps": [{"name": "code", "role": "coder", "capability": "coding"}],
+    "arbitrator": ARBITRATOR,
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AgentClient, Process, Process]]:
+    directory = tmp_path_factory.mktemp("agent")
+    agent = agent_process(directory, SPEC)
+    worker = scripted_process(directory, "worker", "coding", agent.target)
+    with running(agent, worker):
+        client = AgentClient(agent.target)
+        client.wait_ready("worker")
+        yield client, agent, worker
+        client.close()
+
+
+def status_of(call: Any, request: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request, timeout=PATIENCE)
+    return caught.value.code(), caught.value.details()
+
+
+@pytest.mark.requirement("AGT-1")
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [("", "prompt: is empty"), ("x" * 1_048_576, "prompt: has 1048576 bytes")],
+    ids=["empty", "1MB"],
+)
+def test_bad_prompt_is_refused_with_the_limit(
+    served: tuple[AgentClient, Process, Process], prompt: str, words: str
+) -> None:
+    code, details = status_of(served[0].agent.StartRun, agent_pb2.StartRunRequest(prompt=prompt))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert words in details and "allowed: 1 to 65536 bytes" in details
+
+
+@pytest.mark.requirement("DUR-7", "AGT-1")
+def test_same_id_is_the_same_run_and_another_body_already_exists(served: tuple[AgentClient, Process, Process]) -> None:
+    client = served[0]
+    key = "6a9b1f6e-2a51-4d3f-9a55-0000000000aa"
+    first = client.start_run("one", key)
+    again = client.agent.StartRun(agent_pb2.StartRunRequest(prompt="one", correlation_id=key), timeout=PATIENCE)
+    assert (again.run.run_id, again.existing) == (first.run_id, True)
+    code, _ = status_of(client.agent.StartRun, agent_pb2.StartRunRequest(prompt="two", correlation_id=key))
+    assert code is grpc.StatusCode.ALREADY_EXISTS
+    code, details = status_of(client.agent.StartRun, agent_pb2.StartRunRequest(prompt="x", correlation_id="7"))
+    assert (code, "'7' is no UUID" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
+@pytest.mark.requirement("AGT-1")
+def test_watch_goes_on_from_any_sequence_without_gap_or_repeat(served: tuple[AgentClient, Process, Process]) -> None:
+    client = served[0]
+    run = client.start_run("watch me")
+    events = list(client.events(run.run_id))
+    assert events[0].type == "RunAccepted" and events[-1].type == "RunCompleted"
+    for position in (1, len(events) - 1):
+        later = list(client.events(run.run_id, after=events[position - 1].sequence))
+        assert [event.sequence for event in later] == [event.sequence for event in events[position:]]
+    assert list(client.events(run.run_id, after=events[-1].sequence)) == []
+
+
+@pytest.mark.requirement("AGT-1", "OBS-4")
+def test_every_event_and_the_run_carry_the_correlation_id(served: tuple[AgentClient, Process, Process]) -> None:
+    client = served[0]
+    key = "6a9b1f6e-2a51-4d3f-9a55-0000000000bb"
+    run = client.start_run("correlate", key)
+    assert {event.correlation_id for event in client.events(run.run_id)} == {key}
+    assert client.get(key).run_id == run.run_id
+    log = served[2].log.read_text()
+    assert key in log
+
+
+@pytest.mark.requirement("AGT-1")
+def test_listing_is_paged_newest_first(served: tuple[AgentClient, Process, Process]) -> None:
+    client = served[0]
+    started = [client.wait_ended(client.start_run(f"page {number}").run_id).run_id for number in range(3)]
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = client.agent.ListRuns(agent_pb2.ListRunsRequest(page_size=2, page_token=token), timeout=PATIENCE)
+        assert len(page.runs) <= 2
+        seen += [run.run_id for run in page.runs]
+        if not (token := page.next_page_token):
+            break
+    assert seen[:3] == started[::-1]
+    assert len(seen) == len(set(seen))
+    code, _ = status_of(client.agent.ListRuns, agent_pb2.ListRunsRequest(page_size=501))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.requirement("AGT-1")
+def test_what_is_not_there_is_not_found(served: tuple[AgentClient, Process, Process]) -> None:
+    client = served[0]
+    for call, request in (
+        (client.agent.GetRun, agent_pb2.GetRunRequest(run_id="nothing")),
+        (client.agent.CancelRun, agent_pb2.CancelRunRequest(run_id="nothing")),
+        (client.agent.StartRun, agent_pb2.StartRunRequest(prompt="x", workflow="another")),
+    ):
+        assert status_of(call, request)[0] is grpc.StatusCode.NOT_FOUND
+    run = client.wait_ended(client.start_run("ended").run_id)
+    answer = agent_pb2.AnswerQuestionRequest(run_id=run.run_id, question_id="q", answer="a")
+    assert status_of(client.agent.AnswerQuestion, answer)[0] is grpc.StatusCode.FAILED_PRECONDITION
+    message = message_pb2.AgentMessage(recipient_role="coder", payload="too late")
+    late = agent_pb2.SendMessageRequest(run_id=run.run_id, message=message)
+    assert status_of(client.agent.SendMessage, late)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_observability_mode_is_switched_and_falls_back_by_itself(served: tuple[AgentClient, Process, Process]) -> None:
+    agent = served[0].agent
+    assert agent.GetObservability(agent_pb2.GetObservabilityRequest()).mode == agent_pb2.OBSERVABILITY_MODE_SHIPPING
+    request = agent_pb2.SetObservabilityRequest(
+        mode=agent_pb2.OBSERVABILITY_MODE_DEBUG, duration=Duration(nanos=300_000_000)
+    )
+    assert agent.SetObservability(request).HasField("until")
+    seen = set()
+    deadline = time.monotonic() + PATIENCE
+    while agent_pb2.OBSERVABILITY_MODE_SHIPPING not in seen and time.monotonic() < deadline:
+        seen.add(agent.GetObservability(agent_pb2.GetObservabilityRequest()).mode)
+        time.sleep(0.02)
+    assert seen == {agent_pb2.OBSERVABILITY_MODE_DEBUG, agent_pb2.OBSERVABILITY_MODE_SHIPPING}
+
+
+@pytest.mark.requirement("REG-1")
+def test_service_that_dies_leaves_the_candidates_and_comes_back_by_itself(tmp_path: Path) -> None:
+    agent = agent_process(tmp_path, SPEC)
+    worker = scripted_process(tmp_path, "worker", "coding", agent.target)
+    with running(agent, worker):
+        client = AgentClient(agent.target)
+        client.wait_ready("worker")
+        worker.kill()
+        watch = client.registry.WatchServices(registry_pb2.WatchServicesRequest(), timeout=10)
+        states = (each.service.state for each in watch)
+        assert next(state for state in states if state != registry_pb2.SERVICE_STATE_READY)
+        watch.cancel()
+        worker.start()
+        client.wait_ready("worker")
+        assert client.wait_ended(client.start_run("back").run_id).outcome == agent_pb2.RUN_OUTCOME_COMPLETED
+        client.close()
+
+
+def refusal(process: Process) -> tuple[int, str]:
+    """Exit code and output of a start that is refused."""
+    process.start()
+    assert process.popen
+    return process.popen.wait(PATIENCE), process.log.read_text()
+
+
+@pytest.mark.requirement("DUR-1")
+def test_second_agent_on_the_same_state_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    first = agent_process(tmp_path, SPEC)
+    second = agent_process(tmp_path, SPEC)
+    second.log = tmp_path / "second.log"
+    with running(first):
+        code, output = refusal(second)
+        assert code == 2
+        assert len(output.strip().splitlines()) == 1 and str(first.popen and first.popen.pid) in output
+        client = AgentClient(first.target)
+        assert client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=PATIENCE).workflow == "flow"
+        client.close()
+
+
+def test_busy_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    agent = agent_process(tmp_path, SPEC)
+    port = free_port()
+    agent.target = f"127.0.0.1:{port}"
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        code, output = refusal(agent)
+    assert code == 2
+    assert len(output.strip().splitlines()) == 1 and f"port {port} is in use" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "is not YAML"),
+        (
+            "apiVersion: milepost.dev/v1alpha1\nkind: AgentWorkflow\nmetadata: {name: x}\nspec: {pattern: linear}\n",
+            "spec.",
+        ),
+    ],
+    ids=["not-yaml", "no-steps"],
+)
+def test_broken_workflow_file_is_one_line_for_each_mistake(tmp_path: Path, text: str, words: str) -> None:
+    agent = agent_process(tmp_path, SPEC)
+    Path(agent.environment["MILEPOST_WORKFLOW_FILE"]).write_text(text)
+    code, output = refusal(agent)
+    assert code == 2
+    assert words in output and "Traceback" not in output
+    assert all("workflow.yaml" in line for line in output.strip().splitlines())
+
+
+def test_unknown_failpoint_is_refused(tmp_path: Path) -> None:
+    agent = agent_process(tmp_path, SPEC, MILEPOST_FAILPOINTS="nowhere=kill")
+    code, output = refusal(agent)
+    assert code == 2
+    assert "unknown failpoint 'nowhere'" in output
+
+
+def test_read_only_state_is_refused(tmp_path: Path) -> None:
+    agent = agent_process(tmp_path, SPEC)
+    state = tmp_path / "state"
+    state.mkdir()
+    agent.environment["MILEPOST_DATA_DIR"] = str(state)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(state)], check=True)
+    try:
+        code, output = refusal(agent)
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
+    assert code == 2
+    assert len(output.strip().splitlines()) == 1 and "read-only" in output.lower()
