@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from check_house import inspect
 
 BEFORE = "a = 1\n"

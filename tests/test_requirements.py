@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from check_requirements import ROOT, Requirements, files_of_tests, namings, problems
 
 LIST = '[requirements]\nAAA-1 = "one"\nAAA-2 = "two"\n'

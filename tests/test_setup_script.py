@@ -4,8 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-import llama_wheel
 import pytest
+
+import llama_wheel
 import setup
 from console import ToolError
 from pip_runner import Pip

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import grpc
+
 from console import ToolError
 from local_mode import PROMPT, ROOT, WORKFLOW, local_mode
 from milepost.agent.v1 import agent_pb2

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc

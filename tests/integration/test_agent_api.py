@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+
 from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
 from processes import PATIENCE, AgentClient, Process, agent_process, free_port, running, scripted_process

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from milepost.agent.v1 import agent_pb2
 from processes import AgentClient, Process, agent_process, list_calls, running, scripted_process
 

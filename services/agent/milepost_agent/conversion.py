@@ -6,9 +6,9 @@ from typing import Any
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
-
 from milepost_agent.registry import Entry
 from milepost_agent.store import EventRecord, MessageRecord, RunRecord
 

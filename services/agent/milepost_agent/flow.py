@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from milepost_crds import AgentWorkflowSpec, Step
-
 from milepost_agent.state import REVISE, RunState
+from milepost_crds import AgentWorkflowSpec, Step
 
 COMPLETED = "Completed"
 REVIEW_LIMIT_REACHED = "ReviewLimitReached"

@@ -4,11 +4,11 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from milepost_crds import AgentWorkflowSpec
 
 from milepost_agent.flow import max_cycles
 from milepost_agent.nodes import Arbitrate, Finish, NodeDependencies, Recommend, StepNode
 from milepost_agent.state import RunContext, RunState
+from milepost_crds import AgentWorkflowSpec
 
 RECOMMEND = "recommend"
 ARBITRATE = "arbitrate"

@@ -5,13 +5,9 @@ import logging
 from pathlib import Path
 
 import grpc.aio
+
 from milepost.agent.v1 import agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2_grpc
-from milepost_crds import AgentWorkflow, ManifestError, load_manifests
-from milepost_service.errors import ConfigurationError
-from milepost_service.server import run, serve
-from milepost_service.settings import ProcessSettings
-
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.effects import Effects
 from milepost_agent.errors import StoreError
@@ -25,6 +21,10 @@ from milepost_agent.router import Router
 from milepost_agent.runner import Runner
 from milepost_agent.servicer import AgentServicer
 from milepost_agent.store import Store
+from milepost_crds import AgentWorkflow, ManifestError, load_manifests
+from milepost_service.errors import ConfigurationError
+from milepost_service.server import run, serve
+from milepost_service.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
 

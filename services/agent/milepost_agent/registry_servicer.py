@@ -4,14 +4,14 @@ import re
 from collections.abc import AsyncIterator
 
 import grpc.aio
-from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
-from milepost_service.errors import InvalidArgumentError
-from milepost_service.settings import split_address
 
+from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_agent.clients import HealthMonitor
 from milepost_agent.conversion import entry_from, service_message, timestamp
 from milepost_agent.registry import DEFAULT_LEASE_SECONDS, Registry
 from milepost_agent.store import Store
+from milepost_service.errors import InvalidArgumentError
+from milepost_service.settings import split_address
 
 Context = grpc.aio.ServicerContext[object, object]
 

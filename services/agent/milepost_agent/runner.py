@@ -13,10 +13,6 @@ from typing import Any
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command
-from milepost_crds import AgentWorkflow, AgentWorkflowSpec
-from milepost_crds.units import parse_duration
-from milepost_service.correlation import correlation
-from milepost_service.telemetry import context_from, tracer
 
 from milepost_agent.errors import AgentError, Draining, InvalidRequest, NotWaiting, RunNotFound, StoreError
 from milepost_agent.failpoints import failpoint
@@ -25,6 +21,10 @@ from milepost_agent.graph import Graph, build_graph, initial_state, run_config
 from milepost_agent.nodes import NodeDependencies
 from milepost_agent.state import RunContext
 from milepost_agent.store import MessageRecord, NewEvent, NewMessage, NewRun, RunRecord
+from milepost_crds import AgentWorkflow, AgentWorkflowSpec
+from milepost_crds.units import parse_duration
+from milepost_service.correlation import correlation
+from milepost_service.telemetry import context_from, tracer
 
 log = logging.getLogger(__name__)
 

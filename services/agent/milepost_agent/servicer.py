@@ -5,16 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import grpc.aio
-from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
-from milepost_service.errors import (
-    AlreadyExistsError,
-    FailedPreconditionError,
-    InvalidArgumentError,
-    NotFoundError,
-    UnavailableError,
-)
-from milepost_service.telemetry import traceparent, tracestate
 
+from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost_agent.conversion import (
     STATES,
     agent_message,
@@ -34,6 +26,14 @@ from milepost_agent.errors import (
 from milepost_agent.observability import Mode, ModeRecord, Observability
 from milepost_agent.runner import Runner, check_uuid
 from milepost_agent.store import NewMessage, Store
+from milepost_service.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
+from milepost_service.telemetry import traceparent, tracestate
 
 Context = grpc.aio.ServicerContext[object, object]
 

@@ -11,6 +11,7 @@ from typing import Any
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
+
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_agent.clients import HealthMonitor, ServiceClients
@@ -39,7 +40,8 @@ def always_revise(request: capability_pb2.InvokeRequest, call: int) -> capabilit
 
 @dataclass
 class ScriptedService(
-    capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.ModelServiceServicer  # type: ignore[misc]
+    capability_pb2_grpc.CapabilityServiceServicer,
+    model_pb2_grpc.ModelServiceServicer,  # type: ignore[misc]
 ):
     """Answers by a function, remembers every request, and can fail or hang on demand."""
 

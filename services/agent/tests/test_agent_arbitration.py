@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from agent_harness import ScriptedService, agent, cyclic, workflow
 from milepost_agent.graph import initial_state
 from milepost_agent.nodes.arbitrate import priors, rank
@@ -87,7 +88,7 @@ def test_priors_of_all_valid_choices_sum_to_one() -> None:
 async def test_model_can_overrule_the_router_and_both_are_recorded(
     tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
 ) -> None:
-    alpha, brain = two
+    _, brain = two
     flow = workflow(**FLOW, arbitrator={"modelRef": {"name": "brain"}, "weight": 1.0})
     async with agent(tmp_path, flow, *two) as harness:
         first = await harness.run("first")
@@ -112,7 +113,14 @@ async def test_prompt_holds_recommendation_capabilities_hops_and_exactly_the_val
     async with agent(tmp_path, workflow(**FLOW), *two) as harness:
         await harness.run("Sort a list")
     prompt = brain.prompts[0]
-    for words in ("Sort a list", "Write it.", "alpha (coding)", "none fits", "Hop 1 of 3, 3 remaining", "Messages: none"):
+    for words in (
+        "Sort a list",
+        "Write it.",
+        "alpha (coding)",
+        "none fits",
+        "Hop 1 of 3, 3 remaining",
+        "Messages: none",
+    ):
         assert words in prompt
     assert "Choices: invoke:" in prompt and "finish" not in prompt
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from agent_harness import ScriptedService, agent, always_revise, cyclic, workflow
 from milepost.capability.v1 import capability_pb2
 from milepost_agent.conversion import run_message
@@ -79,9 +80,7 @@ async def test_approval_in_the_second_review_completes_the_run(tmp_path: Path, w
 
 
 @pytest.mark.requirement("HOP-1")
-@pytest.mark.parametrize(
-    ("flow", "hops"), [(workflow(maxHops=2), 2), (cyclic(maxHops=3), 3)], ids=["linear", "cyclic"]
-)
+@pytest.mark.parametrize(("flow", "hops"), [(workflow(maxHops=2), 2), (cyclic(maxHops=3), 3)], ids=["linear", "cyclic"])
 async def test_hop_beyond_the_limit_is_refused_and_recorded(
     tmp_path: Path, worker: ScriptedService, flow: object, hops: int
 ) -> None:
@@ -109,7 +108,9 @@ async def test_same_request_twice_is_one_run_and_another_body_is_refused(
     assert len(worker.requests) == 3
 
 
-@pytest.mark.parametrize(("prompt", "words"), [("", "is empty"), ("  \n", "is empty"), ("x" * 1_000_000, "1000000 bytes")])
+@pytest.mark.parametrize(
+    ("prompt", "words"), [("", "is empty"), ("  \n", "is empty"), ("x" * 1_000_000, "1000000 bytes")]
+)
 async def test_prompt_that_is_empty_or_too_long_is_refused_with_the_limit(
     tmp_path: Path, prompt: str, words: str
 ) -> None:

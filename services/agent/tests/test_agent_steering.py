@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from agent_harness import ScriptedService, agent, cyclic, workflow
 from milepost_agent.errors import NotWaiting
 from milepost_agent.store import NewMessage
@@ -83,9 +84,7 @@ async def test_low_confidence_asks_the_user_once_and_the_answer_reaches_the_serv
 async def test_low_confidence_takes_the_default_service(tmp_path: Path, worker: ScriptedService) -> None:
     fallback = ScriptedService("fallback", ("coding",))
     await fallback.start()
-    flow = workflow(
-        steps=steps(), router={"confidenceThreshold": 1.0, "defaultService": {"name": "fallback"}}
-    )
+    flow = workflow(steps=steps(), router={"confidenceThreshold": 1.0, "defaultService": {"name": "fallback"}})
     async with agent(tmp_path, flow, worker, fallback) as harness:
         record = await harness.run()
         decided = next(event.data for event in await harness.events(record.run_id) if event.type == "Decided")

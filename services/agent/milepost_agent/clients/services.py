@@ -4,12 +4,12 @@ import time
 from dataclasses import dataclass
 
 import grpc
+
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
+from milepost_agent.errors import ServiceCallFailed
 from milepost_service.channels import open_channel
 from milepost_service.metadata import call_metadata
-
-from milepost_agent.errors import ServiceCallFailed
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
-from milepost.model.v1 import model_pb2
-from milepost_crds import AgentWorkflowSpec, Step
-from milepost_service.telemetry import tracer
 
+from milepost.model.v1 import model_pb2
 from milepost_agent.errors import ServiceCallFailed
 from milepost_agent.flow import find_step, step_after
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.nodes.prompt import arbitration_prompt
 from milepost_agent.router import Recommendation
 from milepost_agent.state import Choice, Decision, Message, RunContext, RunState, StateUpdate, best_draft
+from milepost_crds import AgentWorkflowSpec, Step
+from milepost_service.telemetry import tracer
 
 FINISH = "finish"
 SKIP = "skip"

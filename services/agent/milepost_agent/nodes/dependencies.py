@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from langgraph.runtime import Runtime
-from milepost_crds import AgentWorkflowSpec
 
 from milepost_agent.clients import CallContext, ServiceClients
 from milepost_agent.effects import Effects, call_id
@@ -13,6 +12,7 @@ from milepost_agent.registry import Registry
 from milepost_agent.router import Router
 from milepost_agent.state import RunContext, RunState, hop_index
 from milepost_agent.store import NewEvent, StepTransaction, Store
+from milepost_crds import AgentWorkflowSpec
 
 
 @dataclass(frozen=True)

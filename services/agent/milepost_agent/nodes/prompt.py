@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from milepost.model.v1 import model_pb2
-from milepost_crds import AgentWorkflowSpec, Step
-
 from milepost_agent.registry import Entry
 from milepost_agent.router import Recommendation
 from milepost_agent.state import RunState, hop_index
+from milepost_crds import AgentWorkflowSpec, Step
 
 SYSTEM = "You are the arbitrator of a workflow. A router informs you; you decide. Answer with one choice, nothing else."
 

@@ -3,15 +3,15 @@
 import asyncio
 
 from langgraph.runtime import Runtime
-from milepost_crds import Step
-from milepost_crds.units import parse_duration
-from milepost_service.telemetry import tracer
 
 from milepost_agent.flow import FAILED, find_step
 from milepost_agent.nodes.dependencies import NodeDependencies, begin
 from milepost_agent.registry import Entry
 from milepost_agent.router import Candidate
 from milepost_agent.state import RunContext, RunState, StateUpdate
+from milepost_crds import Step
+from milepost_crds.units import parse_duration
+from milepost_service.telemetry import tracer
 
 
 class Recommend:

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from google.protobuf.json_format import MessageToDict
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+
 from milepost.agent.v1 import message_pb2
 from milepost.capability.v1 import capability_pb2
-from milepost_crds import Step
-from milepost_crds.units import parse_duration
-from milepost_service.telemetry import tracer
-
 from milepost_agent.effects import Effect, call_id
 from milepost_agent.errors import ServiceCallFailed
 from milepost_agent.failpoints import failpoint
@@ -22,6 +19,9 @@ from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.registry import Entry
 from milepost_agent.state import REVISE, VERDICTS, Output, RunContext, RunState, StateUpdate, best_draft
 from milepost_agent.store import NewMessage
+from milepost_crds import Step
+from milepost_crds.units import parse_duration
+from milepost_service.telemetry import tracer
 
 INVOKE_METHOD = "/milepost.capability.v1.CapabilityService/Invoke"
 MAX_ATTEMPTS = 4
