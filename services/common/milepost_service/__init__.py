@@ -11,6 +11,7 @@ __all__ = [
     "interceptors",
     "logs",
     "metadata",
+    "model_client",
     "models",
     "registration",
     "resource",

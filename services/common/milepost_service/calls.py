@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from milepost.capability.v1 import capability_pb2
 
+from milepost.capability.v1 import capability_pb2
 from milepost_service.interceptors import AroundInterceptor, IncomingCall
 from milepost_service.metadata import CALL_ID, CORRELATION_ID
 

@@ -56,6 +56,14 @@ class UnavailableError(ServiceError):
     code = "UNAVAILABLE"
 
 
+class RemoteError(ServiceError):
+    """Another service refused; its status is passed on."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 __all__ = [
     "AlreadyExistsError",
     "ConfigurationError",
@@ -63,6 +71,7 @@ __all__ = [
     "InvalidArgumentError",
     "MilepostError",
     "NotFoundError",
+    "RemoteError",
     "ResourceExhaustedError",
     "ServiceError",
     "UnavailableError",

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import grpc.aio
 import psutil
 from google.protobuf.duration_pb2 import Duration
-from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 
+from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_service.channels import open_channel
 
 LEASE_SECONDS = 15

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from milepost_crds import ManifestError, ModelService, load_manifests
-
 from milepost_service.errors import ConfigurationError
 
 

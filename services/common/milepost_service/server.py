@@ -13,8 +13,8 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from milepost.registry.v1 import registry_pb2
 
+from milepost.registry.v1 import registry_pb2
 from milepost_service import telemetry
 from milepost_service.calls import CallLog, CallLogInterceptor
 from milepost_service.channels import SIZE_OPTIONS
@@ -132,7 +132,7 @@ def _bind(server: grpc.aio.Server, listen: str) -> None:
 def _quiet_core() -> Iterator[None]:
     """gRPC's core writes its own lines about a busy port to file descriptor 2; ours says it better."""
     saved = os.dup(2)
-    with open(os.devnull, "wb") as sink:  # noqa: PTH123 a descriptor is needed
+    with open(os.devnull, "wb") as sink:
         os.dup2(sink.fileno(), 2)
     try:
         yield

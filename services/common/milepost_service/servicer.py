@@ -8,7 +8,6 @@ from typing import Any
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2
 from milepost_crds import ModelService
-
 from milepost_service.calls import CallLog
 from milepost_service.errors import InvalidArgumentError
 

@@ -84,7 +84,7 @@ class ServiceSettings(ProcessSettings):
         if self.advertise:
             return self.advertise
         host, port = split_address(self.listen)
-        return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]") else self.listen  # noqa: S104 compared only
+        return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]") else self.listen
 
 
 def _describe(item: Any) -> str:

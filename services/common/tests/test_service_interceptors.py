@@ -8,6 +8,9 @@ from typing import Any
 import grpc.aio
 import pytest
 from echo_service import EchoServicer
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_service import telemetry
@@ -18,8 +21,6 @@ from milepost_service.interceptors import StatusInterceptor, TraceInterceptor
 from milepost_service.logs import JsonFormatter
 from milepost_service.metadata import call_metadata
 from milepost_service.registration import Registrar
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 Stub = Any  # the async stub exists for the type checker only
 

@@ -1,0 +1,86 @@
+"""A ModelService as another service uses it: text, and decisions among given choices."""
+
+import math
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+
+from milepost.model.v1 import model_pb2, model_pb2_grpc
+from milepost_service.channels import open_channel
+from milepost_service.errors import RemoteError, UnavailableError
+
+ChatMessages = Sequence[tuple[str, str]]
+"""(role, content); roles are system, user and assistant."""
+
+_RESERVE_SECONDS = 0.05  # so that the callee's deadline passes before ours, and its answer is the one reported
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The chosen option and the probability of each, which sum to 1, in the order they were given."""
+
+    option: str
+    probabilities: tuple[float, ...]
+
+
+class ModelClient:
+    """Calls one ModelService. Its refusals are raised as RemoteError, its absence as UnavailableError."""
+
+    def __init__(self, name: str, target: str) -> None:
+        self._name = name
+        self._target = target
+        self._channel = open_channel(target)
+        self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def context_tokens(self, *, timeout: float) -> int:
+        """Tokens that prompt and answer may have together."""
+        try:
+            described = await self._stub.DescribeModel(model_pb2.DescribeModelRequest(), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise self._as_service_error(error) from None
+        return described.context_tokens
+
+    async def generate(
+        self, messages: ChatMessages, *, max_tokens: int, timeout: float
+    ) -> AsyncGenerator[str | model_pb2.GenerateResult, None]:
+        """Text as it is made, then the result. Closing the iterator cancels the call."""
+        request = model_pb2.GenerateRequest(chat=_chat(messages), sampling=model_pb2.Sampling(max_tokens=max_tokens))
+        call = self._stub.Generate(request, timeout=max(0.0, timeout - _RESERVE_SECONDS))
+        try:
+            async for response in call:
+                yield response.delta if response.WhichOneof("event") == "delta" else response.result
+        except grpc.aio.AioRpcError as error:
+            raise self._as_service_error(error) from None
+        finally:
+            call.cancel()
+
+    async def choose(self, messages: ChatMessages, options: Sequence[str], *, timeout: float) -> Decision:
+        """The option that the model finds likeliest as its answer: always one of them."""
+        request = model_pb2.ScoreRequest(chat=_chat(messages), candidates=options)
+        try:
+            answer = await self._stub.Score(request, timeout=max(0.0, timeout - _RESERVE_SECONDS))
+        except grpc.aio.AioRpcError as error:
+            raise self._as_service_error(error) from None
+        values = [candidate.log_probability for candidate in answer.candidates]
+        weights = [math.exp(value - max(values)) for value in values]
+        probabilities = tuple(weight / sum(weights) for weight in weights)
+        return Decision(options[probabilities.index(max(probabilities))], probabilities)
+
+    def _as_service_error(self, error: grpc.aio.AioRpcError) -> RemoteError | UnavailableError:
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            return UnavailableError(
+                f"the model service {self._name} at {self._target} cannot be reached: {error.details()}",
+                retry_after=1.0,
+            )
+        return RemoteError(error.code().name, f"model service {self._name}: {error.details()}")
+
+
+def _chat(messages: ChatMessages) -> model_pb2.ChatInput:
+    return model_pb2.ChatInput(
+        messages=[model_pb2.ChatMessage(role=role, content=content) for role, content in messages]
+    )

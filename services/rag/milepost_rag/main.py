@@ -1,0 +1,72 @@
+"""`milepost-rag`: wiring only."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+import grpc.aio
+
+from milepost.capability.v1 import capability_pb2_grpc
+from milepost_rag.answer import answer_with
+from milepost_rag.library import Library
+from milepost_rag.settings import RagSettings
+from milepost_service.calls import CallLog
+from milepost_service.model_client import ModelClient
+from milepost_service.resource import load_model_service
+from milepost_service.server import run, serve
+from milepost_service.servicer import CapabilityServicer, registry_entry
+
+
+async def serve_documents(settings: RagSettings) -> None:
+    """Serves the ModelService of the settings until it is told to stop."""
+    resource = load_model_service(settings.service_file, engine="rag")
+    spec = resource.spec.rag
+    assert spec is not None
+    library = Library(
+        settings.documents_dir, settings.data_dir, settings.embedding_model, chunk_tokens=spec.chunk_tokens
+    )
+    model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallLog()
+    watching: list[asyncio.Task[None]] = []
+
+    def details() -> Mapping[str, str]:
+        return {
+            "model": spec.model_ref.name,
+            "embeddingModel": settings.embedding_model.name,
+            "documents": str(library.document_count),
+            "chunks": str(library.passage_count),
+        }
+
+    def add_servicers(server: grpc.aio.Server) -> None:
+        answer = answer_with(library, model, resource, folder=str(settings.documents_dir))
+        servicer = CapabilityServicer(resource, answer=answer, details=details, calls=calls)
+        capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
+
+    async def start() -> None:
+        await library.open()
+        watching.append(asyncio.create_task(library.watch(settings.poll_seconds)))
+
+    try:
+        await serve(
+            settings,
+            name=resource.name,
+            add_servicers=add_servicers,
+            start=start,
+            calls=calls,
+            registration=lambda: registry_entry(resource, settings.target, details()),
+        )
+    finally:
+        for task in watching:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await library.close()
+        await model.close()
+
+
+async def _main() -> None:
+    await serve_documents(RagSettings.load())
+
+
+def main() -> None:
+    """Entry point."""
+    run(_main(), name="milepost-rag")

@@ -1,0 +1,143 @@
+"""The index follows the folder, survives restarts, and finds by meaning and by word."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from milepost_rag.library import Changes, Library
+from milepost_service.errors import ConfigurationError
+
+pytestmark = pytest.mark.models
+Opener = Callable[..., AbstractAsyncContextManager[Library]]
+
+
+@pytest.fixture
+def opened(manual: Path, minilm: Path, tmp_path: Path) -> Opener:
+    @asynccontextmanager
+    async def open_library(chunk_tokens: int = 200) -> AsyncIterator[Library]:
+        library = Library(manual, tmp_path / "data", minilm, chunk_tokens=chunk_tokens)
+        try:
+            await library.open()
+            yield library
+        finally:
+            await library.close()
+
+    return open_library
+
+
+@pytest.mark.requirement("RAG-1")
+@pytest.mark.parametrize(
+    ("question", "source", "location"),
+    [
+        ("How do I wash the glass of the light?", "lamp.md", "The lamp > Cleaning the lens"),
+        ("How are ships warned in misty weather?", "fog.md", "Fog signals"),
+        ("Where is dairy stored?", "garden/goats.md", "Goats"),
+        ("Albatross-7", "notes.txt", "line 1"),
+    ],
+)
+async def test_the_right_passage_comes_first(opened: Opener, question: str, source: str, location: str) -> None:
+    async with opened() as library:
+        best, *rest = await library.search(question, 3)
+    assert (best.path, best.chunk.location) == (source, location)
+    assert len(rest) == 2
+    assert -1 <= best.score <= 1
+
+
+@pytest.mark.requirement("RAG-1")
+async def test_changes_additions_and_deletions_are_picked_up(opened: Opener, manual: Path) -> None:
+    async with opened() as library:
+        before = library.passage_count
+        assert await library.refresh() == Changes()
+        (manual / "fog.md").write_text("# Fog signals\n\nA steam whistle sounds three times.\n")
+        (manual / "new.md").write_text("# Keeper\n\nThe keeper is called Ingrid.\n")
+        (manual / "garden" / "goats.md").unlink()
+        changes = await library.refresh()
+        assert changes == Changes(indexed=("fog.md", "new.md"), removed=("garden/goats.md",))
+        assert library.passage_count == before
+        texts = [passage.chunk.text for passage in await library.search("bell, whistle, goats, Ingrid", 20)]
+    assert len(texts) == len(set(texts)) == before
+    assert any("steam whistle" in text for text in texts)
+    assert any("Ingrid" in text for text in texts)
+    assert not any("bell" in text or "goats" in text for text in texts)
+
+
+async def test_a_restart_indexes_nothing_again(opened: Opener, manual: Path) -> None:
+    async with opened() as library:
+        count = library.passage_count
+    os.utime(manual / "fog.md", (1, 1))
+    async with opened() as library:
+        assert library.passage_count == count
+        assert await library.refresh() == Changes()
+
+
+async def test_another_passage_length_makes_the_index_anew(opened: Opener) -> None:
+    async with opened() as library:
+        whole = library.passage_count
+    async with opened(chunk_tokens=8) as library:
+        assert library.passage_count > whole
+
+
+async def test_a_damaged_index_is_made_anew(opened: Opener, tmp_path: Path) -> None:
+    async with opened() as library:
+        count = library.passage_count
+    (tmp_path / "data" / "index.db").write_bytes(b"not a database at all" * 100)
+    async with opened() as library:
+        assert library.passage_count == count
+
+
+async def test_a_document_that_is_too_big_is_left_out_and_named(
+    opened: Opener, manual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("milepost_rag.documents.MAX_BYTES", 500)
+    (manual / "huge.md").write_text("x " * 1000)
+    async with opened() as library:
+        changes = await library.refresh()
+        assert changes.skipped == ("huge.md",)
+        assert library.document_count == 4
+
+
+async def test_a_link_that_leaves_the_folder_is_not_followed(opened: Opener, manual: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.md").write_text("# Outside\n\nprivate\n")
+    (manual / "link.md").symlink_to(tmp_path / "outside.md")
+    async with opened() as library:
+        assert library.document_count == 4
+
+
+async def test_a_mounted_config_map_is_read_once_and_its_update_is_seen(minilm: Path, tmp_path: Path) -> None:
+    mount = tmp_path / "mount"
+    for version, text in (("..1", "The gate code is 1234."), ("..2", "The gate code is 9876.")):
+        (mount / version).mkdir(parents=True)
+        (mount / version / "gate.md").write_text(text)
+    (mount / "..data").symlink_to("..1")
+    (mount / "gate.md").symlink_to("..data/gate.md")
+    library = Library(mount, tmp_path / "data", minilm, chunk_tokens=200)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(library.close)
+        await library.open()
+        assert library.document_count == 1
+        (mount / "..tmp").symlink_to("..2")
+        (mount / "..tmp").rename(mount / "..data")
+        assert (await library.refresh()).indexed == ("gate.md",)
+        (found,) = await library.search("gate code", 5)
+    assert found.chunk.text == "The gate code is 9876."
+
+
+async def test_a_missing_folder_is_a_configuration_error(minilm: Path, tmp_path: Path) -> None:
+    library = Library(tmp_path / "none", tmp_path / "data", minilm, chunk_tokens=200)
+    with pytest.raises(ConfigurationError, match=r"MILEPOST_DOCUMENTS_DIR: .* is not there"):
+        await library.open()
+    await library.close()
+
+
+async def test_a_data_folder_that_cannot_be_made_is_a_configuration_error(
+    manual: Path, minilm: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    library = Library(manual, tmp_path / "file" / "data", minilm, chunk_tokens=200)
+    with pytest.raises(ConfigurationError, match=r"MILEPOST_DATA_DIR: .* cannot be used"):
+        await library.open()
+    await library.close()

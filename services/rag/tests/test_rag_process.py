@@ -1,0 +1,145 @@
+"""The document process over gRPC, with the real model behind it."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
+from milepost_service.channels import open_channel
+from milepost_service.testing import ServiceProcess, free_port, running
+
+pytestmark = pytest.mark.models
+SERVICE = """\
+apiVersion: milepost.dev/v1alpha1
+kind: ModelService
+metadata: {name: manual}
+spec:
+  description: Answers from the lighthouse manual.
+  capabilities: [rag]
+  generation: {maxTokens: 24}
+  rag:
+    documents: {configMap: {name: manual}}
+    modelRef: {name: smollm2}
+    topK: 2
+"""
+
+
+def environment(manual: Path, minilm: Path, tmp_path: Path, model_target: str) -> dict[str, str]:
+    file = tmp_path / "service.yaml"
+    file.write_text(SERVICE)
+    return {
+        "MILEPOST_SERVICE_FILE": str(file),
+        "MILEPOST_MODEL_TARGET": model_target,
+        "MILEPOST_EMBEDDING_MODEL": str(minilm),
+        "MILEPOST_DOCUMENTS_DIR": str(manual),
+        "MILEPOST_DATA_DIR": str(tmp_path / "data"),
+        "MILEPOST_POLL_SECONDS": "0.1",
+    }
+
+
+@pytest.fixture(scope="module")
+def rag(shared_manual: Path, minilm: Path, model_service: ServiceProcess) -> Iterator[ServiceProcess]:
+    folder = shared_manual.parent
+    settings = environment(shared_manual, minilm, folder, model_service.target)
+    with running("milepost_rag", folder / "rag.log", settings) as service:
+        yield service
+
+
+@pytest.fixture
+async def stub(rag: ServiceProcess) -> AsyncIterator[Any]:
+    async with open_channel(rag.target) as channel:
+        yield capability_pb2_grpc.CapabilityServiceStub(channel)
+
+
+async def invoke(stub: Any, **fields: Any) -> list[capability_pb2.InvokeResponse]:
+    request = capability_pb2.InvokeRequest(**fields)
+    return [response async for response in stub.Invoke(request, timeout=60)]
+
+
+@pytest.mark.requirement("RAG-1")
+async def test_an_answer_streams_and_cites_file_and_heading(stub: Any) -> None:
+    *deltas, last = await invoke(stub, role="librarian", prompt="How is the lens cleaned?")
+    assert len(deltas) > 3
+    assert last.result.text == "".join(response.delta for response in deltas)
+    assert len(last.result.citations) == 2
+    first = last.result.citations[0]
+    assert (first.source, first.location) == ("lamp.md", "The lamp > Cleaning the lens")
+    assert first.quote.startswith("Polish the Fresnel lens")
+    assert first.score > last.result.citations[1].score
+    assert last.result.usage.completion_tokens > 0
+
+
+async def test_a_verdict_is_one_of_those_asked_for(stub: Any) -> None:
+    *_, last = await invoke(stub, prompt="Is vinegar right for the lens?", verdicts=["yes", "no"], max_tokens=8)
+    assert last.result.verdict in ("yes", "no")
+
+
+async def test_earlier_work_of_any_length_still_fits_the_models_context(stub: Any) -> None:
+    context = [capability_pb2.Context(step="draft", role="coder", text="lorem ipsum " * 3000)]
+    *_, last = await invoke(stub, prompt="How is the lens cleaned?", context=context, max_tokens=4)
+    assert last.result.citations
+
+
+@pytest.mark.requirement("RAG-1")
+async def test_documents_that_come_and_go_are_noticed_without_a_restart(
+    manual: Path, minilm: Path, tmp_path: Path, model_service: ServiceProcess
+) -> None:
+    settings = environment(manual, minilm, tmp_path, model_service.target)
+    with running("milepost_rag", tmp_path / "rag.log", settings) as service:
+        async with open_channel(service.target) as channel:
+            stub = capability_pb2_grpc.CapabilityServiceStub(channel)
+            (manual / "radio.md").write_text("# Radio\n\nThe call sign of the station is Kilo Lima Nine.\n")
+            await until_documents(stub, "5")
+            *_, last = await invoke(stub, prompt="What is the call sign of the station?", max_tokens=4)
+            assert last.result.citations[0].source == "radio.md"
+
+            await asyncio.to_thread(shutil.rmtree, manual)
+            await asyncio.to_thread(manual.mkdir)
+            await until_documents(stub, "0")
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await invoke(stub, prompt="How is the lens cleaned?")
+    assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert f"put Markdown or text files into {manual}" in str(refused.value.details())
+
+
+async def until_documents(stub: Any, count: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            described = await stub.Describe(capability_pb2.DescribeRequest(), timeout=5)
+            if described.details["documents"] == count:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_without_its_model_service_it_is_unavailable_and_says_which(
+    manual: Path, minilm: Path, tmp_path: Path
+) -> None:
+    target = f"127.0.0.1:{free_port()}"
+    with running("milepost_rag", tmp_path / "rag.log", environment(manual, minilm, tmp_path, target)) as service:
+        async with open_channel(service.target) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await invoke(capability_pb2_grpc.CapabilityServiceStub(channel), prompt="How is the lens cleaned?")
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert f"the model service smollm2 at {target} cannot be reached" in str(refused.value.details())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("MILEPOST_EMBEDDING_MODEL", "{tmp}/service.yaml", "is not a GGUF file"),
+        ("MILEPOST_DOCUMENTS_DIR", "{tmp}/none", "MILEPOST_DOCUMENTS_DIR: "),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(
+    manual: Path, minilm: Path, tmp_path: Path, variable: str, value: str, expected: str
+) -> None:
+    settings = environment(manual, minilm, tmp_path, "127.0.0.1:1") | {variable: value.format(tmp=tmp_path)}
+    code, log = ServiceProcess("milepost_rag", tmp_path / "log", settings).wait_exit()
+    assert (code, log.count("\n")) == (2, 1), log
+    assert log.startswith("milepost-rag: ")
+    assert expected in log
