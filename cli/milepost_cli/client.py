@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
+
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
-
 from milepost_cli.errors import AgentError, NotFoundError
 from milepost_cli.state import StateDirectory, UpRecord
 from milepost_cli.text import one_line

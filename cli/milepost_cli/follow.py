@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from milepost.agent.v1 import agent_pb2
-
 from milepost_cli.client import Agent
 from milepost_cli.state import StateDirectory
 from milepost_cli.views import JsonView, PlainView, View

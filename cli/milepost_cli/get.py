@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from milepost.registry.v1 import registry_pb2
-
 from milepost_cli.client import Agents
 from milepost_cli.json_form import to_json
 from milepost_cli.state import StateDirectory
@@ -20,9 +19,10 @@ def runs(state: StateDirectory, *, limit: int, as_json: bool) -> int:
     elif not found:
         write_line("no runs yet")
     else:
-        from milepost_cli.pages import console, runs_table  # noqa: PLC0415 - rich is only paid for where it shows
+        from milepost_cli.pages import page, runs_table  # noqa: PLC0415 - rich is only paid for where it shows
 
-        console().print(runs_table(found[:limit]))
+        with page() as out:
+            out.print(runs_table(found[:limit]))
     return 0
 
 
@@ -34,9 +34,10 @@ def run(state: StateDirectory, run_id: str, *, as_json: bool) -> int:
         router = {"hops": len(times), "p95_ms": percentile(times, 0.95), "max_ms": max(times, default=0.0)}
         write_json({**to_json(found), "router_time": router})
         return 0
-    from milepost_cli.pages import console, print_run  # noqa: PLC0415
+    from milepost_cli.pages import page, print_run  # noqa: PLC0415 - rich is only paid for where it shows
 
-    print_run(console(), found)
+    with page() as out:
+        print_run(out, found)
     return 0
 
 
@@ -55,9 +56,10 @@ def services(state: StateDirectory, *, as_json: bool) -> int:
     if as_json:
         write_json({"services": [{**to_json(service), "restarts": restarts} for service, restarts in rows]})
         return 0
-    from milepost_cli.pages import console, services_table  # noqa: PLC0415
+    from milepost_cli.pages import page, services_table  # noqa: PLC0415 - rich is only paid for where it shows
 
-    console().print(services_table(rows))
+    with page() as out:
+        out.print(services_table(rows))
     return 0
 
 
@@ -68,7 +70,8 @@ def workflows(state: StateDirectory, *, as_json: bool) -> int:
     if as_json:
         write_json({"workflows": [{**to_json(one), "target": agents.record.workflows[one.workflow]} for one in found]})
         return 0
-    from milepost_cli.pages import console, workflows_table  # noqa: PLC0415
+    from milepost_cli.pages import page, workflows_table  # noqa: PLC0415 - rich is only paid for where it shows
 
-    console().print(workflows_table(found, agents.record))
+    with page() as out:
+        out.print(workflows_table(found, agents.record))
     return 0

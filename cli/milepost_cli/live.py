@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Self
 
-from milepost.agent.v1 import agent_pb2
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -14,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from milepost.agent.v1 import agent_pb2
 from milepost_cli.narration import Line, agreement_text, decision_text, narrate
 from milepost_cli.progress import Event, Progress
 from milepost_cli.text import milliseconds, one_line, printable

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from milepost.agent.v1 import agent_pb2
-from milepost.registry.v1 import registry_pb2
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from milepost.agent.v1 import agent_pb2
+from milepost.registry.v1 import registry_pb2
 from milepost_cli.json_form import enum_field, local_time, seconds_between
 from milepost_cli.narration import agreement_text, decision_text, recommendation_text
 from milepost_cli.state import UpRecord
 from milepost_cli.statistics import percentile, router_times
 from milepost_cli.text import first_lines, milliseconds, one_line, printable
+from milepost_cli.views import write_line
 
 FILE_WIDTH = 400
 OUTPUT_LINES = 6
 STATE_STYLE = {"running": "cyan", "waiting": "yellow", "accepted": "dim", "ready": "green"}
 
 
-class PipeConsole(Console):
-    """Leaves a reader that went away to the command, which then ends in silence."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def console() -> Console:
-    """Fitted to the terminal; wide when the output goes to a file or a pipe, so that nothing is cut."""
-    return PipeConsole(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+@contextlib.contextmanager
+def page() -> Iterator[Console]:
+    """A console that fits the terminal; for a file or a pipe a wide one, so that nothing is cut, without padding."""
+    if sys.stdout.isatty():
+        yield Console(highlight=False)
+        return
+    collected = io.StringIO()
+    yield Console(file=collected, highlight=False, width=FILE_WIDTH)
+    for line in collected.getvalue().splitlines():
+        write_line(line.rstrip())
 
 
 def runs_table(runs: Iterable[agent_pb2.Run]) -> Table:

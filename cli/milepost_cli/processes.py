@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from milepost_crds import ModelService, VolumePath
-from milepost_operator.workload import Workload
-
 from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.ports import HOST, first_agent_port, free_port
 from milepost_cli.state import StateDirectory
+from milepost_crds import ModelService, VolumePath
+from milepost_operator.workload import Workload
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
 

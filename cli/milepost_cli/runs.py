@@ -6,7 +6,6 @@ import sys
 import uuid
 
 from milepost.agent.v1 import agent_pb2
-
 from milepost_cli.client import Agents
 from milepost_cli.errors import UsageError
 from milepost_cli.follow import choose_view, follow

@@ -110,7 +110,8 @@ class Supervisor:
                 f"{name} ({child.spec.role}) is {again}ready at {child.spec.target} after {child.ready_after:.1f} s"
             )
         elif child.state is ChildState.RESTARTING:
-            words = f"; it said last: {one_line(child.last_words)}" if child.last_words else ""
+            by_itself = child.exit_text.startswith("exit")
+            words = f"; it said last: {one_line(child.last_words)}" if child.last_words and by_itself else ""
             self._announcer.warn(f"{name} died ({child.exit_text}), starting it again in {child.delay:.1f} s{words}")
         elif child.state is ChildState.NOT_READY:
             self._announcer.warn(f"{name} does not answer its health check")

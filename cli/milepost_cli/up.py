@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from milepost_crds import ManifestError, load_manifests
-from milepost_operator.errors import PlanError
-from milepost_operator.workload import Workload, plan_workloads, unsupported_locally
-from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
-
 from milepost_cli.announcer import Announcer
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.processes import Placement, assign_targets, claim_of, find_programs, parse_volumes, process_spec
 from milepost_cli.state import StateDirectory, UpRecord
 from milepost_cli.supervisor import Supervisor
+from milepost_crds import ManifestError, load_manifests
+from milepost_operator.errors import PlanError
+from milepost_operator.workload import Workload, plan_workloads, unsupported_locally
+from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
 
 READY = "ready: "  # how the preparing process marks a file that is whole
 

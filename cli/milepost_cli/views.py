@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from milepost.agent.v1 import agent_pb2
-
 from milepost_cli.json_form import to_json
 from milepost_cli.narration import narrate
 from milepost_cli.progress import Event, Progress

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import grpc
-from milepost.agent.v1 import agent_pb2
 
+from milepost.agent.v1 import agent_pb2
 from milepost_cli.client import PATIENCE, Agent, is_away, refusal
 from milepost_cli.errors import AgentError
 from milepost_cli.state import StateDirectory

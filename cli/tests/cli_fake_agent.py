@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
+
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 
 

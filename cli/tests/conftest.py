@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cli_fake_agent import FakeAgent, review_loop_events
 from cli_process import LIMIT, Milepost, command
+
 from milepost_cli.state import ProcessRecord, StateDirectory, UpRecord
 
 

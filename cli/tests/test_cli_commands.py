@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 from cli_fake_agent import OTHER_RUN_ID, RUN_ID, FakeAgent, Written, review_loop_events
 from cli_process import LIMIT, Milepost, command
+
 from milepost.agent.v1 import agent_pb2
 from milepost_cli.state import StateDirectory
 

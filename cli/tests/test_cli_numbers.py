@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from milepost_cli.backoff import Backoff
 from milepost_cli.statistics import percentile
 from milepost_cli.text import first_lines, milliseconds, one_line, printable, spaced

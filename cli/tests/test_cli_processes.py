@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.processes import LOG_LIMIT, Placement, assign_targets, parse_volumes, process_spec

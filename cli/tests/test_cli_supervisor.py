@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from cli_process import LIMIT, Milepost
+
 from milepost_cli.ports import free_port
 from milepost_cli.state import StateDirectory, UpRecord
 

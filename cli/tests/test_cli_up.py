@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cli_process import LIMIT, Milepost
+
 from milepost_cli.state import StateDirectory
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
