@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from milepost_service.testing import ServiceProcess, running
 
 SMOLLM2 = """\

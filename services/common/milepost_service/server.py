@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -132,7 +133,7 @@ def _bind(server: grpc.aio.Server, listen: str) -> None:
 def _quiet_core() -> Iterator[None]:
     """gRPC's core writes its own lines about a busy port to file descriptor 2; ours says it better."""
     saved = os.dup(2)
-    with open(os.devnull, "wb") as sink:
+    with Path(os.devnull).open("wb") as sink:
         os.dup2(sink.fileno(), 2)
     try:
         yield

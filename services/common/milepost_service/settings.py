@@ -1,6 +1,8 @@
 """Typed settings from `MILEPOST_*` environment variables, with errors that name the variable."""
 
+import contextlib
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -84,7 +86,10 @@ class ServiceSettings(ProcessSettings):
         if self.advertise:
             return self.advertise
         host, port = split_address(self.listen)
-        return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]") else self.listen
+        with contextlib.suppress(ValueError):  # a host name
+            if ip_address(host.strip("[]")).is_unspecified:
+                return f"{socket.gethostname()}:{port}"
+        return self.listen
 
 
 def _describe(item: Any) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-from milepost_service.errors import ConfigurationError
 
 from milepost_model.errors import NoChatTemplateError
 from milepost_model.weights import Weights
+from milepost_service.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

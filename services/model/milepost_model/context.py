@@ -6,10 +6,10 @@ from itertools import takewhile
 import llama_cpp
 import numpy as np
 import numpy.typing as npt
-from milepost_service.errors import ConfigurationError
 
 from milepost_model.errors import EngineError, WorkCancelledError
 from milepost_model.weights import Weights
+from milepost_service.errors import ConfigurationError
 
 PREFILL_TOKENS = 128
 """Tokens of a prompt computed between two looks at whether the caller is still there (0.2 to 0.5 s on a small CPU)."""

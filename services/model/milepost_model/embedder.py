@@ -4,11 +4,11 @@ import math
 
 import llama_cpp
 import numpy as np
-from milepost_service.errors import ConfigurationError
 
 from milepost_model.context import Cancelled
 from milepost_model.errors import EngineError, WorkCancelledError
 from milepost_model.weights import Weights
+from milepost_service.errors import ConfigurationError
 
 
 class Embedder:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from milepost_service.models import sha256_of
 
 from milepost_model.chat import ChatTemplate
 from milepost_model.context import Context, Logits
@@ -20,6 +19,7 @@ from milepost_model.sampler import Sampler, Sampling
 from milepost_model.text_stream import TextStream
 from milepost_model.weights import Weights
 from milepost_model.worker import Job, Worker
+from milepost_service.models import sha256_of
 
 MIN_ANSWER_TOKENS = 16
 """A prompt must leave at least this much room for the answer."""

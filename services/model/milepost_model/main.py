@@ -4,17 +4,17 @@ import asyncio
 import sys
 
 import grpc.aio
+
 from milepost.capability.v1 import capability_pb2_grpc
 from milepost.model.v1 import model_pb2_grpc
+from milepost_model.engine import Engine
+from milepost_model.servicer import ModelServicer, answer_with, details_of
+from milepost_model.settings import ModelSettings
 from milepost_service.calls import CallLog
 from milepost_service.models import ensure_model
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
-
-from milepost_model.engine import Engine
-from milepost_model.servicer import ModelServicer, answer_with, details_of
-from milepost_model.settings import ModelSettings
 
 _SWITCH_SECONDS = 0.0005
 """The decoding thread needs the interpreter after each token; the usual 5 ms would be most of a token's time."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from milepost.capability.v1 import capability_pb2
-
 from milepost_model.chat import ChatTemplate, Turn
 from milepost_model.engine import Choice
 from milepost_model.errors import PromptTooLongError

@@ -9,13 +9,12 @@ from typing import Any
 from milepost.capability.v1 import capability_pb2
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_crds import ModelService
-from milepost_service.errors import InvalidArgumentError
-from milepost_service.servicer import PROMPT_BYTES, Answer, check_prompt
-
 from milepost_model.chat import Turn
 from milepost_model.engine import Engine
 from milepost_model.prompt import choice_of, fit
 from milepost_model.sampler import Sampling
+from milepost_service.errors import InvalidArgumentError
+from milepost_service.servicer import PROMPT_BYTES, Answer, check_prompt
 
 ROLES = ("system", "user", "assistant")
 MAX_CANDIDATES = 32
@@ -42,7 +41,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         return model_pb2.DescribeModelResponse(
             model=engine.weights.name,
             sha256=engine.sha256,
-            size_bytes=engine.weights.path.stat().st_size,
+            size_bytes=engine.weights.file_bytes,
             context_tokens=engine.context_tokens,
             threads=self._threads,
             sequences=1,

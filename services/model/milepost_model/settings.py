@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from milepost_service.settings import ServiceSettings
 from pydantic import Field
+
+from milepost_service.settings import ServiceSettings
 
 
 class ModelSettings(ServiceSettings):

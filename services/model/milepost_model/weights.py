@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 import llama_cpp
+
 from milepost_service.errors import ConfigurationError
 from milepost_service.models import require_gguf, silence_llama
 
@@ -19,6 +20,7 @@ class Weights:
         silence_llama(llama_cpp)
         llama_cpp.llama_backend_init()
         self.path = path
+        self.file_bytes = path.stat().st_size
         self.handle = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         if not self.handle:
             raise ConfigurationError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from milepost.agent.v1 import message_pb2
 from milepost.capability.v1 import capability_pb2
 from milepost_model.chat import Turn

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_service.channels import open_channel

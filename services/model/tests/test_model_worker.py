@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from milepost_model.errors import QueueFullError, WorkCancelledError
 from milepost_model.worker import Job, Worker
 
@@ -77,8 +78,7 @@ async def test_a_stream_gives_texts_in_order_then_the_result_or_the_error(worker
         emit("a")
         raise ValueError("broken")
 
-    seen = []
+    items = worker.stream(fail)
+    assert await anext(items) == "a"
     with pytest.raises(ValueError, match="broken"):
-        async for item in worker.stream(fail):
-            seen.append(item)  # noqa: PERF401 the items before the error matter
-    assert seen == ["a"]
+        await anext(items)

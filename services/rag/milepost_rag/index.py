@@ -25,9 +25,9 @@ _WORD = re.compile(r"\w+")
 # In a small collection these are as rare as any word, and would decide what is found.
 _EMPTY_WORDS = frozenset(
     _WORD.findall(
-        "a an and are as at be been but by can could did do does for from had has have he her his how i if in is it its "
-        "me my no not of on or our she should so some than that the their them there these they this those to us was "
-        "we were what when where which who whom whose why will with would you your"
+        "a an and are as at be been but by can could did do does for from had has have he her his how i if in is it "
+        "its me my no not of on or our she should so some than that the their them there these they this those to us "
+        "was we were what when where which who whom whose why will with would you your"
     )
 )
 _SCHEMA = """
@@ -174,8 +174,8 @@ class Index:
     def _forget(self, path: str) -> None:
         execute = self._connection.execute
         rows = list(execute("SELECT id FROM chunks WHERE path = ?", (path,)))
-        for table in ("words", "vectors"):
-            self._connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", rows)
+        self._connection.executemany("DELETE FROM words WHERE rowid = ?", rows)
+        self._connection.executemany("DELETE FROM vectors WHERE rowid = ?", rows)
         execute("DELETE FROM chunks WHERE path = ?", (path,))
         execute("DELETE FROM documents WHERE path = ?", (path,))
 
