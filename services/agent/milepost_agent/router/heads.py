@@ -1,0 +1,115 @@
+"""From a text and its vector to calibrated probabilities of the known tags and of "none".
+
+Two logistic heads, one over the sentence vector and one over character n-grams, are mixed as a
+weighted geometric mean and sharpened or flattened by one temperature. All numbers come from `data/heads.npz`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from milepost_agent.router.affinity import AffinityWeights
+from milepost_agent.router.embedding import Vector
+from milepost_agent.router.errors import HeadsUnusableError
+from milepost_agent.router.ngrams import BUCKETS, count_ngrams, weigh
+
+HEADS_FILE = Path(__file__).with_name("data") / "heads.npz"
+FORMAT_VERSION = 1
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """T labels (tags, then "none"), W the width of the model, N training examples."""
+
+    labels: tuple[str, ...]
+    embedding_weights: Matrix  # (W, T)
+    embedding_bias: Vector  # (T,)
+    ngram_weights: Matrix  # (BUCKETS, T)
+    ngram_bias: Vector  # (T,)
+    ngram_rarity: Vector  # (BUCKETS,)
+    mixture: float  # weight of the embedding head, 0..1
+    temperature: float
+    affinity: AffinityWeights
+    example_vectors: Matrix  # (N, W), unit rows, in the order of the example files
+
+    @property
+    def width(self) -> int:
+        return int(self.embedding_weights.shape[0])
+
+    def probabilities(self, vector: Vector, text: str) -> NDArray[np.float64]:
+        """Probabilities of `labels`, shape (T,), summing to one."""
+        counts = count_ngrams(text)
+        features = weigh(counts, self.ngram_rarity)
+        by_meaning = log_softmax(vector @ self.embedding_weights + self.embedding_bias)
+        by_letters = log_softmax(features @ self.ngram_weights[counts.buckets] + self.ngram_bias)
+        return mix(by_meaning, by_letters, self.mixture, self.temperature)
+
+    def save(self, path: Path) -> None:
+        """Write one npz without pickles: half precision for weights, bytes for the example vectors."""
+        scalars = {
+            "format": FORMAT_VERSION,
+            "labels": self.labels,
+            "mixture": self.mixture,
+            "temperature": self.temperature,
+            "affinity": self.affinity.to_dict(),
+        }
+        np.savez_compressed(
+            path,
+            allow_pickle=False,
+            scalars=np.array(json.dumps(scalars)),
+            embedding_weights=self.embedding_weights.astype(np.float16),
+            embedding_bias=self.embedding_bias.astype(np.float32),
+            ngram_weights=self.ngram_weights.astype(np.float16),
+            ngram_bias=self.ngram_bias.astype(np.float32),
+            ngram_rarity=self.ngram_rarity.astype(np.float16),
+            example_vectors=np.rint(self.example_vectors * EXAMPLE_SCALE).clip(-127, 127).astype(np.int8),
+        )
+
+    @classmethod
+    def load(cls, path: Path = HEADS_FILE) -> Heads:
+        """Read what `save` wrote; raises HeadsUnusableError for anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                scalars = json.loads(str(stored["scalars"]))
+                arrays = {name: stored[name].astype(np.float32) for name in stored.files if name != "scalars"}
+            if scalars["format"] != FORMAT_VERSION or arrays["ngram_weights"].shape[0] != BUCKETS:
+                raise HeadsUnusableError(f"{path} was made for another version of the router")
+            arrays["example_vectors"] = unit_rows(arrays["example_vectors"])
+            return cls(
+                labels=tuple(scalars["labels"]),
+                mixture=scalars["mixture"],
+                temperature=scalars["temperature"],
+                affinity=AffinityWeights(**scalars["affinity"]),
+                **arrays,
+            )
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise HeadsUnusableError(f"{path} cannot be read: {error}") from error
+
+
+EXAMPLE_SCALE = 400.0  # components of 384-dimensional unit vectors stay below 127 / 400 but for rare outliers
+
+
+def unit_rows(rows: Matrix) -> Matrix:
+    """Rows scaled to length one, zero rows left alone."""
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.asarray(rows / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+
+def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Logarithms of the softmax over the last axis."""
+    shifted = np.asarray(logits, dtype=np.float64) - np.max(logits, axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def mix(
+    by_meaning: NDArray[np.float64], by_letters: NDArray[np.float64], mixture: float, temperature: float
+) -> NDArray[np.float64]:
+    """Weighted geometric mean of two distributions (given as logarithms) at a temperature, over the last axis."""
+    return np.exp(log_softmax((mixture * by_meaning + (1 - mixture) * by_letters) / temperature))

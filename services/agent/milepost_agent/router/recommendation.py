@@ -1,0 +1,52 @@
+"""What the router is asked and what it answers; plain values that survive JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Path = Literal["embedding", "keywords"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A ready service: its capability tags and, in its own words, what it is for."""
+
+    name: str
+    capabilities: tuple[str, ...]
+    description: str = ""
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScoredService:
+    """A service, the tag it was scored by, and the probability (0..1) that it fits."""
+
+    service: str
+    capability: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """At most three services, best first, and the probability (0..1) that none fits.
+
+    `path` says which way the answer came about, `fallback_reason` why it was not the embedding model.
+    """
+
+    services: tuple[ScoredService, ...]
+    none_probability: float
+    reasoning: str
+    path: Path
+    duration_ms: float
+    fallback_reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Values that `json.dumps` takes; `from_dict` gives the same recommendation back."""
+        return {**asdict(self), "services": [asdict(service) for service in self.services]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recommendation:
+        services = tuple(ScoredService(**service) for service in values["services"])
+        return cls(**{**values, "services": services})
