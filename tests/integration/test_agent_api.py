@@ -231,3 +231,16 @@ def test_read_only_state_is_refused(tmp_path: Path) -> None:
         subprocess.run(["umount", str(state)], check=True)
     assert code == 2
     assert len(output.strip().splitlines()) == 1 and "read-only" in output.lower()
+
+
+@pytest.mark.requirement("AGT-1")
+def test_open_watches_end_when_the_agent_stops(tmp_path: Path) -> None:
+    agent = agent_process(tmp_path, SPEC, MILEPOST_GRACE_SECONDS="100")
+    with running(agent):
+        client = AgentClient(agent.target)
+        runs = client.agent.WatchRun(agent_pb2.WatchRunRequest(), timeout=PATIENCE)
+        services = client.registry.WatchServices(registry_pb2.WatchServicesRequest(), timeout=PATIENCE)
+        assert client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=PATIENCE).running == 0
+        assert agent.stop() == 0
+        assert list(runs) == [] and list(services) == []
+        client.close()

@@ -97,6 +97,8 @@ class Agent:
 
     async def drain(self) -> None:
         await self._runner.drain(self._settings.drain_seconds)
+        self._store.end_watches()
+        self._registry.end_watches()
         await self._health.stop()
         self._observability.stop()
         await self._clients.close()

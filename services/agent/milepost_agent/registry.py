@@ -34,7 +34,7 @@ class Registry:
         self._now = now
         self._entries: dict[str, Entry] = {}
         self._changed = asyncio.Event()
-        self._watchers: set[asyncio.Queue[Entry]] = set()
+        self._watchers: set[asyncio.Queue[Entry | None]] = set()
 
     def entries(self) -> list[Entry]:
         return sorted(self._entries.values(), key=lambda entry: entry.name)
@@ -101,16 +101,20 @@ class Registry:
             return []
 
     async def watch(self) -> AsyncIterator[Entry]:
-        """Every known entry, then each change."""
-        queue: asyncio.Queue[Entry] = asyncio.Queue()
+        """Every known entry, then each change; ends when watches are ended."""
+        queue: asyncio.Queue[Entry | None] = asyncio.Queue()
         self._watchers.add(queue)
         try:
-            for entry in self.entries():
+            for known in self.entries():
+                yield known
+            while entry := await queue.get():
                 yield entry
-            while True:
-                yield await queue.get()
         finally:
             self._watchers.discard(queue)
+
+    def end_watches(self) -> None:
+        for queue in self._watchers:
+            queue.put_nowait(None)
 
     def _put(self, entry: Entry) -> None:
         self._entries[entry.name] = entry

@@ -89,8 +89,9 @@ class Store:
             return
         try:
             self._watchers.close()
-            await self._database.close()
+            await self._database.stop()
             await self._readers.close()
+            await self._database.close()
         finally:
             ownership.release()
 
@@ -224,6 +225,10 @@ class Store:
     def watch(self, run_id: str | None = None, *, after: int = 0) -> AsyncIterator[EventRecord]:
         """Events as they are committed, from any sequence on, without gap or repeat; ends with the store."""
         return self._watchers.watch(run_id, after)
+
+    def end_watches(self) -> None:
+        """Ends every watch after what it has, so that nobody holds up a server that stops."""
+        self._watchers.close()
 
     async def put_workflow(self, digest: str, text: str) -> None:
         """Keeps the text of a workflow that runs are pinned to."""

@@ -1,0 +1,104 @@
+"""Leases, health and waiting in the registry, with a clock of the test's own."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from milepost_agent.registry import Entry, Registry
+
+
+@dataclass
+class Clock:
+    time: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def entry(name: str = "coder", target: str = "127.0.0.1:1", *capabilities: str) -> Entry:
+    return Entry(name, target, capabilities or ("coding",))
+
+
+@pytest.mark.requirement("REG-1")
+async def test_service_is_a_candidate_only_while_it_is_healthy() -> None:
+    registry = Registry()
+    registry.register(entry())
+    assert registry.ready("coding") == []
+    registry.set_health("coder", "127.0.0.1:1", healthy=True)
+    assert [each.name for each in registry.ready("coding")] == ["coder"]
+    assert registry.ready("rag") == []
+    registry.set_health("coder", "127.0.0.1:1", healthy=False)
+    assert registry.ready("coding") == []
+
+
+@pytest.mark.requirement("REG-1")
+async def test_service_whose_lease_ran_out_is_gone_and_renewal_keeps_it() -> None:
+    clock = Clock()
+    registry = Registry(clock)
+    registry.register(entry("kept"), 10)
+    registry.register(entry("lost", "127.0.0.1:2"), 10)
+    clock.time += 8
+    registry.register(entry("kept"), 10)
+    clock.time += 8
+    registry.expire()
+    assert [each.name for each in registry.entries()] == ["kept"]
+
+
+async def test_renewal_keeps_health_and_a_new_target_must_prove_it() -> None:
+    registry = Registry()
+    registry.register(entry())
+    registry.set_health("coder", "127.0.0.1:1", healthy=True)
+    assert registry.register(entry()).healthy
+    assert not registry.register(entry(target="127.0.0.1:9")).healthy
+    registry.set_health("coder", "127.0.0.1:1", healthy=True)
+    assert registry.ready() == [], "a check of the old target says nothing about the new one"
+
+
+@pytest.mark.requirement("REG-1")
+async def test_restored_services_are_known_but_not_ready_and_go_when_they_do_not_come_back() -> None:
+    clock = Clock()
+    before = Registry(clock)
+    before.register(entry(), 10)
+    before.set_health("coder", "127.0.0.1:1", healthy=True)
+    clock.time += 3600
+    registry = Registry(clock)
+    registry.restore(before.rows())
+    assert [each.name for each in registry.entries()] == ["coder"]
+    assert registry.ready() == []
+    clock.time += 16
+    registry.expire()
+    assert registry.entries() == []
+
+
+@pytest.mark.requirement("RTR-2")
+async def test_who_waits_hears_of_a_service_as_soon_as_it_is_ready() -> None:
+    registry = Registry()
+    waiting = asyncio.create_task(registry.wait_ready(30, capability="coding"))
+    await asyncio.sleep(0)
+    registry.register(entry("searcher", "127.0.0.1:3", "rag"))
+    registry.set_health("searcher", "127.0.0.1:3", healthy=True)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    registry.register(entry())
+    registry.set_health("coder", "127.0.0.1:1", healthy=True)
+    assert [each.name for each in await asyncio.wait_for(waiting, 5)] == ["coder"]
+    assert await registry.wait_ready(0.01, capability="tools") == []
+
+
+async def test_watch_sends_what_is_known_then_changes_then_ends() -> None:
+    registry = Registry()
+    registry.register(entry())
+    seen: list[tuple[str, bool, bool]] = []
+
+    async def watch() -> None:
+        async for each in registry.watch():
+            seen.append((each.name, each.healthy, each.lease_expires > 0))
+
+    task = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    registry.set_health("coder", "127.0.0.1:1", healthy=True)
+    registry.remove("coder")
+    registry.end_watches()
+    await asyncio.wait_for(task, 5)
+    assert seen == [("coder", False, True), ("coder", True, True), ("coder", False, False)]
