@@ -89,16 +89,14 @@ async def test_who_waits_hears_of_a_service_as_soon_as_it_is_ready() -> None:
 async def test_watch_sends_what_is_known_then_changes_then_ends() -> None:
     registry = Registry()
     registry.register(entry())
-    seen: list[tuple[str, bool, bool]] = []
 
-    async def watch() -> None:
-        async for each in registry.watch():
-            seen.append((each.name, each.healthy, each.lease_expires > 0))
+    async def watch() -> list[tuple[str, bool, bool]]:
+        return [(each.name, each.healthy, each.lease_expires > 0) async for each in registry.watch()]
 
     task = asyncio.create_task(watch())
     await asyncio.sleep(0)
     registry.set_health("coder", "127.0.0.1:1", healthy=True)
     registry.remove("coder")
     registry.end_watches()
-    await asyncio.wait_for(task, 5)
+    seen = await asyncio.wait_for(task, 5)
     assert seen == [("coder", False, True), ("coder", True, True), ("coder", False, False)]
