@@ -14,6 +14,7 @@ from milepost_crds.agentworkflow import (
     Step,
     Storage,
 )
+from milepost_crds.documents import render_manifest
 from milepost_crds.engines import (
     DocumentSource,
     HttpFetch,
@@ -102,4 +103,5 @@ __all__ = [
     "parse_duration",
     "parse_quantity",
     "parse_resource",
+    "render_manifest",
 ]

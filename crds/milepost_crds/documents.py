@@ -1,6 +1,6 @@
 """Reads YAML files the way the API server's clients do, and refuses what would be read in two ways."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,12 @@ def read_documents(path: Path) -> list[Any]:
     if not documents:
         raise ManifestError([f"{path}: is empty; allowed: at least one resource"])
     return documents
+
+
+def render_manifest(manifest: Mapping[str, Any]) -> str:
+    """YAML of one resource that reads back as the same resource."""
+    # The dumper in pure Python writes the line separator U+0085 as a line break, which is read as a space.
+    return yaml.dump(dict(manifest), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
 
 
 def _read_text(path: Path) -> str:

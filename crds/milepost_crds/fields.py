@@ -20,9 +20,9 @@ PACKAGE_PATTERN = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 REPOSITORY_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 REVISION_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._/-]*$"
 SHA256_PATTERN = "^[0-9a-f]{64}$"
-URL_PATTERN = r"^https?://[A-Za-z0-9\[][^\s]*$"
+URL_PATTERN = r"^https?://[A-Za-z0-9\[][!-~]*$"
 HOST_PATTERN = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[0-9]{1,5})?$"
-MODEL_NAME_PATTERN = r"^[^\s]+$"
+MODEL_NAME_PATTERN = "^[!-~]+$"
 
 HINTS = {
     RESOURCE_NAME_PATTERN: "lower-case letters, digits and inner hyphens, a letter first",
@@ -35,9 +35,9 @@ HINTS = {
     REPOSITORY_PATTERN: "OWNER/NAME",
     REVISION_PATTERN: "a branch, tag or commit",
     SHA256_PATTERN: "64 lower-case hexadecimal digits",
-    URL_PATTERN: "a URL that starts with http:// or https://",
+    URL_PATTERN: "a URL that starts with http:// or https://, in ASCII without spaces",
     HOST_PATTERN: "a host name such as example.org or *.example.org, with or without a port",
-    MODEL_NAME_PATTERN: "a name without spaces",
+    MODEL_NAME_PATTERN: "a name of visible ASCII characters",
     DURATION_PATTERN: 'a duration such as "90s", "5m" or "1h30m"',
     QUANTITY_PATTERN: 'a quantity such as 2, "500m" or "1.5Gi" (in quotes unless it is a whole number)',
 }

@@ -53,7 +53,7 @@ def describe_allowed(node: Schema) -> str:
     if kind == "array":
         return "a list of" + _counted(node.get("minItems", 0), node.get("maxItems"), "items")
     if "properties" in node:
-        return "a mapping with " + ", ".join(node["properties"])
+        return "a mapping with " + ", ".join(node.get("required") or node["properties"])
     return _TYPE_WORDS.get(kind, "another value")
 
 

@@ -38,6 +38,5 @@ def parse_quantity(text: str) -> Decimal:
     if matched is None:
         raise ValueError(f"{text!r} is not a quantity")
     number, suffix = Decimal(matched[1]), matched[3] or ""
-    factor = Decimal(10) ** int(suffix[1:]) if suffix[:1] in "eE" and len(suffix) > 1 else None
-    value = number * (_FACTORS[suffix] if factor is None else factor)
+    value = number * (_FACTORS[suffix] if suffix in _FACTORS else Decimal(10) ** int(suffix[1:]))
     return min(value.quantize(_SMALLEST_STEP, rounding="ROUND_UP") if value < 1 else value, _LARGEST_QUANTITY)

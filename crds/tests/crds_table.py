@@ -357,6 +357,9 @@ SERVICES = [
         {"openAI": OPENAI | {"secretRef": {"name": "s", "key": "a/b"}}},
         "spec.openAI.secretRef.key",
     ),
+    engine(
+        "URL with a no-break space", {"openAI": OPENAI | {"baseURL": "https://a.org/\u00a0"}}, "spec.openAI.baseURL"
+    ),
     engine("rag without modelRef", {"rag": {"documents": RAG["documents"]}}, "spec.rag.modelRef"),
     engine("rag without documents", {"rag": {"modelRef": {"name": "coder"}}}, "spec.rag.documents"),
     engine("rag with empty documents", {"rag": RAG | {"documents": {}}}, "spec.rag.documents"),

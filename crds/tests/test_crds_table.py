@@ -2,6 +2,7 @@
 
 import pytest
 from crds_table import CASES, Case
+
 from milepost_crds import ManifestError, parse_resource
 
 

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import yaml
-from milepost_crds import AgentWorkflow, ConfigMap, Manifest, ModelService
-
+from milepost_crds import AgentWorkflow, ConfigMap, Manifest, ModelService, render_manifest
 from milepost_operator.errors import PlanError
 from milepost_operator.references import Catalogue, reference_problems
 from milepost_operator.sizing import cpu_limit, threads_for
@@ -105,7 +103,7 @@ def _agent(workflow: AgentWorkflow, cpu_count: int) -> Workload:
         role="agent",
         command=_COMMANDS["agent"],
         env=_environment(threads) | ({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {}),
-        files={"workflow.yaml": _as_yaml(manifest)},
+        files={"workflow.yaml": render_manifest(manifest)},
         model_ref=None,
         threads=threads,
         resource=workflow,
@@ -132,7 +130,7 @@ def _service(service: ModelService, catalogue: Catalogue, namespace: str, cpu_co
         role=role,
         command=_COMMANDS[role],
         env=_environment(threads),
-        files={"service.yaml": _as_yaml(service.as_manifest())}
+        files={"service.yaml": render_manifest(service.as_manifest())}
         | {f"documents/{name}": text for name, text in sorted(texts.items())},
         model_ref=model_ref,
         threads=threads,
@@ -142,7 +140,3 @@ def _service(service: ModelService, catalogue: Catalogue, namespace: str, cpu_co
 
 def _environment(threads: int) -> dict[str, str]:
     return {"MILEPOST_THREADS": str(threads), "MILEPOST_LOG_LEVEL": "INFO", "MILEPOST_LOG_FORMAT": "json"}
-
-
-def _as_yaml(manifest: dict[str, object]) -> str:
-    return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
