@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import secrets
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Final, cast
@@ -70,10 +70,11 @@ class CheckpointSaver(BlockingSaver):
         while limit is None or limit > 0:
             size = _PAGE if limit is None else min(limit, _PAGE)
             page = await self._readers.read(partial(threads.listing, selection=selection, below=below, limit=size))
-            for below, stored in page:  # noqa: B007 - the last one is where the next page begins
+            for _, stored in page:
                 yield self._load(stored)
             if len(page) < size:
                 return
+            below = page[-1][0]
             limit = None if limit is None else limit - size
 
     async def aput(
@@ -166,7 +167,7 @@ class CheckpointSaver(BlockingSaver):
     def get_next_version(self, current: str | None, channel: None) -> str:
         """Versions in the stock saver's form, so that either can go on with a thread of the other."""
         number = 0 if current is None else int(str(current).split(".", 1)[0])
-        return f"{number + 1:032}.{secrets.randbelow(10**16):016}"
+        return f"{number + 1:032}.{random.getrandbits(53):016}"
 
     async def _write(self, apply: Callable[[Transaction], object]) -> None:
         await self._database.submit(apply)

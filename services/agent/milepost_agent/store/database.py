@@ -109,12 +109,15 @@ class Database:
         """Queues a lazy item that nobody waits for; its failure is logged."""
         self._put(_Item(apply, True, None))
 
-    async def close(self) -> None:
-        """Commits what is queued, then stops the thread and closes the connection."""
+    async def stop(self) -> None:
+        """Commits what is queued and takes no more."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         await asyncio.to_thread(self._thread.join)
+
+    async def close(self) -> None:
+        """Closes the connection; the last one to be closed moves the log into the database."""
         if self.failure is not None:
             # The log may hold what the disk refused: leave it to the next open, which checks it.
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

@@ -47,7 +47,7 @@ def append(transaction: Transaction, run_id: str, correlation_id: str, events: I
 def read(connection: apsw.Connection, run_id: str | None, after: int, limit: int) -> list[EventRecord]:
     """Events with a sequence above `after`, in order, of one run or of all."""
     where, parameters = ("AND run_id = ?", (run_id,)) if run_id is not None else ("", ())
-    query = f"SELECT {_COLUMNS} FROM journal WHERE sequence > ? {where} ORDER BY sequence LIMIT ?"  # noqa: S608 - constants
+    query = f"SELECT {_COLUMNS} FROM journal WHERE sequence > ? {where} ORDER BY sequence LIMIT ?"
     return [_record(row) for row in connection.execute(query, (after, *parameters, limit))]
 
 

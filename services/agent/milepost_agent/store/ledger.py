@@ -9,11 +9,11 @@ from milepost_agent.store.database import Transaction
 from milepost_agent.store.records import LedgerEntry
 
 _COLUMNS: Final = "call_id, run_id, ordinal, method, request_hash, response, create_time"
-_SELECT: Final = f"SELECT {_COLUMNS} FROM ledger WHERE call_id = ?"  # noqa: S608 - constants
+_SELECT: Final = f"SELECT {_COLUMNS} FROM ledger WHERE call_id = ?"
 _INSERT: Final = f"""
 INSERT INTO ledger ({_COLUMNS}, correlation_id)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, COALESCE((SELECT correlation_id FROM runs WHERE run_id = ?2), ''))
-"""  # noqa: S608 - constants
+"""
 
 
 def get(connection: apsw.Connection, call_id: str) -> LedgerEntry | None:

@@ -63,6 +63,6 @@ def of_run(connection: apsw.Connection, run_id: str) -> list[MessageRecord]:
 
 
 def _select(connection: apsw.Connection, where: str, parameters: tuple[Any, ...]) -> list[MessageRecord]:
-    query = f"SELECT {_COLUMNS} FROM messages WHERE {where} ORDER BY sequence"  # noqa: S608 - constants
+    query = f"SELECT {_COLUMNS} FROM messages WHERE {where} ORDER BY sequence"
     rows: list[tuple[Any, ...]] = connection.execute(query, parameters).fetchall()
     return [MessageRecord(*(*row[:-1], bool(row[-1]))) for row in rows]

@@ -34,8 +34,9 @@ def check_update(fields: Mapping[str, Any]) -> None:
     """Refuses columns that may not change, while the caller can still be told.
 
     Raises:
-        ValueError: a field is not in `UPDATABLE`.
+        TypeError, ValueError: a field is not in `UPDATABLE`, or `pending` is not JSON-able.
     """
+    journal.encode(fields.get("pending"))
     if unknown := set(fields) - UPDATABLE:
         raise ValueError(f"not updatable: {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(UPDATABLE))}")
 
@@ -69,7 +70,7 @@ def accept(transaction: Transaction, run: NewRun) -> tuple[RunRecord, bool]:
 
 def get(connection: apsw.Connection, run_id: str) -> RunRecord | None:
     """The run with this run id or correlation id."""
-    query = f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?1 OR correlation_id = ?1 ORDER BY run_id = ?1 DESC LIMIT 1"  # noqa: S608 - constants
+    query = f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?1 OR correlation_id = ?1 ORDER BY run_id = ?1 DESC LIMIT 1"
     row: tuple[Any, ...] | None = next(connection.execute(query, (run_id,)), None)
     return None if row is None else _record(row)
 
@@ -81,7 +82,7 @@ def listing(
     marks = ", ".join("?" * len(states))
     where = f"state IN ({marks})" if states else "TRUE"
     order = "DESC" if newest_first else "ASC"
-    query = f"SELECT {_COLUMNS} FROM runs WHERE {where} AND (?{len(states) + 1} IS NULL OR number < ?{len(states) + 1})"  # noqa: S608 - constants
+    query = f"SELECT {_COLUMNS} FROM runs WHERE {where} AND (?{len(states) + 1} IS NULL OR number < ?{len(states) + 1})"
     rows = connection.execute(f"{query} ORDER BY number {order} LIMIT ?{len(states) + 2}", (*states, before, limit))
     return [_record(row) for row in rows]
 
@@ -115,7 +116,7 @@ def update(transaction: Transaction, run_id: str, fields: Mapping[str, Any]) -> 
         values["pending"] = journal.encode(values["pending"])
     values["update_time"] = transaction.now
     assignments = ", ".join(f"{column} = ?" for column in values)
-    query = f"UPDATE runs SET {assignments} WHERE run_id = ? AND state != '{ENDED}'"  # noqa: S608 - checked column names
+    query = f"UPDATE runs SET {assignments} WHERE run_id = ? AND state != '{ENDED}'"
     transaction.execute(query, (*values.values(), run_id))
 
 

@@ -110,7 +110,7 @@ def listing(
 
 def delete(transaction: Transaction, thread_id: str) -> None:
     for table in _TABLES:
-        transaction.execute(f"DELETE FROM {table} WHERE thread_id = ?", (thread_id,))  # noqa: S608 - constants
+        transaction.execute(f"DELETE FROM {table} WHERE thread_id = ?", (thread_id,))
 
 
 def delete_by_runs(transaction: Transaction, run_ids: Sequence[str]) -> None:
@@ -140,17 +140,17 @@ def copy(transaction: Transaction, source: str, target: str) -> None:
         query = f"""
         INSERT INTO {table} (thread_id, {columns})
         SELECT ?, {columns} FROM {table} WHERE thread_id = ? ORDER BY {order}
-        """  # noqa: S608 - constants
+        """
         transaction.execute(query, (target, source))
 
 
 def _delete_all(transaction: Transaction, keys: Sequence[tuple[Any, ...]]) -> None:
     for table in _TABLES:
-        transaction.connection.executemany(f"DELETE FROM {table} WHERE {_KEY}", keys)  # noqa: S608 - constants
+        transaction.connection.executemany(f"DELETE FROM {table} WHERE {_KEY}", keys)
 
 
 def _writes(connection: apsw.Connection, key: tuple[Any, ...]) -> list[StoredWrite]:
-    query = f"SELECT task_id, channel, type, value, task_path, idx FROM writes WHERE {_KEY}"  # noqa: S608 - constants
+    query = f"SELECT task_id, channel, type, value, task_path, idx FROM writes WHERE {_KEY}"
     rows: list[tuple[Any, ...]] = connection.execute(query, key).fetchall()
     return [StoredWrite(*row[:4]) for row in sorted(rows, key=lambda row: writes_sort_key(row[4], row[0], row[5]))]
 

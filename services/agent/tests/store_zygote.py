@@ -1,0 +1,235 @@
+"""Children that can be killed: one process imports everything once and forks a fresh child per order.
+
+Run as a script it reads orders (JSON lines) from standard input and answers with the child's exit status.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from milepost_agent.store import (
+    ENDED,
+    LedgerEntry,
+    NewEvent,
+    NewMessage,
+    NewRun,
+    Store,
+    StoreError,
+)
+
+NODES = ("research", "code", "review", "finish")
+SIGKILLED = -9
+
+
+def new_run(run_id: str = "run", **changes: Any) -> NewRun:
+    fields = {"request_hash": "hash", "workflow": "flow", "workflow_digest": "digest", "prompt": "do it"}
+    return NewRun(run_id, f"correlation-{run_id}", **(fields | changes), max_hops=5, max_cycles=2)
+
+
+class Log:
+    """Lines that survive the writer's death, in the order in which they were written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, line: str) -> None:
+        with self._path.open("a") as file:
+            file.write(line + "\n")
+
+    def lines(self) -> list[str]:
+        return self._path.read_text().splitlines() if self._path.exists() else []
+
+
+async def append(database: str, log: str, count: int = 12, size: int = 10) -> None:
+    """Appends numbered events and ledger entries, four at a time; logs each once it is acknowledged."""
+    acknowledged = Log(Path(log))
+    store = await Store.open(Path(database))
+    try:
+        await store.accept_run(new_run())
+        acknowledged.add("run")
+        numbers = iter(range(count))
+
+        async def worker() -> None:
+            for number in numbers:
+                event = NewEvent("Number", data={"number": number, "fill": "x" * size}, key=f"number-{number}")
+                await store.commit("run", events=[event])
+                acknowledged.add(f"event {number}")
+                entry = LedgerEntry(f"task/{number}", "run", number, "Invoke", "hash", str(number).encode())
+                await store.ledger_put(entry)
+                acknowledged.add(f"call {number}")
+
+        await asyncio.gather(*(worker() for _ in range(4)))
+    finally:
+        await store.close()
+
+
+async def append_until_full(database: str, log: str) -> None:
+    """Appends until the disk refuses, then reports how the store took it."""
+    try:
+        await append(database, log, count=100_000, size=4_000)
+    except StoreError as error:
+        Log(Path(log)).add(f"refused {type(error).__name__} {error}")
+
+
+async def dump(database: str, log: str) -> None:
+    """Logs what the file holds in the form in which `append` acknowledges it."""
+    store = await Store.open(Path(database))
+    try:
+        after = 0
+        while page := await store.events("run", after=after):
+            after = page[-1].sequence
+            for event in page:
+                if event.type == "Number":
+                    number = event.data["number"]
+                    Log(Path(log)).add(f"event {number}")
+                    if await store.ledger_get(f"task/{number}"):
+                        Log(Path(log)).add(f"call {number}")
+    finally:
+        await store.close()
+
+
+def extend(left: list[str], right: list[str]) -> list[str]:
+    return left + right
+
+
+class State(TypedDict):
+    done: Annotated[list[str], extend]
+
+
+def build(store: Store, calls: Log) -> Any:
+    def node(name: str) -> Callable[[State, Runtime[None]], Coroutine[Any, Any, dict[str, list[str]]]]:
+        async def work(state: State, runtime: Runtime[None]) -> dict[str, list[str]]:
+            info = runtime.execution_info
+            assert info is not None
+            step = store.step("run", info.task_id)
+            call = f"{info.task_id}/0"
+            if await store.ledger_get(call) is None:
+                calls.add(f"call {name}")
+                await store.ledger_put(LedgerEntry(call, "run", 0, "Invoke", "hash", name.encode()))
+                calls.add(f"recorded {name}")
+            step.event(NewEvent("StepCompleted", step=name))
+            step.message(NewMessage(f"message-{name}", name, "user", "done"))
+            step.update(current_step=name, remaining_hops=5 - len(state["done"]) - 1)
+            if name == NODES[-1]:
+                step.event(NewEvent("RunEnded"))
+                step.update(state=ENDED, outcome="Completed")
+            return {"done": [name]}
+
+        return work
+
+    graph = StateGraph(State)
+    for name in NODES:
+        graph.add_node(name, node(name))
+    for left, right in zip([START, *NODES], [*NODES, END], strict=True):
+        graph.add_edge(left, right)
+    return graph.compile(checkpointer=store.saver)
+
+
+async def drive(database: str, log: str) -> None:
+    """Accepts one run and drives its graph to the end, going on from wherever the file says."""
+    store = await Store.open(Path(database))
+    try:
+        await store.accept_run(new_run())
+        Log(Path(log)).add("accepted")
+        graph = build(store, Log(Path(log)))
+        for run in await store.unfinished_runs():
+            config: Any = {"configurable": {"thread_id": run.run_id}}
+            begun = await store.saver.aget_tuple(config) is not None
+            await graph.ainvoke(None if begun else {"done": []}, config, durability="sync")
+    finally:
+        await store.close()
+
+
+async def hold(database: str, log: str) -> None:
+    """Owns the file until killed."""
+    await Store.open(Path(database))
+    Log(Path(log)).add("open")
+    await asyncio.sleep(3600)
+
+
+async def try_open(database: str, log: str, uid: int = 0) -> None:
+    """Opens the file, as another user if asked to, and logs what came of it."""
+    with Path(log).open("a") as said:
+        if uid:
+            os.setgid(uid)
+            os.setuid(uid)
+        try:
+            store = await Store.open(Path(database))
+        except StoreError as error:
+            said.write(f"{type(error).__name__}: {error}\n")
+        else:
+            said.write("opened\n")
+            await store.close()
+
+
+WORK: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+    work.__name__: work for work in (append, append_until_full, dump, drive, hold, try_open)
+}
+
+
+@dataclass
+class Zygote:
+    """The client's side: starts children, waits for them."""
+
+    process: "subprocess.Popen[str]"
+
+    @classmethod
+    def start(cls) -> "Zygote":
+        pipe = subprocess.PIPE
+        return cls(subprocess.Popen([sys.executable, __file__], stdin=pipe, stdout=pipe, text=True))
+
+    def run(self, work: str, *arguments: object, failpoints: str = "", background: bool = False) -> int:
+        """Exit status of a child (negative: killed by that signal), or its pid when it is left in the background."""
+        order = [work, [str(each) if isinstance(each, Path) else each for each in arguments], failpoints, background]
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def stop(self) -> None:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def in_own_mounts(script: str) -> None:
+    """Runs a shell script that may mount without anyone else seeing it; skips the test where that is not allowed."""
+    if os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    subprocess.run(["unshare", "-m", "sh", "-ec", script], check=True)
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        asyncio.run(WORK[sys.argv[1]](*sys.argv[2:]))
+        return
+    for line in sys.stdin:
+        work, arguments, failpoints, background = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            os.environ["MILEPOST_FAILPOINTS"] = failpoints
+            os.dup2(2, 1)
+            status = 1
+            try:
+                asyncio.run(WORK[work](*arguments))
+                status = 0
+            finally:
+                os._exit(status)
+        answer = pid if background else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
