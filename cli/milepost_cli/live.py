@@ -49,8 +49,7 @@ class LiveView:
         if event.type == "Decided":
             self._console.print(side_by_side(event, self._progress.recommendation))
             return
-        for line in narrate(event, self._progress):
-            self._print(line)
+        self._print(*narrate(event, self._progress))
 
     def lost(self) -> None:
         self._away = True
@@ -67,8 +66,10 @@ class LiveView:
             title = Text(f"{self._progress.outcome or 'result'}", style=f"bold {style}")
             self._console.print(Panel(Text(printable(run.result).strip()), title=title, border_style=style))
 
-    def _print(self, line: Line) -> None:
-        self._console.print(Text(printable(line.text), style=line.style))
+    def _print(self, *lines: Line) -> None:
+        if lines:
+            texts = (Text(printable(line.text), style=line.style) for line in lines)
+            self._console.print(Text("\n").join(texts))
 
     def _footer(self) -> RenderableType:
         progress = self._progress

@@ -16,6 +16,7 @@ from milepost_cli.state import ProcessRecord, StateDirectory, UpRecord
 from milepost_cli.text import one_line
 
 GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+REMIND_EVERY = 30.0
 DEATHS_ALLOWED = 5  # before a process was ready once
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -53,12 +54,18 @@ class Supervisor:
 
     async def _until_ready(self) -> bool:
         """True when all are ready, False when asked to stop before."""
+        names = [child.spec.name for child in self._children]
+        self._announcer.line(f"starting {', '.join(names)}")
+        remind = time.monotonic() + REMIND_EVERY
         with self._announcer.busy("starting"):
             while not self._stop.is_set():
                 self._raise_for_failures()
                 waiting = [child.spec.name for child in self._children if child.state is not ChildState.READY]
                 if not waiting:
                     break
+                if time.monotonic() > remind:
+                    self._announcer.warn(f"still waiting for {', '.join(waiting)}; logs in {self._state.logs}")
+                    remind += REMIND_EVERY
                 self._announcer.now(f"waiting for {', '.join(waiting)} ({time.time() - self._begun:.0f} s)")
                 await asyncio.sleep(0.05)
             agents = [child.spec.target for child in self._children if child.spec.role == "agent"]

@@ -48,6 +48,10 @@ def up(tmp_path: Path, directory: StateDirectory) -> Iterator[Up]:
     for supervisor in started:
         supervisor.kill()
         supervisor.communicate()
+    record = directory.read()
+    for number in pids(record) if record is not None else ():
+        if _lives(number) and "cli_health_process.py" in " ".join(psutil.Process(number).cmdline()):
+            psutil.Process(number).kill()
 
 
 def process(name: str, *arguments: str, role: str = "model") -> dict[str, Any]:
