@@ -13,6 +13,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+
 from milepost_crds import GROUP, VERSION, ManifestError, parse_resource
 
 CRDS = Path(__file__).resolve().parent.parent / "crds"

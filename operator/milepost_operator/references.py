@@ -58,9 +58,10 @@ def _repeated_names(manifests: Sequence[Manifest]) -> Iterator[str]:
     for manifest in manifests:
         # Workflows and services share the names of processes, log files and child objects.
         key = (manifest.namespace, manifest.name) if manifest.kind != "ConfigMap" else ("ConfigMap", *_place(manifest))
-        earlier = first.setdefault(key, manifest)
-        if earlier is not manifest:
-            taken = f'"{manifest.name}" is already the {earlier.kind} in {earlier.path}'
+        if key not in first:
+            first[key] = manifest
+        else:
+            taken = f'"{manifest.name}" is already the {first[key].kind} in {first[key].path}'
             yield f"{manifest.path}: metadata.name: {taken}; allowed: every name once"
 
 
