@@ -14,10 +14,11 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from milepost_crds import GROUP, VERSION, ManifestError, parse_resource
+from milepost_crds import GROUP, VERSION, ManifestError, load_manifests, parse_resource
 
 CRDS = Path(__file__).resolve().parent.parent / "crds"
 CASES = runpy.run_path(str(CRDS / "tests" / "crds_table.py"))["CASES"]
+EXAMPLES = CRDS.parent / "examples"
 PLURALS = {"AgentWorkflow": "agentworkflows", "ModelService": "modelservices"}
 NAMESPACE = "default"
 
@@ -119,6 +120,14 @@ def test_an_invalid_resource_is_refused_for_the_same_field(case: Any, resources:
     for line in refused_here.value.errors:
         sentence = line.split(": ", 1)[1]
         assert sentence in message or sentence not in CEL_MESSAGES
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: str(path.relative_to(EXAMPLES)))
+def test_the_examples_are_taken(path: Path, resources: client.CustomObjectsApi) -> None:
+    for manifest in load_manifests([path]):
+        if manifest.kind in PLURALS:
+            document = list(yaml.safe_load_all(path.read_text()))[manifest.document_index]
+            assert _create(resources, document)["kind"] == manifest.kind
 
 
 @pytest.mark.requirement("CRD-5")

@@ -93,8 +93,7 @@ def _service_needs(service: ModelService) -> str | None:
 
 
 def _agent(workflow: AgentWorkflow, cpu_count: int) -> Workload:
-    limit = cpu_limit(workflow.spec.resources)
-    threads = 1 if limit is None else threads_for(limit, cpu_count)
+    threads = _light_threads(workflow, cpu_count)
     endpoint = workflow.spec.observability.otlp_endpoint
     manifest = workflow.as_manifest()
     manifest["spec"]["maxHops"] = workflow.spec.hop_limit
@@ -112,12 +111,12 @@ def _agent(workflow: AgentWorkflow, cpu_count: int) -> Workload:
 
 def _service(service: ModelService, catalogue: Catalogue, namespace: str, cpu_count: int) -> Workload:
     spec = service.spec
-    threads = threads_for(cpu_limit(spec.resources), cpu_count)
+    threads = _light_threads(service, cpu_count)
     role: Role = "model"
     model_ref: str | None = None
     documents: ConfigMap | None = None
-    if spec.llama_cpp is not None and spec.llama_cpp.threads is not None:
-        threads = spec.llama_cpp.threads
+    if spec.llama_cpp is not None:
+        threads = spec.llama_cpp.threads or threads_for(cpu_limit(spec.resources), cpu_count)
     elif spec.rag is not None:
         role, model_ref = "rag", spec.rag.model_ref.name
         if spec.rag.documents.config_map is not None:
@@ -136,6 +135,11 @@ def _service(service: ModelService, catalogue: Catalogue, namespace: str, cpu_co
         threads=threads,
         resource=service,
     )
+
+
+def _light_threads(resource: AgentWorkflow | ModelService, cpu_count: int) -> int:
+    # Without a limit, what only embeds or forwards leaves the cores to the model.
+    return threads_for(cpu_limit(resource.spec.resources) or "1", cpu_count)
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -82,7 +82,7 @@ def test_threads_follow_the_limit_and_are_told_to_the_process() -> None:
         (planned,) = plan(found, cpu_count=cores)
         assert planned.threads == threads
         assert planned.env["MILEPOST_THREADS"] == str(threads)
-    assert plan(WRITER, REVIEW, cpu_count=8)[-1].threads == 1
+    assert [w.threads for w in plan(*EVERYTHING, cpu_count=8)] == [8, 1, 1, 1]
     roomy = workflow(resources={"limits": {"cpu": 2}})
     assert plan(WRITER, roomy, cpu_count=8)[-1].threads == 2
 
