@@ -1,6 +1,10 @@
 """Durable steps per second of a 4-node LangGraph run: Milepost's store beside the stock AsyncSqliteSaver.
 
-Both with synchronous=FULL and durability="sync", on the same disk, in alternating rounds of one process.
+Both with synchronous=FULL and durability="sync", on the same disk, in alternating rounds of one process. What a
+commit costs decides the ratio: "no checkpointer" shows what LangGraph itself allows on this CPU. To see a disk with
+the commit time of a network block volume on a faster one, for both alike:
+    cc -shared -fPIC -O2 -o slow_fsync.so benchmarks/slow_fsync.c -ldl
+    FSYNC_DELAY_US=2000 LD_PRELOAD=./slow_fsync.so python benchmarks/bench_store.py
 Usage: bench_store.py [--folder DIR] [--rounds N] [--runs N] [--alone N] [--payload BYTES] [--profile]
 """
 

@@ -1,7 +1,24 @@
+/* Makes every fsync and fdatasync FSYNC_DELAY_US microseconds slower: a slower disk for benchmarks (LD_PRELOAD). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <unistd.h>
-static void slow(void){ const char*m=getenv("FSYNC_DELAY_US"); if(m) usleep(atoi(m)); }
-int fsync(int fd){ static int(*r)(int); if(!r) r=dlsym(RTLD_NEXT,"fsync"); slow(); return r(fd);}
-int fdatasync(int fd){ static int(*r)(int); if(!r) r=dlsym(RTLD_NEXT,"fdatasync"); slow(); return r(fd);}
+
+static void wait_for_disk(void) {
+    const char *microseconds = getenv("FSYNC_DELAY_US");
+    if (microseconds) usleep(atoi(microseconds));
+}
+
+int fsync(int descriptor) {
+    static int (*real)(int);
+    if (!real) real = dlsym(RTLD_NEXT, "fsync");
+    wait_for_disk();
+    return real(descriptor);
+}
+
+int fdatasync(int descriptor) {
+    static int (*real)(int);
+    if (!real) real = dlsym(RTLD_NEXT, "fdatasync");
+    wait_for_disk();
+    return real(descriptor);
+}

@@ -157,7 +157,6 @@ async def test_a_write_is_applied_even_if_its_caller_goes_away(store: Store) -> 
     assert await numbers(store) == [1, 2]
 
 
-@pytest.mark.requirement("DUR-6")
 async def test_a_sync_that_fails_stops_all_writing_and_loses_nothing_acknowledged(
     disk: FaultyDisk, tmp_path: Path
 ) -> None:
@@ -191,7 +190,6 @@ async def test_a_commit_that_fails_fails_every_write_in_it(store: Store) -> None
     assert isinstance(store.failure, StoreWriteError)
 
 
-@pytest.mark.requirement("DUR-4")
 async def test_an_owner_that_was_replaced_cannot_write(store: Store) -> None:
     other = apsw.Connection(str(store.path))
     other.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import store_zygote
 from milepost_agent.store import Store
 from store_zygote import Log, in_own_mounts
@@ -22,7 +20,6 @@ def assert_refused_and_kept(log: Path, checked: Path) -> None:
     assert acknowledged <= set(Log(checked).lines())
 
 
-@pytest.mark.requirement("DUR-6")
 def test_a_full_disk_refuses_cleanly_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -35,7 +32,6 @@ def test_a_full_disk_refuses_cleanly_and_keeps_what_was_acknowledged(tmp_path: P
     assert_refused_and_kept(tmp_path / "log", tmp_path / "checked")
 
 
-@pytest.mark.requirement("DUR-6")
 async def test_a_file_size_limit_refuses_cleanly_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     command = f"ulimit -f 1500; exec {CHILD} append_until_full {tmp_path}/m.db {tmp_path}/log"
     subprocess.run(["bash", "-c", command], check=True)

@@ -72,7 +72,6 @@ async def test_a_second_process_is_refused_and_told_who_has_the_file(zygote: Zyg
     await store.close()
 
 
-@pytest.mark.requirement("DUR-4")
 async def test_each_owner_has_a_higher_epoch(tmp_path: Path) -> None:
     epochs = []
     for _ in range(3):

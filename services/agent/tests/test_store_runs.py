@@ -54,7 +54,7 @@ async def finish_task(store: Store, task_id: str) -> None:
     await store.saver.aput_writes(placed, [("done", "x")], task_id)
 
 
-@pytest.mark.requirement("DUR-2", "DUR-7", "OBS-4")
+@pytest.mark.requirement("DUR-2", "DUR-7")
 async def test_a_run_is_on_disk_with_its_event_when_it_is_accepted(store: Store, tmp_path: Path) -> None:
     run, existing = await store.accept_run(new_run(prompt="Schön 🙂", traceparent="00-a-b-01", tracestate="k=v"))
     assert not existing
@@ -181,7 +181,7 @@ async def test_an_event_with_a_known_key_is_dropped_within_its_run(store: Store)
     assert [event.type for event in await store.events("other")] == ["RunAccepted", "Started"]
 
 
-@pytest.mark.requirement("A2A-1", "OBS-4")
+@pytest.mark.requirement("A2A-1")
 async def test_a_message_is_stored_with_the_step_once_and_delivered_once(store: Store, tmp_path: Path) -> None:
     await store.accept_run(new_run())
     store.step("run", "review").message(MESSAGE)

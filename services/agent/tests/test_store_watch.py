@@ -44,7 +44,6 @@ async def take_until_last(store: Store, run_id: str | None, after: int = 0, paus
     return seen
 
 
-@pytest.mark.requirement("AGT-1")
 async def test_watchers_see_each_event_once_in_order_from_any_sequence(store: Store) -> None:
     producers = [asyncio.create_task(produce(store, run_id, 300)) for run_id in "ab"]
     watchers = [
