@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ def read_examples(path: Path) -> list[Example]:
 def training_examples() -> list[Example]:
     """The committed training examples, in the order of LABELS; the order of `Heads.example_vectors`."""
     return [example for label in LABELS for example in read_examples(DATA_DIR / f"{label}.jsonl")]
+
+
+def fingerprint() -> str:
+    """Changes when any file that the heads are trained on changes."""
+    files = [DATA_DIR / f"{name}.jsonl" for name in (*LABELS, "tuning")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _parse(line: str, where: str) -> Example:

@@ -7,6 +7,7 @@ weighted geometric mean and sharpened or flattened by one temperature. All numbe
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class Heads:
     temperature: float
     affinity: AffinityWeights
     example_vectors: Matrix  # (N, W), unit rows, in the order of the example files
+    trained_on: str  # fingerprint of the example files
 
     @property
     def width(self) -> int:
@@ -59,6 +61,7 @@ class Heads:
             "mixture": self.mixture,
             "temperature": self.temperature,
             "affinity": self.affinity.to_dict(),
+            "trained_on": self.trained_on,
         }
         np.savez_compressed(
             path,
@@ -87,9 +90,10 @@ class Heads:
                 mixture=scalars["mixture"],
                 temperature=scalars["temperature"],
                 affinity=AffinityWeights(**scalars["affinity"]),
+                trained_on=scalars["trained_on"],
                 **arrays,
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise HeadsUnusableError(f"{path} cannot be read: {error}") from error
 
 

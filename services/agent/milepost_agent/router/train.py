@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from milepost_agent.router.affinity import AffinityWeights
 from milepost_agent.router.affinity_training import fit_affinity
 from milepost_agent.router.embedding import Embedder
-from milepost_agent.router.examples import DATA_DIR, Example, read_examples, training_examples
+from milepost_agent.router.examples import DATA_DIR, Example, fingerprint, read_examples, training_examples
 from milepost_agent.router.fitting import Floats, fit_softmax
 from milepost_agent.router.heads import HEADS_FILE, Heads, log_softmax, mix, unit_rows
 from milepost_agent.router.model_file import default_model_file
@@ -73,6 +73,7 @@ def train(embedder: Embedder) -> Heads:
         temperature=temperature,
         affinity=AffinityWeights(**fit_affinity(known.vectors, known.targets, embedder)),
         example_vectors=unit_rows(known.vectors),
+        trained_on=fingerprint(),
     )
 
 
@@ -139,9 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     embedder = Embedder(options.model)
     fresh = train(embedder)
     if options.check:
-        apart = drift(Heads.load(options.output), fresh, embedder)
+        committed = Heads.load(options.output)
+        apart = drift(committed, fresh, embedder)
         sys.stdout.write(f"{options.output.name}: largest difference {apart:.4f}, allowed {CHECK_TOLERANCE}\n")
-        return int(apart > CHECK_TOLERANCE)
+        return int(apart > CHECK_TOLERANCE or committed.trained_on != fresh.trained_on)
     fresh.save(options.output)
     sys.stdout.write(
         f"{options.output}: {options.output.stat().st_size // 1024} KiB, "

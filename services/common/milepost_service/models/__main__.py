@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from milepost_crds import LlamaCpp, ManifestError, ModelService, load_manifests
 from milepost_service.errors import ConfigurationError
 from milepost_service.models.cache import CACHE_DIR_VARIABLE, default_cache_dir
 from milepost_service.models.minilm import ensure_minilm
-from milepost_service.models.resource_file import llama_cpp_blocks
 from milepost_service.models.source import ensure_model
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for wanted in options.wanted:
             for path in _prepare(wanted, options.cache):
                 _say(f"ready: {path}")
-    except ConfigurationError as error:
+    except (ConfigurationError, ManifestError) as error:
         sys.stderr.write(f"prepare: {error}\n")
         return 2
     return 0
@@ -30,14 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(wanted: str, cache_dir: Path) -> list[Path]:
     if wanted == "minilm":
         return [ensure_minilm(cache_dir, _say)]
-    return [ensure_model(block, cache_dir, _say) for block in llama_cpp_blocks(Path(wanted))]
+    return [ensure_model(block, cache_dir, _say) for block in _llama_cpp_blocks(Path(wanted))]
+
+
+def _llama_cpp_blocks(path: Path) -> list[LlamaCpp]:
+    resources = [manifest.resource for manifest in load_manifests([path])]
+    services = [resource for resource in resources if isinstance(resource, ModelService)]
+    return [service.spec.llama_cpp for service in services if service.spec.llama_cpp is not None]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m milepost_service.models", description=__doc__)
     prepare = parser.add_subparsers(required=True).add_parser("prepare", help="find, convert, verify and cache models")
     prepare.add_argument("--cache", type=Path, default=default_cache_dir(), help=f"default: ${CACHE_DIR_VARIABLE}")
-    prepare.add_argument("wanted", nargs="*", default=["minilm"], help="`minilm`, or files with ModelServices")
+    prepare.add_argument("wanted", nargs="*", default=["minilm"], help="`minilm`, or manifests with ModelServices")
     return parser
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
+from milepost_crds import LlamaCpp
 from milepost_service.errors import ConfigurationError
 from milepost_service.models.cache import CachedFile, make_once
 from milepost_service.models.checksum import require_sha256, sha256_of
@@ -16,34 +16,7 @@ from milepost_service.models.quantize import requantise
 RECIPE_VERSION = 1
 
 
-class PackageSource(Protocol):
-    """`llamaCpp.source.package`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def file(self) -> str: ...
-
-
-class ModelSource(Protocol):
-    """`llamaCpp.source`."""
-
-    @property
-    def package(self) -> PackageSource | None: ...
-    @property
-    def sha256(self) -> str | None: ...
-
-
-class LlamaCppSpec(Protocol):
-    """What is read of `llamaCpp`; `milepost_crds.LlamaCpp` has this shape."""
-
-    @property
-    def source(self) -> ModelSource: ...
-    @property
-    def quantization(self) -> str | None: ...
-
-
-def ensure_model(spec: LlamaCppSpec, cache_dir: Path, progress: Progress = unheard) -> Path:
+def ensure_model(spec: LlamaCpp, cache_dir: Path, progress: Progress = unheard) -> Path:
     """Path of the GGUF that `spec` asks for, requantised into `cache_dir` when the spec says so.
 
     The packaged file itself is returned when nothing has to change. Raises ConfigurationError for a
