@@ -1,0 +1,21 @@
+"""The tool that computes."""
+
+from collections.abc import Sequence
+
+from milepost_tools.arithmetic import evaluate
+from milepost_tools.expressions import expressions_in
+from milepost_tools.tool import Arguments
+
+
+class Calculator:
+    """Evaluates the arithmetic expressions of a text."""
+
+    name = "calculator"
+    description = "computes an arithmetic expression"
+
+    def calls_for(self, text: str) -> Sequence[Arguments]:
+        return [{"expression": expression} for expression in expressions_in(text)]
+
+    def call(self, arguments: Arguments) -> str:
+        value = evaluate(arguments["expression"])
+        return str(value) if value.exact else f"about {value}"

@@ -1,0 +1,66 @@
+"""`milepost-tools`: wiring only."""
+
+from collections.abc import Callable, Mapping
+
+import grpc.aio
+
+from milepost.capability.v1 import capability_pb2_grpc
+from milepost_crds import Tools
+from milepost_service.calls import CallLog
+from milepost_service.errors import ConfigurationError
+from milepost_service.model_client import ModelClient
+from milepost_service.resource import load_model_service
+from milepost_service.server import run, serve
+from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_tools.answer import answer_with
+from milepost_tools.calculator import Calculator
+from milepost_tools.clock import Clock
+from milepost_tools.settings import ToolsSettings
+from milepost_tools.tool import Tool
+
+BUILT_IN: Mapping[str, Callable[[], Tool]] = {"calculator": Calculator, "clock": Clock}
+
+
+def make_tools(spec: Tools) -> list[Tool]:
+    """The tools of a resource; ConfigurationError for those that are not served yet."""
+    if spec.mcp_servers:
+        raise ConfigurationError("spec.tools.mcpServers: are not served yet; allowed: builtIn")
+    missing = [name for name in spec.built_in if name not in BUILT_IN]
+    if missing:
+        raise ConfigurationError(f"spec.tools.builtIn: {missing[0]} is not served yet; allowed: {', '.join(BUILT_IN)}")
+    return [BUILT_IN[name]() for name in spec.built_in]
+
+
+async def serve_tools(settings: ToolsSettings) -> None:
+    """Serves the ModelService of the settings until it is told to stop."""
+    resource = load_model_service(settings.service_file, engine="tools")
+    spec = resource.spec.tools
+    assert spec is not None
+    tools = make_tools(spec)
+    details = {"model": spec.model_ref.name, "tools": ", ".join(tool.name for tool in tools)}
+    model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallLog()
+
+    def add_servicers(server: grpc.aio.Server) -> None:
+        answer = answer_with(tools, model, resource)
+        servicer = CapabilityServicer(resource, answer=answer, details=lambda: details, calls=calls)
+        capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
+
+    try:
+        await serve(
+            settings,
+            name=resource.name,
+            add_servicers=add_servicers,
+            calls=calls,
+            registration=lambda: registry_entry(resource, settings.target, details),
+        )
+    finally:
+        await model.close()
+
+
+async def _main() -> None:
+    await serve_tools(ToolsSettings.load())
+
+
+def main() -> None:
+    """Entry point."""
+    run(_main(), name="milepost-tools")
