@@ -53,11 +53,13 @@ async def make(path: Path) -> None:
 async def test_a_second_process_is_refused_and_told_who_has_the_file(zygote: Zygote, tmp_path: Path) -> None:
     path, log = tmp_path / "m.db", Log(tmp_path / "log")
     holder = zygote.run("hold", path, tmp_path / "log", background=True)
-    while not log.lines():
-        time.sleep(0.01)
-    with pytest.raises(StoreLocked, match=rf"m\.db: in use by pid {holder} on "):
-        await Store.open(path)
-    os.kill(holder, 9)
+    try:
+        while not log.lines():
+            time.sleep(0.01)
+        with pytest.raises(StoreLocked, match=rf"m\.db: in use by pid {holder} on "):
+            await Store.open(path)
+    finally:
+        os.kill(holder, 9)
     deadline = time.monotonic() + 30
     while True:
         try:
