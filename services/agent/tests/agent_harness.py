@@ -56,6 +56,7 @@ class ScriptedService(
     prompts: list[str] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    completed: int = 0
     port: int = 0
     server: grpc.aio.Server | None = None
 
@@ -90,6 +91,8 @@ class ScriptedService(
             self.cancelled.set()
             raise
         yield capability_pb2.InvokeResponse(result=self.answer(request, len(self.requests)))
+        await asyncio.sleep(0.02)
+        self.completed += 1
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         self.prompts.append(request.chat.messages[-1].content)

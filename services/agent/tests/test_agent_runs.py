@@ -30,6 +30,7 @@ async def test_linear_run_goes_through_every_step_in_order(tmp_path: Path, worke
     assert [hop.recommendation.services[0].service for hop in hops] == ["worker"] * 3
     assert all(hop.decision.agreed and hop.decision.reason for hop in hops)
     assert [context.text for context in worker.requests[2].context] == ["researcher 1", "coder 2"]
+    assert worker.completed == 3, "a call is read to its end, so that the service counts it too"
 
 
 @pytest.mark.requirement("AGT-2")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from milepost_agent.router import Candidate, Recommendation, Router, default_model_file
+from milepost_agent.router.embedding import Embedder
 
 pytestmark = pytest.mark.models
 
@@ -142,6 +143,14 @@ def test_a_long_text_is_read_at_both_ends_and_the_answer_says_so(router: Router)
     answer = router.recommend(f"Review this function for bugs: {pasted} What is wrong with my code?", ALL)
     assert answer.services[0].service == "reviewer"
     assert answer.reasoning.endswith("Only the start and the end of the text were read.")
+
+
+def test_what_stands_at_the_end_of_a_long_text_counts() -> None:
+    embedder, pasted = Embedder(default_model_file()), "lorem ipsum dolor sit amet " * 400
+    asked = embedder.embed(f"{pasted} Calculate the area of a circle")
+    other = embedder.embed(f"{pasted} Which chapter of the handbook is about leave?")
+    assert asked.truncated
+    assert float(asked.vector @ other.vector) < 0.95
 
 
 def test_threads_share_one_router(router: Router) -> None:

@@ -54,15 +54,20 @@ class ServiceClients:
         """
         stub = capability_pb2_grpc.CapabilityServiceStub(self.channel(target))
         call = stub.Invoke(request, timeout=context.timeout(), metadata=context.metadata())
+        result = None
         try:
+            # Read to the end of the stream: only then has the service, too, completed the call.
             async for response in call:
                 if response.WhichOneof("event") == "result":
-                    return response.result
+                    result = response.result
         except grpc.aio.AioRpcError as error:
-            raise ServiceCallFailed(service, error.code().name, error.details() or "") from None
+            if result is None:
+                raise ServiceCallFailed(service, error.code().name, error.details() or "") from None
         finally:
             call.cancel()
-        raise ServiceCallFailed(service, grpc.StatusCode.UNKNOWN.name, "the stream ended without a result")
+        if result is None:
+            raise ServiceCallFailed(service, grpc.StatusCode.UNKNOWN.name, "the stream ended without a result")
+        return result
 
     async def score(
         self, service: str, target: str, request: model_pb2.ScoreRequest, context: CallContext
