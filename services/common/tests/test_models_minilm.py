@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from milepost_service.models import default_cache_dir, ensure_minilm, package_file, silence_llama
+from milepost_service.models import ensure_minilm, package_file, silence_llama
 from milepost_service.models import minilm as conversion
 
 pytestmark = pytest.mark.models
@@ -30,8 +30,8 @@ def weights() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def model() -> llama_cpp.Llama:
-    path = ensure_minilm(default_cache_dir())
+def model(tmp_path_factory: pytest.TempPathFactory) -> llama_cpp.Llama:
+    path = ensure_minilm(tmp_path_factory.mktemp("cache"))
     silence_llama(llama_cpp)
     return llama_cpp.Llama(str(path), embedding=True, n_ctx=512, n_batch=512, n_threads=1, verbose=False)
 
