@@ -22,6 +22,7 @@ from milepost.agent.v1 import agent_pb2
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost_cli.client import Agent, Agents
 from milepost_cli.errors import CliError
+from milepost_cli.ports import free_port
 from milepost_cli.state import StateDirectory
 from milepost_cli.views import PlainView
 from milepost_cli.watching import ConnectionLost, Reconnected, Watch
@@ -46,9 +47,17 @@ class Testimony:
         return sum(call.completed > 0 for call in self.after.values())
 
     @property
-    def repeated(self) -> list[str]:
-        """Calls completed more than once, and those begun again although they had been completed."""
-        return [" ".join(key) for key, call in self.after.items() if call.completed > 1 or self._begun_again(key, call)]
+    def repeated(self) -> int:
+        """Calls completed more than once, or begun again although they had been completed."""
+        return sum(call.completed > 1 or self._begun_again(key, call) for key, call in self.after.items())
+
+    def table(self) -> list[str]:
+        """A line for each call, oldest first."""
+        calls = sorted(self.after.items(), key=lambda item: item[1].last_time.ToDatetime())
+        return [
+            f"{service:8} {method.rsplit('/', 1)[-1]:8} started {call.started}, completed {call.completed}   {call_id}"
+            for (service, call_id, method), call in calls
+        ]
 
     def _begun_again(self, key: tuple[str, str, str], call: capability_pb2.Call) -> bool:
         earlier = self.before.get(key)
@@ -141,7 +150,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="milepost-demo-"))
     try:
         state = StateDirectory(folder / "state")
-        with local_mode(state):
+        with local_mode(state, "--port", str(free_port(()))):
             demo = Demo(state)
             testimony = demo.run()
     except (ToolError, CliError, grpc.RpcError) as error:
@@ -152,9 +161,10 @@ def main() -> int:
         return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for call in testimony.repeated:
-        print(f"repeated: {call}")
-    counted = f"{testimony.completed} completed calls, {len(testimony.repeated)} repeated"
+    print("\nwhat the services counted for this run:")
+    for line in testimony.table():
+        print(f"  {line}")
+    counted = f"{testimony.completed} completed calls, {testimony.repeated} repeated"
     print(f"resumed at step {demo.resumed_at}: {counted}", flush=True)
     return 0 if testimony.completed and not testimony.repeated else 1
 

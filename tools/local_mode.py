@@ -33,18 +33,15 @@ class LocalMode:
 
 
 @contextmanager
-def local_mode(state: StateDirectory) -> Iterator[LocalMode]:
-    """Run the review-loop example on `state`. Raises ToolError when it does not become ready; it has said why.
+def local_mode(state: StateDirectory, *options: str) -> Iterator[LocalMode]:
+    """Run the review-loop example on `state`, with more `options` of `milepost up`. Raises ToolError when it does not become ready; it has said why.
 
     It has a session of its own, so that Ctrl-C reaches it only through the end of this block, and it dies with
     this process.
     """
     starter = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid())]
-    process = subprocess.Popen(
-        [*starter, str(MILEPOST), "up", str(EXAMPLE.relative_to(ROOT)), "--state", str(state.path)],
-        text=True,
-        start_new_session=True,
-    )
+    command = [str(MILEPOST), "up", str(EXAMPLE.relative_to(ROOT)), "--state", str(state.path), *options]
+    process = subprocess.Popen([*starter, *command], text=True, start_new_session=True)
     try:
         _wait_until_ready(process, state)
         yield LocalMode(state, process)
