@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MAX_PROMPT_BYTES = 65_536
 MAX_CONCURRENT_RUNS = 256
+MAX_EVENTS = 2_000
+ANSWER_EVENTS = ("QuestionAnswered", "ApprovalDecided")
 
 
 @dataclass
@@ -127,18 +129,14 @@ class Runner:
             NotWaiting: it waits for nothing of that kind and id.
         """
         record = await self.get(run_id)
-        pending = record.pending
-        if (
-            record.state != "waiting"
-            or not pending
-            or pending.get("kind") != kind
-            or pending.get(f"{kind}_id") != input_id
-        ):
+        pending = record.pending or {}
+        if record.state != "waiting" or pending.get("kind") != kind or pending.get(f"{kind}_id") != input_id:
+            if await self._answered_before(record, kind, input_id, answer):
+                return record
             raise NotWaiting(f"run {record.run_id} does not wait for {kind} {input_id}")
         if "answer" not in pending:
-            await self._store.commit(
-                record.run_id, update={"pending": {**pending, "answer": answer}}, unless_ended=True
-            )
+            update = {"pending": {**pending, "answer": answer}}
+            await self._store.commit(record.run_id, update=update, unless_ended=True)
         elif pending["answer"] != answer:
             raise NotWaiting(f"{kind} {input_id} of run {record.run_id} was answered before, and differently")
         failpoint("input.answered")
@@ -147,6 +145,12 @@ class Runner:
             await asyncio.wait([drive.task])
         self.drive(record)
         return record
+
+    async def _answered_before(self, record: RunRecord, kind: str, input_id: str, answer: Any) -> bool:
+        given = answer if isinstance(answer, dict) else {"answer": answer}
+        known = {**given, f"{kind}_id": input_id}
+        events = await self._store.events(record.run_id, limit=MAX_EVENTS)
+        return any(event.type in ANSWER_EVENTS and event.data == known for event in events)
 
     async def send(self, run_id: str, message: NewMessage) -> tuple[MessageRecord, bool]:
         """Puts a message from outside into a role's inbox; True when its id was known already.

@@ -24,7 +24,7 @@ from milepost_agent.errors import (
     StoreError,
 )
 from milepost_agent.observability import Mode, ModeRecord, Observability
-from milepost_agent.runner import Runner, check_uuid
+from milepost_agent.runner import MAX_EVENTS, Runner, check_uuid
 from milepost_agent.store import NewMessage, Store
 from milepost_service.errors import (
     AlreadyExistsError,
@@ -215,7 +215,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def _run(self, run_id: str) -> agent_pb2.Run:
         with status():
             record = await self._runner.get(run_id)
-            events = await self._store.events(record.run_id, limit=MAX_PAGE * 4)
+            events = await self._store.events(record.run_id, limit=MAX_EVENTS)
         return run_message(record, events)
 
 

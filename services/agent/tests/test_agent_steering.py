@@ -40,7 +40,12 @@ async def test_step_that_needs_approval_waits_over_a_restart_and_goes_on_when_ap
             await harness.runner.answer(record.run_id, "approval", "another", APPROVED)
         await harness.runner.answer(record.run_id, "approval", waiting.pending["approval_id"], APPROVED)
         ended = await harness.ended(record.run_id)
+        again = await harness.runner.answer(record.run_id, "approval", waiting.pending["approval_id"], APPROVED)
+        with pytest.raises(NotWaiting):
+            refused = {"approved": False, "comment": ""}
+            await harness.runner.answer(record.run_id, "approval", waiting.pending["approval_id"], refused)
         types = await harness.types(record.run_id)
+    assert again == ended
     assert (ended.outcome, len(worker.requests)) == ("Completed", 1)
     assert types.count("ApprovalRequested") == 1
     assert types.index("ApprovalDecided") > types.index("ApprovalRequested")
