@@ -34,8 +34,9 @@ class LocalMode:
 
 @contextmanager
 def local_mode(state: StateDirectory, *options: str) -> Iterator[LocalMode]:
-    """Run the review-loop example on `state`, with more `options` of `milepost up`. Raises ToolError when it does not become ready; it has said why.
+    """Run the review-loop example on `state`, with more `options` of `milepost up`.
 
+    Raises ToolError when it does not become ready; it has said why.
     It has a session of its own, so that Ctrl-C reaches it only through the end of this block, and it dies with
     this process.
     """
