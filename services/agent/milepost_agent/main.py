@@ -12,6 +12,7 @@ from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.effects import Effects
 from milepost_agent.errors import StoreError
 from milepost_agent.failpoints import arm_failpoints
+from milepost_agent.learning import Learner
 from milepost_agent.nodes import NodeDependencies
 from milepost_agent.observability import Observability
 from milepost_agent.recovery import mark_clean_shutdown, recover
@@ -69,6 +70,7 @@ class Agent:
         self._health = HealthMonitor(self._registry, self._clients)
         self._observability = Observability(store, workflow.spec.observability.mode, settings.log_level)
         self._router = Router.load(settings.router_model)
+        self._learner = Learner(self._registry, self._router)
         dependencies = NodeDependencies(
             spec=workflow.spec,
             store=store,
@@ -89,6 +91,7 @@ class Agent:
         if self._router.fallback_reason:
             log.warning("The router answers by keywords: %s", self._router.fallback_reason)
         self._registry.restore(await self._store.load_services())
+        self._learner.start()
         self._health.start()
         await self._observability.start()
         await self._runner.start()
@@ -99,6 +102,7 @@ class Agent:
         await self._runner.drain(self._settings.drain_seconds)
         self._store.end_watches()
         self._registry.end_watches()
+        await self._learner.stop()
         await self._health.stop()
         self._observability.stop()
         await self._clients.close()

@@ -16,13 +16,14 @@ LEASE_SECONDS = 15
 RENEW_SECONDS = 5.0
 _CALL_SECONDS = 3.0
 _FIRST_BACKOFF = 0.2
+_LONGEST_BACKOFF = 1.0
 _log = logging.getLogger(__name__)
 
 
 class Registrar:
     """Registers `service()` with every registry target, and again before the lease runs out.
 
-    A registry that is down is tried again with backoff, 0.2 s doubling to the renewal time. `service` is called
+    A registry that is down is tried again with backoff, 0.2 s doubling to 1 s. `service` is called
     for each registration, so that its details may change; CPU and memory of the process are added to it.
     """
 
@@ -65,7 +66,7 @@ class Registrar:
                     level = logging.WARNING if registered else logging.DEBUG
                     _log.log(level, "registry %s: %s %s", target, error.code().name, error.details())
                     registered, pause = False, backoff
-                    backoff = min(backoff * 2, self._renew_seconds)
+                    backoff = min(backoff * 2, _LONGEST_BACKOFF)
                 else:
                     if not registered:
                         _log.info("registered with %s", target)

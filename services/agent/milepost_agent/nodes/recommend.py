@@ -30,7 +30,7 @@ class Recommend:
             recommendation = await asyncio.to_thread(
                 self._dependencies.router.recommend,
                 _task_text(step, state),
-                [_candidate(entry) for entry in entries],
+                [candidate(entry) for entry in entries],
                 step.capability or None,
             )
             best = recommendation.services[0].confidence if recommendation.services else 0.0
@@ -55,7 +55,8 @@ class Recommend:
         return await registry.wait_ready(patience, capability=step.capability or "", name=name)
 
 
-def _candidate(entry: Entry) -> Candidate:
+def candidate(entry: Entry) -> Candidate:
+    """What the router sees of a service."""
     return Candidate(entry.name, entry.capabilities, entry.description, entry.examples)
 
 

@@ -83,7 +83,7 @@ class Heads:
                 scalars = json.loads(str(stored["scalars"]))
                 arrays = {name: stored[name].astype(np.float32) for name in stored.files if name != "scalars"}
             if scalars["format"] != FORMAT_VERSION or arrays["ngram_weights"].shape[0] != BUCKETS:
-                raise HeadsUnusableError(f"{path} was made for another version of the router")
+                raise HeadsUnusableError(f"{path.name} was made for another version of the router")
             arrays["example_vectors"] = unit_rows(arrays["example_vectors"])
             return cls(
                 labels=tuple(scalars["labels"]),
@@ -94,7 +94,7 @@ class Heads:
                 **arrays,
             )
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise HeadsUnusableError(f"{path} cannot be read: {error}") from error
+            raise HeadsUnusableError(f"{path.name} cannot be read: {error}") from error
 
 
 EXAMPLE_SCALE = 400.0  # components of 384-dimensional unit vectors stay below 127 / 400 but for rare outliers

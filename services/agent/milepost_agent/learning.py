@@ -1,0 +1,31 @@
+"""Has the router read what services say of themselves before the first run needs it."""
+
+import asyncio
+
+from milepost_agent.nodes.recommend import candidate
+from milepost_agent.registry import Registry
+from milepost_agent.router import Candidate, Router
+
+
+class Learner:
+    """One watching task over the registry."""
+
+    def __init__(self, registry: Registry, router: Router) -> None:
+        self._registry = registry
+        self._router = router
+        self._known: set[Candidate] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="router-learner")
+
+    async def stop(self) -> None:
+        """Ends with the watches of the registry."""
+        if self._task:
+            await self._task
+
+    async def _run(self) -> None:
+        async for entry in self._registry.watch():
+            if entry.healthy and (service := candidate(entry)) not in self._known:
+                self._known.add(service)
+                await asyncio.to_thread(self._router.learn, [service])
