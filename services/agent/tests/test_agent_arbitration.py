@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agent_harness import ScriptedService, agent, cyclic, workflow
 from milepost_agent.graph import initial_state
 from milepost_agent.nodes.arbitrate import priors, rank
 from milepost_agent.router import Recommendation, ScoredService
 from milepost_agent.state import Output, RunState
+from milepost_service.telemetry import add_span_processor
 
 
 @pytest.fixture
@@ -86,8 +89,11 @@ def test_priors_of_all_valid_choices_sum_to_one() -> None:
 
 @pytest.mark.requirement("ARB-1", "ARB-2")
 async def test_model_can_overrule_the_router_and_both_are_recorded(
-    tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+    tmp_path: Path, two: tuple[ScriptedService, ScriptedService], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "milepost_agent")
+    exporter = InMemorySpanExporter()
+    add_span_processor(SimpleSpanProcessor(exporter))
     _, brain = two
     flow = workflow(**FLOW, arbitrator={"modelRef": {"name": "brain"}, "weight": 1.0})
     async with agent(tmp_path, flow, *two) as harness:
@@ -103,6 +109,15 @@ async def test_model_can_overrule_the_router_and_both_are_recorded(
     assert events["Decided"]["service"] != favourite
     assert "router prior" in events["Decided"]["reason"]
     assert math.isclose(sum(each["probability"] for each in events["Decided"]["choices"]), 1.0)
+    assert f"recommended {favourite}, decided {events['Decided']['service']} (overruled)" in caplog.text
+    spans = [
+        span for span in exporter.get_finished_spans() if (span.attributes or {}).get("thread.id") == second.run_id
+    ]
+    recommended_at = next(span for span in spans if span.name == "agent.route_recommendation")
+    decided_at = next(span for span in spans if span.name == "agent.arbitrate")
+    assert 0 < dict(recommended_at.attributes or {})["router.confidence"] <= 1
+    assert dict(decided_at.attributes or {})["arbitrator.agreed"] is False
+    assert recommended_at.context.trace_id == decided_at.context.trace_id
 
 
 @pytest.mark.requirement("ARB-1")

@@ -5,6 +5,7 @@ likelihood is the geometric mean of the model's token probabilities of the choic
 `spec.arbitrator.weight`.
 """
 
+import logging
 import math
 import time
 import uuid
@@ -22,6 +23,8 @@ from milepost_agent.router import Recommendation
 from milepost_agent.state import Choice, Decision, Message, RunContext, RunState, StateUpdate, best_draft
 from milepost_crds import AgentWorkflowSpec, Step
 from milepost_service.telemetry import tracer
+
+log = logging.getLogger(__name__)
 
 FINISH = "finish"
 SKIP = "skip"
@@ -56,6 +59,14 @@ class Arbitrate:
                     "arbitrator.reason": decision["reason"],
                 }
             )
+        log.info(
+            "Step %s: recommended %s, decided %s (%s): %s",
+            step.name,
+            recommendation.services[0].service if recommendation.services else "none",
+            decision["service"] or decision["action"],
+            "agreed" if decision["agreed"] else "overruled",
+            decision["reason"],
+        )
         if decision["action"] == ASK:
             answer = self._ask(task, step, recommendation)
             task.record("Decided", **decision)
