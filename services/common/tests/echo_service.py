@@ -26,6 +26,8 @@ class EchoServicer(capability_pb2_grpc.CapabilityServiceServicer):
         if request.prompt == "full":
             raise ResourceExhaustedError("the queue is full", retry_after=1.5)
         try:
+            while request.prompt == "flood":
+                yield capability_pb2.InvokeResponse(delta="x" * 1_000_000)
             for word in request.prompt.split():
                 await asyncio.sleep(10 if word == "hang" else 0.3 if word == "wait" else 0)
                 yield capability_pb2.InvokeResponse(delta=word)

@@ -75,6 +75,7 @@ async def test_the_servers_span_continues_the_callers_trace(stub: Stub, spans: I
     assert server.parent.span_id == span_id
 
 
+@pytest.mark.requirement("OBS-4")
 async def test_the_correlation_id_reaches_the_handler_its_span_and_its_log_lines(
     stub: Stub, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,12 +99,14 @@ async def test_the_correlation_id_reaches_the_handler_its_span_and_its_log_lines
     assert ['"correlation_id": "c-42"' in line and '"trace_id": ' in line for line in lines] == [True]
 
 
+@pytest.mark.requirement("OBS-4")
 async def test_a_call_made_inside_of_a_request_carries_its_correlation_id(stub: Stub) -> None:
     with correlation("c-43"):
         answer = await stub.Describe(capability_pb2.DescribeRequest(), timeout=5)
     assert answer.details["correlation"] == "c-43"
 
 
+@pytest.mark.requirement("OBS-4")
 async def test_a_request_without_a_correlation_id_gets_one(stub: Stub) -> None:
     answer = await stub.Describe(capability_pb2.DescribeRequest(), timeout=5)
     assert len(answer.details["correlation"]) == 36
@@ -134,6 +137,13 @@ async def test_cancelling_the_task_that_reads_a_stream_closes_its_handler(
     await asyncio.wait_for(servicer.cancelled.wait(), 5)
 
 
+async def test_a_handler_that_waits_for_a_slow_reader_is_closed_too(stub: Stub, servicer: ContextServicer) -> None:
+    call = stub.Invoke(capability_pb2.InvokeRequest(prompt="flood"), timeout=60)
+    await call.read()
+    call.cancel()
+    await asyncio.wait_for(servicer.cancelled.wait(), 5)
+
+
 def test_the_call_log_forgets_the_oldest_first() -> None:
     calls = CallLog(kept=2)
     for call_id in ("a", "b", "c"):
@@ -161,6 +171,7 @@ class Leases(registry_pb2_grpc.RegistryServiceServicer):
         yield registry_pb2.WatchServicesResponse()
 
 
+@pytest.mark.requirement("REG-1")
 async def test_a_lease_is_renewed_with_fresh_details() -> None:
     leases, server = Leases(), grpc.aio.server()
     registry_pb2_grpc.add_RegistryServiceServicer_to_server(leases, server)

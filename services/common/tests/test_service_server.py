@@ -80,13 +80,16 @@ async def until_serving(channel: grpc.aio.Channel) -> None:
     await until_health(channel, health_pb2.HealthCheckResponse.SERVING)
 
 
-async def test_health_is_not_serving_until_start_has_returned(
+async def test_health_is_not_serving_and_calls_are_refused_until_start_has_returned(
     spawn: Spawn, port: int, channel: grpc.aio.Channel, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     spawn(port, ECHO_GATE=str(gate))
     assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await capability_pb2_grpc.CapabilityServiceStub(channel).Describe(capability_pb2.DescribeRequest(), timeout=5)
+    assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.UNAVAILABLE, "echo is starting")
     await asyncio.to_thread(gate.write_text, "open")
     await until_serving(channel)
     assert (
@@ -96,7 +99,7 @@ async def test_health_is_not_serving_until_start_has_returned(
 
 async def test_a_failed_start_is_one_line_and_exit_code_2(spawn: Spawn, port: int) -> None:
     process = spawn(port, ECHO_START="fail")
-    _, stderr = await asyncio.to_thread(process.communicate)
+    _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
     assert (process.returncode, stderr) == (2, "echo: model.gguf: is not a GGUF file\n")
 
 
@@ -105,7 +108,7 @@ async def test_a_busy_port_is_one_line_and_exit_code_2(spawn: Spawn, port: int) 
         other.bind(("127.0.0.1", port))
         other.listen()
         process = spawn(port)
-        _, stderr = await asyncio.to_thread(process.communicate)
+        _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
     assert process.returncode == 2
     assert stderr.startswith(f"echo: MILEPOST_LISTEN: port {port} is in use")
     assert stderr.count("\n") == 1
@@ -117,7 +120,7 @@ async def test_a_port_of_another_milepost_process_is_busy_too(
     spawn(port)
     await until_serving(channel)
     second = spawn(port)
-    _, stderr = await asyncio.to_thread(second.communicate)
+    _, stderr = await asyncio.to_thread(second.communicate, timeout=30)
     assert (second.returncode, stderr.count("\n")) == (2, 1)
 
 
@@ -177,7 +180,7 @@ async def test_sigterm_lets_a_call_in_progress_finish(spawn: Spawn, port: int, c
         received.append(response)
     assert [response.delta for response in received[:-1]] == ["one", "wait", "wait", "two"]
     assert received[-1].result.text == request.prompt
-    _, stderr = await asyncio.to_thread(process.communicate)
+    _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
     assert process.returncode == 0, stderr
 
 
@@ -190,7 +193,7 @@ async def test_a_second_signal_ends_calls_in_progress(spawn: Spawn, port: int, c
     process.send_signal(signal.SIGTERM)
     await until_health(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
     process.send_signal(signal.SIGTERM)
-    _, stderr = await asyncio.to_thread(process.communicate)
+    _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
     assert process.returncode == 0, stderr
     with pytest.raises(grpc.aio.AioRpcError):
         await call.read()
@@ -217,6 +220,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         yield registry_pb2.WatchServicesResponse()
 
 
+@pytest.mark.requirement("REG-1")
 async def test_a_service_registers_when_serving_even_if_the_registry_comes_later_and_leaves_at_the_end(
     spawn: Spawn, port: int, channel: grpc.aio.Channel
 ) -> None:
