@@ -36,7 +36,7 @@ Calls = Mapping[tuple[str, str, str], capability_pb2.Call]
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Tally:
     """What the services counted for one request: when the agent was killed, and at the end."""
 
     before: Calls
@@ -77,7 +77,7 @@ class Demo:
             for name, target in state.running().services.items()
         }
 
-    def run(self) -> Testimony:
+    def run(self) -> Tally:
         """Start, kill, watch to the end. Raises ToolError when the run did not resume or did not end well."""
         agents = Agents(self.state)
         agent = agents.of(WORKFLOW)
@@ -93,7 +93,7 @@ class Demo:
             raise ToolError("the agent was killed, but the run was not resumed")
         if ended.outcome not in GOOD_ENDS:
             raise ToolError(f"the run ended as {self._outcome(ended)}")
-        return Testimony(self._before, after)
+        return Tally(self._before, after)
 
     def _watch(self, agent: Agent, run: agent_pb2.Run) -> None:
         view = PlainView(run)
@@ -152,7 +152,7 @@ def main() -> int:
         state = StateDirectory(folder / "state")
         with local_mode(state, "--port", str(free_port(()))):
             demo = Demo(state)
-            testimony = demo.run()
+            tally = demo.run()
     except (ToolError, CliError, grpc.RpcError) as error:
         shutil.copytree(folder, EVIDENCE, dirs_exist_ok=True)
         print(f"demo: {error} (state and logs are kept in {EVIDENCE.relative_to(ROOT)})", file=sys.stderr)
@@ -162,11 +162,11 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("\nwhat the services counted for this run:")
-    for line in testimony.table():
+    for line in tally.table():
         print(f"  {line}")
-    counted = f"{testimony.completed} completed calls, {testimony.repeated} repeated"
+    counted = f"{tally.completed} completed calls, {tally.repeated} repeated"
     print(f"resumed at step {demo.resumed_at}: {counted}", flush=True)
-    return 0 if testimony.completed and not testimony.repeated else 1
+    return 0 if tally.completed and not tally.repeated else 1
 
 
 def _too_long(number: int, frame: FrameType | None) -> None:

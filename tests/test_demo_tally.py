@@ -1,6 +1,6 @@
 """What the demo concludes from the services' counts."""
 
-from demo import Calls, Testimony
+from demo import Calls, Tally
 from milepost.capability.v1 import capability_pb2
 
 INVOKE = "/milepost.capability.v1.CapabilityService/Invoke"
@@ -15,16 +15,16 @@ def counts(**calls: tuple[int, int]) -> Calls:
 
 
 def test_a_call_that_was_cut_off_and_made_again_is_no_repetition() -> None:
-    testimony = Testimony(counts(research=(1, 1), code=(1, 0)), counts(research=(1, 1), code=(2, 1), review=(1, 1)))
-    assert (testimony.completed, testimony.repeated) == (3, 0)
+    tally = Tally(counts(research=(1, 1), code=(1, 0)), counts(research=(1, 1), code=(2, 1), review=(1, 1)))
+    assert (tally.completed, tally.repeated) == (3, 0)
 
 
 def test_a_call_that_was_completed_twice_is_a_repetition() -> None:
-    testimony = Testimony(counts(code=(1, 0)), counts(code=(3, 2)))
-    assert (testimony.completed, testimony.repeated) == (1, 1)
+    tally = Tally(counts(code=(1, 0)), counts(code=(3, 2)))
+    assert (tally.completed, tally.repeated) == (1, 1)
 
 
 def test_a_completed_call_that_was_begun_again_is_a_repetition() -> None:
-    testimony = Testimony(counts(research=(1, 1)), counts(research=(2, 1)))
-    assert (testimony.completed, testimony.repeated) == (1, 1)
-    assert [line.split()[:5] for line in testimony.table()] == [["smollm2", "Invoke", "started", "2,", "completed"]]
+    tally = Tally(counts(research=(1, 1)), counts(research=(2, 1)))
+    assert (tally.completed, tally.repeated) == (1, 1)
+    assert [line.split()[:5] for line in tally.table()] == [["smollm2", "Invoke", "started", "2,", "completed"]]
