@@ -85,6 +85,17 @@ async def test_low_confidence_asks_the_user_once_and_the_answer_reaches_the_serv
     assert (types.count("QuestionAsked"), types.count("QuestionAnswered")) == (1, 1)
 
 
+async def test_named_service_needs_no_confidence(tmp_path: Path, worker: ScriptedService) -> None:
+    flow = workflow(
+        steps=[{"name": "code", "role": "coder", "serviceRef": {"name": "worker"}}],
+        router={"confidenceThreshold": 1.0},
+        arbitrator={"modelRef": {"name": "brain"}, "onLowConfidence": "ask"},
+    )
+    async with agent(tmp_path, flow, worker) as harness:
+        record = await harness.run()
+    assert (record.outcome, len(worker.requests)) == ("Completed", 1)
+
+
 @pytest.mark.requirement("RTR-3")
 async def test_low_confidence_takes_the_default_service(tmp_path: Path, worker: ScriptedService) -> None:
     fallback = ScriptedService("fallback", ("coding",))

@@ -99,7 +99,7 @@ class Arbitrate:
         first = recommendation.services[0] if recommendation.services else None
         recommended = first.service if first else ""
         confidence = first.confidence if first else 0.0
-        low = confidence < spec.router.confidence_threshold
+        low = step.service_ref is None and confidence < spec.router.confidence_threshold
         prior = priors(spec, state, step, recommendation)
         if low and spec.arbitrator.on_low_confidence == ASK and not state.get("clarification"):
             reason = f"confidence {confidence:.2f} is below {spec.router.confidence_threshold:.2f}: the user is asked"
