@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ _SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 
 Hook = Callable[[], Awaitable[None]]
@@ -166,17 +168,27 @@ def _registrar(settings: ProcessSettings, registration: Callable[[], registry_pb
 
 
 class _Signals:
-    """SIGTERM and SIGINT as events: the first asks to stop, the second to hurry."""
+    """SIGTERM and SIGINT as events: the first asks to stop, the second to hurry.
+
+    Not by the event loop's own signal handlers: it takes those back to the default when it closes, and a signal
+    that comes then would kill a process that is stopping cleanly.
+    """
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self._second = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._received)
+        self._receiver, self._sender = socket.socketpair()
+        for end in (self._receiver, self._sender):
+            end.setblocking(False)
+        self._loop.add_reader(self._receiver, self._received)
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, lambda *_: None) for number in _STOP_SIGNALS}
 
     def _received(self) -> None:
-        (self._second if self.first.is_set() else self.first).set()
+        for number in self._receiver.recv(64):
+            if number in _STOP_SIGNALS:
+                (self._second if self.first.is_set() else self.first).set()
 
     async def before(self, work: Awaitable[None] | None) -> bool:
         """Runs `work`; True if it ended before the first signal, which cancels it."""
@@ -187,8 +199,13 @@ class _Signals:
         return await _race(work, self._second)
 
     def close(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.remove_signal_handler(number)
+        """Gives the signals back; ignores them from now on when the process was told to stop and is doing so."""
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_IGN if self.first.is_set() else handler)
+        signal.set_wakeup_fd(-1)
+        self._loop.remove_reader(self._receiver)
+        self._receiver.close()
+        self._sender.close()
 
 
 async def _race(work: Awaitable[None], event: asyncio.Event) -> bool:

@@ -199,6 +199,17 @@ async def test_a_second_signal_ends_calls_in_progress(spawn: Spawn, port: int, c
         await call.read()
 
 
+async def test_however_often_it_is_asked_to_stop_it_ends_cleanly(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel
+) -> None:
+    process = spawn(port)
+    await until_serving(channel)
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.001)
+    assert process.returncode == 0
+
+
 class Registry(registry_pb2_grpc.RegistryServiceServicer):
     """Records what services tell it; real gRPC, no rules."""
 
