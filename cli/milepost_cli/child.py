@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import grpc
+import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from milepost_cli import launcher
@@ -151,7 +152,7 @@ class Child:
         async with grpc.aio.insecure_channel(self.spec.target, options=CHANNEL_OPTIONS) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             while True:
-                serving = await _is_serving(stub)
+                serving = await _is_serving(stub) and (self.state is ChildState.READY or self._listens())
                 if serving and self.state is not ChildState.READY:
                     if self._ready_at is None:
                         self._ready_at = time.monotonic()
@@ -160,6 +161,15 @@ class Child:
                 elif not serving and self.state is ChildState.READY:
                     self._set(ChildState.NOT_READY)
                 await asyncio.sleep(PROBE_READY if serving else PROBE_STARTING)
+
+    def _listens(self) -> bool:
+        """Whether it is this process that listens at its target, and not one that took the port before it."""
+        port = int(self.spec.target.rpartition(":")[2])
+        try:
+            connections = psutil.Process(self.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections)
 
     def _fail(self, words: str) -> None:
         self.last_words = words

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import psutil
 import pytest
 from cli_process import LIMIT, Milepost
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from milepost_cli.ports import free_port
 from milepost_cli.state import StateDirectory, UpRecord
 
 SUPERVISE = Path(__file__).with_name("cli_supervise.py")
+HEALTH_PROCESS = Path(__file__).with_name("cli_health_process.py")
 Up = Callable[[Sequence[dict[str, Any]]], "subprocess.Popen[str]"]
 
 
@@ -250,3 +253,22 @@ def test_up_waits_until_the_agents_know_the_services(up: Up, directory: StateDir
     assert before.state == "starting"
     known.touch()
     until(directory, is_ready)
+
+
+def test_stranger_at_the_port_does_not_make_a_process_ready(up: Up, directory: StateDirectory) -> None:
+    late = process("model", "--delay", "3600")
+    stranger = subprocess.Popen([sys.executable, str(HEALTH_PROCESS), late["target"]])
+    try:
+        with grpc.insecure_channel(late["target"]) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=LIMIT)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        up([late, process("agent", role="agent")])
+        record = until(directory, lambda record: record.processes["agent"].state == "ready")
+        time.sleep(1)
+        record = directory.read() or record
+    finally:
+        stranger.kill()
+        stranger.wait()
+    assert record.processes["model"].state == "starting"
+    assert record.state == "starting"
