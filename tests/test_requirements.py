@@ -35,6 +35,7 @@ def test_ids_that_are_named_or_listed_as_not_yet_agree(tmp_path: Path) -> None:
         ('["AAA-1", "AAA-2"]', "pytest.param(1, marks=pytest.mark.requirement('AAA-1'))", "take it out of not_yet"),
         ('["AAA-1", "AAA-2", "CCC-3"]', "", "not_yet names unknown id CCC-3"),
         ('["AAA-1", "AAA-2"]', "pytest.mark.requirement(ID)", "e2e/test_inner.py:1: requirement(...) takes ids"),
+        ('["AAA-1", "AAA-2"]\npartly = {AAA-1 = "x"}', "", "partly names AAA-1, which is unknown or in not_yet"),
     ],
 )
 def test_each_disagreement_is_told_in_one_line(tmp_path: Path, not_yet: str, test: str, told: str) -> None:

@@ -138,6 +138,7 @@ def test_columns_and_scale_point_at_fields_that_exist() -> None:
             assert f"{kind}{plain}" in known or plain.startswith(".metadata."), path
 
 
+@pytest.mark.requirement("CRD-6")
 def test_status_has_conditions_keyed_by_type_with_the_generation_they_speak_of() -> None:
     for kind in DEFINITIONS:
         conditions = dict(all_nodes())[f"{kind}.status.conditions"]

@@ -126,7 +126,7 @@ def test_run_that_kills_its_process_three_times_needs_attention_and_others_go_on
     assert other.outcome == agent_pb2.RUN_OUTCOME_COMPLETED
 
 
-@pytest.mark.requirement("DUR-3")
+@pytest.mark.requirement("DUR-3", "AGT-4")
 def test_clean_restart_is_no_crash(tmp_path: Path) -> None:
     agent, worker = cluster(tmp_path, seconds=1.5)
     agent.environment["MILEPOST_DRAIN_SECONDS"] = "0.1"
@@ -141,3 +141,24 @@ def test_clean_restart_is_no_crash(tmp_path: Path) -> None:
         event = client.wait_event(run.run_id, "RunResumed")
         client.close()
     assert event.data["cause"] == "restart"
+
+
+@pytest.mark.requirement("AGT-5")
+def test_run_stays_with_the_workflow_that_it_started_with(tmp_path: Path) -> None:
+    agent, worker = cluster(tmp_path, seconds=0.4)
+    with running(agent, worker):
+        client = AgentClient(agent.target)
+        client.wait_ready("worker")
+        run = client.start_run("old")
+        client.wait_event(run.run_id, "StepStarted", "code")
+        agent.kill()
+        changed = {"pattern": "linear", "steps": [{"name": "answer", "role": "writer"}], "arbitrator": ARBITRATOR}
+        agent_process(tmp_path, changed)
+        agent.start()
+        agent.wait_serving()
+        old = client.wait_ended(run.run_id)
+        new = client.wait_ended(client.start_run("new").run_id)
+        client.close()
+    assert [hop.step for hop in old.hops] == ["research", "code", "review", "code", "review"]
+    assert [hop.step for hop in new.hops] == ["answer"]
+    assert old.workflow_digest != new.workflow_digest

@@ -109,6 +109,7 @@ async def test_low_confidence_takes_the_default_service(tmp_path: Path, worker: 
     assert "below 1.00: default service" in decided["reason"]
 
 
+@pytest.mark.requirement("AGT-3")
 async def test_cancel_ends_the_run_and_stops_the_call_in_the_service(tmp_path: Path, worker: ScriptedService) -> None:
     worker.hang = True
     async with agent(tmp_path, workflow(), worker) as harness:

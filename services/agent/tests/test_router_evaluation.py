@@ -73,6 +73,7 @@ def test_the_test_set_is_not_in_the_training_set_in_other_words() -> None:
 
 
 @pytest.mark.models
+@pytest.mark.requirement("RTR-4")
 def test_floors_on_the_committed_test_set() -> None:
     report = evaluate(read_examples(DATA_DIR / "test.jsonl"), as_judge(Router.load(default_model_file())))
     print(report)

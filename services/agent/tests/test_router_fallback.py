@@ -58,6 +58,7 @@ def test_heads_that_cannot_be_read_are_a_reason(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.requirement("RTR-5")
 @pytest.mark.models
 def test_a_model_that_fails_in_a_call_is_replaced_for_that_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
     router = Router.load(default_model_file())
