@@ -68,9 +68,11 @@ def problems(requirements: Requirements, named: list[Naming], root: Path) -> lis
             found.append(f"tests/requirements.toml: not_yet names unknown id {id_}")
         elif id_ in proved:
             found.append(f"tests/requirements.toml: {id_} has a test ({proved[id_]}): take it out of not_yet")
-    for id_ in requirements.partly:
-        if id_ not in requirements.texts or id_ in requirements.not_yet:
-            found.append(f"tests/requirements.toml: partly names {id_}, which is unknown or in not_yet")
+    found += [
+        f"tests/requirements.toml: partly names {id_}, which is unknown or in not_yet"
+        for id_ in requirements.partly
+        if id_ not in requirements.texts or id_ in requirements.not_yet
+    ]
     unproved = [id_ for id_ in requirements.texts if id_ not in proved and id_ not in requirements.not_yet]
     return found + [f"tests/requirements.toml: {id_} has no test; mark one or add it to not_yet" for id_ in unproved]
 
