@@ -41,10 +41,12 @@ def after_recommend(state: RunState) -> str:
 
 
 def after_arbitrate(state: RunState) -> str:
+    if state.get("outcome"):
+        return FINISH
     action = state["decision"]["action"]
     if action == "invoke":
         return state["next_step"]
-    return FINISH if action == "finish" or state.get("outcome") else RECOMMEND
+    return FINISH if action == "finish" else RECOMMEND
 
 
 def after_step(state: RunState) -> str:

@@ -61,6 +61,7 @@ class RunState(TypedDict):
     next_step: str
     outputs: list[Output]
     recommendation: NotRequired[dict[str, object]]
+    relevance: NotRequired[float]
     decision: NotRequired[Decision]
     inbox: NotRequired[list[Message]]
     clarification: NotRequired[str]
@@ -76,6 +77,7 @@ class StateUpdate(TypedDict, total=False):
     next_step: str
     outputs: list[Output]
     recommendation: dict[str, object]
+    relevance: float
     decision: Decision
     inbox: list[Message]
     clarification: str

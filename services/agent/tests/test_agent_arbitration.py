@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agent_harness import ScriptedService, agent, cyclic, workflow
 from milepost_agent.graph import initial_state
-from milepost_agent.nodes.arbitrate import priors, rank
+from milepost_agent.nodes.choices import priors, rank
 from milepost_agent.router import Recommendation, ScoredService
 from milepost_agent.state import Output, RunState
 from milepost_service.telemetry import add_span_processor
@@ -82,8 +82,10 @@ def test_finish_gains_weight_as_hops_run_out() -> None:
 def test_priors_of_all_valid_choices_sum_to_one() -> None:
     flow = workflow(steps=[{"name": "look", "role": "researcher", "capability": "rag", "optional": True}])
     state = initial_state(flow.spec, "go")
-    prior = priors(flow.spec, with_draft(state, 1), flow.spec.steps[0], recommended(0.5, 0.2, none=0.3))
+    state = {**with_draft(state, 1), "relevance": 0.4}
+    prior = priors(flow.spec, state, flow.spec.steps[0], recommended(0.5, 0.2, none=0.3))
     assert set(prior) == {"invoke:s0", "invoke:s1", "skip", "finish"}
+    assert math.isclose(prior["invoke:s0"] / prior["invoke:s1"], 2.5)
     assert math.isclose(sum(prior.values()), 1.0)
 
 
@@ -149,3 +151,68 @@ async def test_model_that_is_gone_leaves_the_decision_to_the_prior(
         decided = next(event.data for event in await harness.events(record.run_id) if event.type == "Decided")
     assert record.outcome == "Completed"
     assert decided["agreed"] and "model absent is not ready" in decided["reason"]
+
+
+@pytest.mark.requirement("RTR-2")
+@pytest.mark.parametrize(
+    ("prompt", "steps"), [("What is 12 * 7?", ["compute", "answer"]), ("Tell me a joke", ["answer"])]
+)
+async def test_optional_step_is_skipped_when_the_request_does_not_need_its_capability(
+    tmp_path: Path, prompt: str, steps: list[str]
+) -> None:
+    worker = ScriptedService("worker", ("tools", "general"))
+    await worker.start()
+    flow = workflow(
+        steps=[
+            {
+                "name": "compute",
+                "role": "assistant",
+                "capability": "tools",
+                "optional": True,
+                "instructions": "Use a tool.",
+            },
+            {"name": "answer", "role": "writer", "capability": "general"},
+        ]
+    )
+    async with agent(tmp_path, flow, worker) as harness:
+        record = await harness.run(prompt)
+        events = await harness.events(record.run_id)
+    await worker.stop()
+    assert record.outcome == "Completed"
+    assert [event.step for event in events if event.type == "StepCompleted"] == steps
+    assert [event.step for event in events if event.type == "StepSkipped"] == ["compute"][: 2 - len(steps)]
+
+
+async def test_optional_step_without_a_ready_service_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("milepost_agent.nodes.recommend.OPTIONAL_STEP_SECONDS", 0.1)
+    worker = ScriptedService("worker", ("general",))
+    await worker.start()
+    flow = workflow(
+        steps=[
+            {"name": "compute", "role": "assistant", "capability": "tools", "optional": True},
+            {"name": "answer", "role": "writer", "capability": "general"},
+        ]
+    )
+    async with agent(tmp_path, flow, worker) as harness:
+        record = await harness.run("What is 12 * 7?")
+        types = await harness.types(record.run_id)
+    await worker.stop()
+    assert (record.outcome, types.count("StepSkipped"), record.remaining_hops) == ("Completed", 1, 2)
+
+
+async def test_request_that_no_service_fits_fails_by_name_or_goes_to_the_default_service(tmp_path: Path) -> None:
+    worker = ScriptedService("worker", ("coding",))
+    await worker.start()
+    steps = [{"name": "work", "role": "worker"}]
+    alone = workflow(steps=steps)
+    guided = workflow(steps=steps, router={"defaultService": {"name": "worker"}})
+    prompt = "Order me a large pizza and cancel my gym membership"
+    async with agent(tmp_path / "alone", alone, worker) as harness:
+        failed = await harness.run(prompt)
+    async with agent(tmp_path / "guided", guided, worker) as harness:
+        completed = await harness.run(prompt)
+    await worker.stop()
+    assert failed.outcome == "Failed" and failed.reason.startswith("NoServiceFits: step work: no ready service fits")
+    assert (completed.outcome, len(worker.requests)) == ("Completed", 1)

@@ -1,39 +1,29 @@
-"""Decides what happens in the hop that is up, among choices that are valid by construction.
-
-The posterior of a choice is proportional to prior * likelihood ** weight. The prior comes from the router, the
-likelihood is the geometric mean of the model's token probabilities of the choice, the weight is
-`spec.arbitrator.weight`.
-"""
+"""Decides what happens in the hop that is up, among choices that are valid by construction."""
 
 import logging
-import math
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from milepost.model.v1 import model_pb2
 from milepost_agent.errors import ServiceCallFailed
-from milepost_agent.flow import find_step, step_after
+from milepost_agent.flow import FAILED, find_step, step_after
+from milepost_agent.nodes.choices import FINISH, INVOKE, SKIP, priors, rank
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.nodes.prompt import arbitration_prompt
 from milepost_agent.router import Recommendation
-from milepost_agent.state import Choice, Decision, Message, RunContext, RunState, StateUpdate, best_draft
+from milepost_agent.state import Choice, Decision, Message, RunContext, RunState, StateUpdate
 from milepost_crds import AgentWorkflowSpec, Step
 from milepost_service.telemetry import tracer
 
 log = logging.getLogger(__name__)
 
-FINISH = "finish"
-SKIP = "skip"
 ASK = "ask"
-INVOKE = "invoke:"
 SCORE_METHOD = "/milepost.model.v1.ModelService/Score"
 SCORE_SECONDS = 60.0
-FINISH_PRIOR = 0.05
-FINISH_PRIOR_UNDER_PRESSURE = 0.75
 
 
 class Arbitrate:
@@ -47,6 +37,8 @@ class Arbitrate:
         inbox = await self._inbox(task, step)
         with tracer().start_as_current_span("agent.arbitrate") as span:
             decision = await self._decide(task, {**state, "inbox": inbox}, step, recommendation)
+            if decision is None:
+                return {"outcome": FAILED, "reason": _nothing_fits(step, recommendation)}
             span.set_attributes(
                 {
                     "thread.id": task.context.run_id,
@@ -93,25 +85,35 @@ class Arbitrate:
             for record in records
         ]
 
-    async def _decide(self, task: Task, state: RunState, step: Step, recommendation: Recommendation) -> Decision:
+    async def _decide(self, task: Task, state: RunState, step: Step, recommendation: Recommendation) -> Decision | None:
+        """The decision, or None when nothing may be chosen."""
         started = time.perf_counter()
         spec = self._dependencies.spec
         first = recommendation.services[0] if recommendation.services else None
         recommended = first.service if first else ""
         confidence = first.confidence if first else 0.0
-        low = step.service_ref is None and confidence < spec.router.confidence_threshold
+        threshold = spec.router.confidence_threshold
+        # A named service is not up for choice, and a step that nothing fits is skipped when it may be.
+        if step.service_ref is None and not step.optional and confidence < threshold:
+            doubt = f"confidence {confidence:.2f} is below {threshold:.2f}"
+            if spec.arbitrator.on_low_confidence == ASK and not state.get("clarification"):
+                return _decision(ASK, [], recommended, f"{doubt}: the user is asked", started)
+            if default := self._default_service(step):
+                return _decision(INVOKE + default, [], recommended, f"{doubt}: default service", started)
         prior = priors(spec, state, step, recommendation)
-        if low and spec.arbitrator.on_low_confidence == ASK and not state.get("clarification"):
-            reason = f"confidence {confidence:.2f} is below {spec.router.confidence_threshold:.2f}: the user is asked"
-            return _decision(ASK, [], recommended, reason, started)
-        default = spec.router.default_service.name if spec.router.default_service else ""
-        if low and INVOKE + default in prior:
-            reason = f"confidence {confidence:.2f} is below {spec.router.confidence_threshold:.2f}: default service"
-            return _decision(INVOKE + default, [], recommended, reason, started)
+        if not prior:
+            return None
         scores, note = await self._scores(task, state, step, recommendation, list(prior))
         ranked = rank(prior, scores, spec.arbitrator.weight)
-        reason = _reason(ranked, note)
-        return _decision(ranked[0]["choice"], ranked, recommended, reason, started)
+        return _decision(ranked[0]["choice"], ranked, recommended, _reason(ranked, note), started)
+
+    def _default_service(self, step: Step) -> str:
+        """The workflow's default service if it is ready and can do the step, else an empty string."""
+        default = self._dependencies.spec.router.default_service
+        if default is None:
+            return ""
+        ready = self._dependencies.registry.ready(capability=step.capability or "", name=default.name)
+        return ready[0].name if ready else ""
 
     async def _scores(
         self, task: Task, state: RunState, step: Step, recommendation: Recommendation, choices: Sequence[str]
@@ -156,51 +158,6 @@ class Arbitrate:
         return answer
 
 
-def priors(spec: AgentWorkflowSpec, state: RunState, step: Step, recommendation: Recommendation) -> dict[str, float]:
-    """The valid choices with their prior probabilities, which sum to 1."""
-    weights = {INVOKE + each.service: max(each.confidence, 1e-3) for each in recommendation.services}
-    if step.optional:
-        weights[SKIP] = max(recommendation.none_probability, 1e-3)
-    total = sum(weights.values())
-    finish = _finish_prior(spec, state, step)
-    shares = {choice: weight / total * (1 - finish) for choice, weight in weights.items()} if total else {}
-    return shares | ({FINISH: finish if total else 1.0} if finish else {})
-
-
-def _finish_prior(spec: AgentWorkflowSpec, state: RunState, step: Step) -> float:
-    """0 when finishing is not valid: there must be a draft, and either an optional step or too few hops left."""
-    if not best_draft(state["outputs"]):
-        return 0.0
-    needed = hops_to_end(spec, step)
-    pressure = max(0.0, 1 - state["remaining_hops"] / needed)
-    if not step.optional and pressure == 0:
-        return 0.0
-    return FINISH_PRIOR + FINISH_PRIOR_UNDER_PRESSURE * pressure
-
-
-def hops_to_end(spec: AgentWorkflowSpec, step: Step) -> int:
-    """Hops that a run needs from this step to its end when every review approves."""
-    names = [each.name for each in spec.steps]
-    return len(names) - names.index(step.name)
-
-
-def rank(prior: Mapping[str, float], scores: Mapping[str, float], weight: float) -> list[Choice]:
-    """Choices by falling posterior; without scores the posterior is the prior."""
-    logits = {choice: math.log(share) + weight * scores.get(choice, 0.0) for choice, share in prior.items()}
-    highest = max(logits.values())
-    total = sum(math.exp(logit - highest) for logit in logits.values())
-    ranked: list[Choice] = [
-        {
-            "choice": choice,
-            "probability": math.exp(logit - highest) / total,
-            "prior": prior[choice],
-            "log_probability": scores.get(choice, 0.0),
-        }
-        for choice, logit in logits.items()
-    ]
-    return sorted(ranked, key=lambda each: each["probability"], reverse=True)
-
-
 def _decision(choice: str, ranked: list[Choice], recommended: str, reason: str, started: float) -> Decision:
     service = choice.removeprefix(INVOKE) if choice.startswith(INVOKE) else ""
     return {
@@ -222,6 +179,13 @@ def _reason(ranked: list[Choice], note: str) -> str:
     if len(ranked) > 1:
         words += f"; next {ranked[1]['choice']} {ranked[1]['probability']:.2f}"
     return f"{words})" + (f": {note}" if note else "")
+
+
+def _nothing_fits(step: Step, recommendation: Recommendation) -> str:
+    return (
+        f"NoServiceFits: step {step.name}: no ready service fits this request (none fits: "
+        f"{recommendation.none_probability:.2f}); give the step a capability or the workflow a default service"
+    )
 
 
 def _deliver(task: Task, inbox: list[Message]) -> None:

@@ -1,17 +1,21 @@
 """Asks the router which ready service fits the step that is up. Informs, decides nothing."""
 
 import asyncio
+from collections.abc import Sequence
 
 from langgraph.runtime import Runtime
 
 from milepost_agent.flow import FAILED, find_step
 from milepost_agent.nodes.dependencies import NodeDependencies, begin
 from milepost_agent.registry import Entry
-from milepost_agent.router import Candidate
+from milepost_agent.router import TAGS, Candidate, Recommendation
 from milepost_agent.state import RunContext, RunState, StateUpdate
 from milepost_crds import Step
 from milepost_crds.units import parse_duration
 from milepost_service.telemetry import tracer
+
+# How long a step that may be skipped waits for a service.
+OPTIONAL_STEP_SECONDS = 10
 
 
 class Recommend:
@@ -25,14 +29,9 @@ class Recommend:
         step = find_step(self._dependencies.spec, task.step)
         with tracer().start_as_current_span("agent.route_recommendation") as span:
             entries = await self._ready(step, task.context)
-            if not entries:
+            if not entries and not step.optional:
                 return {"outcome": FAILED, "reason": _nothing_ready(step)}
-            recommendation = await asyncio.to_thread(
-                self._dependencies.router.recommend,
-                _task_text(step, state),
-                [candidate(entry) for entry in entries],
-                step.capability or None,
-            )
+            recommendation, relevance = await asyncio.to_thread(self._rank, step, state, entries)
             best = recommendation.services[0].confidence if recommendation.services else 0.0
             span.set_attributes(
                 {
@@ -42,15 +41,28 @@ class Recommend:
                     "hop.count": task.hop_index,
                     "router.confidence": best,
                     "router.path": recommendation.path,
+                    "router.relevance": relevance,
                 }
             )
-        task.record("Recommended", **recommendation.to_dict())
+        task.record("Recommended", **recommendation.to_dict(), relevance=relevance)
         task.transaction.update(state="running", current_step=task.step)
-        return {"recommendation": recommendation.to_dict()}
+        return {"recommendation": recommendation.to_dict(), "relevance": relevance}
+
+    def _rank(self, step: Step, state: RunState, entries: Sequence[Entry]) -> tuple[Recommendation, float]:
+        """The ranking for this step, and the probability in [0, 1] that the request needs its capability at all."""
+        router = self._dependencies.router
+        text = _joined(step.instructions, state["prompt"], state.get("clarification", ""))
+        recommendation = router.recommend(text, [candidate(entry) for entry in entries], step.capability or None)
+        if step.optional and step.capability in TAGS:
+            # The step's own words would speak for it: only what the user wrote counts here.
+            tags = router.score_tags(_joined(state["prompt"], state.get("clarification", "")))
+            return recommendation, tags[step.capability]
+        return recommendation, 1 - recommendation.none_probability
 
     async def _ready(self, step: Step, context: RunContext) -> list[Entry]:
         registry = self._dependencies.registry
-        patience = min(parse_duration(step.timeout), context.deadline - self._dependencies.now())
+        longest = OPTIONAL_STEP_SECONDS if step.optional else parse_duration(step.timeout)
+        patience = min(longest, parse_duration(step.timeout), context.deadline - self._dependencies.now())
         name = step.service_ref.name if step.service_ref else ""
         return await registry.wait_ready(patience, capability=step.capability or "", name=name)
 
@@ -60,8 +72,7 @@ def candidate(entry: Entry) -> Candidate:
     return Candidate(entry.name, entry.capabilities, entry.description, entry.examples)
 
 
-def _task_text(step: Step, state: RunState) -> str:
-    parts = (step.instructions, state["prompt"], state.get("clarification", ""))
+def _joined(*parts: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
