@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MILEPOST = Path(sys.executable).parent / "milepost"
 EXAMPLE = ROOT / "examples" / "review-loop"
 WORKFLOW = "review-loop"
-PROMPT = "Write a Python function that returns the n-th Fibonacci number."
+PROMPT = "What does our handbook say about error messages? Write a matching exception class."
 READY_SECONDS = 180.0
 STOP_SECONDS = 30.0
 

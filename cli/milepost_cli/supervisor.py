@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from milepost_cli.announcer import Announcer
 from milepost_cli.child import Child, ChildState, ProcessSpec
 from milepost_cli.errors import StartError, StateError
+from milepost_cli.program import program
 from milepost_cli.registered import wait_until_registered
 from milepost_cli.state import ProcessRecord, StateDirectory, UpRecord
 from milepost_cli.text import one_line
@@ -144,13 +145,13 @@ class Supervisor:
     def _announce_ready(self) -> None:
         took = time.time() - self._begun
         self._announcer.heading(f"Milepost is up: {len(self._children)} processes in {took:.1f} s")
-        suffix = self._state.option
+        command, suffix = program(), self._state.option
         workflows = [child.spec.name for child in self._children if child.spec.role == "agent"]
         self._announcer.line(f"state in {self._state.path}, logs in {self._state.logs}")
         for name in workflows:
-            self._announcer.line(f'milepost run {name} "what you want" --follow{suffix}')
-        self._announcer.line(f"milepost get runs{suffix}")
-        self._announcer.line(f"Ctrl-C or `milepost down{suffix}` stops it; runs go on when it is up again")
+            self._announcer.line(f'{command} run {name} "what you want" --follow{suffix}')
+        self._announcer.line(f"{command} get runs{suffix}")
+        self._announcer.line(f"Ctrl-C or `{command} down{suffix}` stops it; runs go on when it is up again")
 
 
 def _without_prefix(line: str, name: str) -> str:

@@ -54,7 +54,10 @@ class Step(Model):
     instructions: Prompt = Field(default="", description="What the role is told to do.")
     timeout: StepTimeout = Field(default="5m", description="Longest time for one hop of the step, 1s to 1h.")
     require_approval: bool = Field(default=False, description="Whether a person must approve before the step runs.")
-    optional: bool = Field(default=False, description="Whether the arbitrator may skip the step.")
+    optional: bool = Field(
+        default=False,
+        description="Whether the arbitrator may skip the step: when the request does not need it, or no service is ready.",
+    )
     max_tokens: Tokens | None = Field(
         default=None, description="Most tokens of the step's answer; left out, what the service says."
     )
