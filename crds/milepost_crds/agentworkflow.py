@@ -56,7 +56,7 @@ class Step(Model):
     require_approval: bool = Field(default=False, description="Whether a person must approve before the step runs.")
     optional: bool = Field(
         default=False,
-        description="Whether the arbitrator may skip the step: when the request does not need it, or no service is ready.",
+        description="Whether the arbitrator may skip it: not needed by the request, or no service ready.",
     )
     max_tokens: Tokens | None = Field(
         default=None, description="Most tokens of the step's answer; left out, what the service says."
