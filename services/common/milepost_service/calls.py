@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,6 +13,29 @@ from milepost_service.interceptors import AroundInterceptor, IncomingCall
 from milepost_service.metadata import CALL_ID, CORRELATION_ID
 
 KEPT_CALLS = 10_000
+
+
+@dataclass
+class _Serving:
+    """The call that is being served, and how many calls it has made so far."""
+
+    call_id: str
+    made: int = 0
+
+
+_serving: ContextVar[_Serving | None] = ContextVar("milepost_serving", default=None)
+
+
+def inner_call_id() -> str:
+    """The id of the next call made for the call that is being served: `OUTER.N`; empty when that one has none.
+
+    It is the same when the outer call is repeated and does the same again.
+    """
+    serving = _serving.get()
+    if serving is None:
+        return ""
+    serving.made += 1
+    return f"{serving.call_id}.{serving.made - 1}"
 
 
 class CallLog:
@@ -59,5 +84,9 @@ class CallLogInterceptor(AroundInterceptor):
             yield
             return
         self._calls.start(call_id, call.method, call.metadata(CORRELATION_ID))
-        yield
+        token = _serving.set(_Serving(call_id))
+        try:
+            yield
+        finally:
+            _serving.reset(token)
         self._calls.complete(call_id, call.method)

@@ -8,8 +8,10 @@ import grpc
 import grpc.aio
 
 from milepost.model.v1 import model_pb2, model_pb2_grpc
+from milepost_service.calls import inner_call_id
 from milepost_service.channels import open_channel
 from milepost_service.errors import RemoteError, UnavailableError
+from milepost_service.metadata import call_metadata
 
 ChatMessages = Sequence[tuple[str, str]]
 """(role, content); roles are system, user and assistant."""
@@ -50,7 +52,8 @@ class ModelClient:
     ) -> AsyncGenerator[str | model_pb2.GenerateResult, None]:
         """Text as it is made, then the result. Closing the iterator cancels the call."""
         request = model_pb2.GenerateRequest(chat=_chat(messages), sampling=model_pb2.Sampling(max_tokens=max_tokens))
-        call = self._stub.Generate(request, timeout=max(0.0, timeout - _RESERVE_SECONDS))
+        metadata = call_metadata(call_id=inner_call_id())
+        call = self._stub.Generate(request, timeout=max(0.0, timeout - _RESERVE_SECONDS), metadata=metadata)
         try:
             async for response in call:
                 yield response.delta if response.WhichOneof("event") == "delta" else response.result
@@ -63,7 +66,8 @@ class ModelClient:
         """The option that the model finds likeliest as its answer: always one of them."""
         request = model_pb2.ScoreRequest(chat=_chat(messages), candidates=options)
         try:
-            answer = await self._stub.Score(request, timeout=max(0.0, timeout - _RESERVE_SECONDS))
+            metadata = call_metadata(call_id=inner_call_id())
+            answer = await self._stub.Score(request, timeout=max(0.0, timeout - _RESERVE_SECONDS), metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise self._as_service_error(error) from None
         values = [candidate.log_probability for candidate in answer.candidates]

@@ -16,6 +16,7 @@ from milepost_crds import ModelService
 from milepost_service import telemetry
 from milepost_service.channels import open_channel
 from milepost_service.correlation import correlation
+from milepost_service.metadata import call_metadata
 from milepost_service.model_client import ModelClient
 from milepost_service.resource import load_model_service
 from milepost_service.testing import ServiceProcess, free_port, running
@@ -169,3 +170,19 @@ def test_a_service_that_cannot_be_served_is_one_line_and_exit_code_2(
     assert (code, log.count("\n")) == (2, 1), log
     assert log.startswith("milepost-tools: ")
     assert expected in log
+
+
+@pytest.mark.models
+async def test_calls_to_the_model_carry_an_id_made_of_the_call_that_is_served(
+    stub: Any, model_service: ServiceProcess
+) -> None:
+    request = capability_pb2.InvokeRequest(role="assistant", prompt="What is 6 * 7? And what time is it in UTC?")
+    for _ in range(2):
+        async for _ in stub.Invoke(request, timeout=60, metadata=call_metadata(call_id="outer/0")):
+            pass
+    async with open_channel(model_service.target) as channel:
+        model = capability_pb2_grpc.CapabilityServiceStub(channel)
+        listed = await model.ListCalls(capability_pb2.ListCallsRequest(), timeout=10)
+    inner = {call.call_id: call for call in listed.calls if call.call_id.startswith("outer/0.")}
+    assert "outer/0.0" in inner
+    assert all((call.started, call.completed) == (2, 2) for call in inner.values())
