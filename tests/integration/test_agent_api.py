@@ -1,9 +1,11 @@
 """AgentService and RegistryService of a real agent process: statuses, paging, streams, and refusals at start."""
 
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -219,18 +221,30 @@ def test_unknown_failpoint_is_refused(tmp_path: Path) -> None:
     assert "unknown failpoint 'nowhere'" in output
 
 
+@contextmanager
+def read_only(directory: Path) -> Iterator[str]:
+    """Makes a folder that nothing can be written to, and says what the system calls that; root needs a mount."""
+    if os.geteuid() == 0:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(directory)], check=True)
+        try:
+            yield "Read-only file system"
+        finally:
+            subprocess.run(["umount", str(directory)], check=True)
+    else:
+        directory.chmod(0o555)
+        yield "Permission denied"
+        directory.chmod(0o755)
+
+
 def test_read_only_state_is_refused(tmp_path: Path) -> None:
     agent = agent_process(tmp_path, SPEC)
     state = tmp_path / "state"
     state.mkdir()
     agent.environment["MILEPOST_DATA_DIR"] = str(state)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(state)], check=True)
-    try:
+    with read_only(state) as reason:
         code, output = refusal(agent)
-    finally:
-        subprocess.run(["umount", str(state)], check=True)
     assert code == 2
-    assert len(output.strip().splitlines()) == 1 and "read-only" in output.lower()
+    assert len(output.strip().splitlines()) == 1 and reason in output
 
 
 @pytest.mark.requirement("AGT-1")
