@@ -19,6 +19,14 @@ test: setup ## every test that needs no cluster
 e2e: setup ## the tests that need a cluster: the one of KUBECONFIG, or a kind cluster made for it
 	@$(PY) tools/e2e.py
 
+bench: bench-store bench-start ## both benchmarks
+
+bench-store: setup ## durable steps a second, side by side with the stock LangGraph saver
+	@$(PY) benchmarks/bench_store.py
+
+bench-start: setup ## from `milepost up` to the first answer, and the router's time in the agent
+	@$(PY) benchmarks/bench_start.py
+
 check: setup ## format, lint, types, layers, drift, locks, requirement ids, house rules
 	@$(PY) tools/check.py
 
@@ -34,5 +42,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test e2e check fmt gen lock clean
+.PHONY: help setup run demo test e2e bench bench-store bench-start check fmt gen lock clean
 .DEFAULT_GOAL := help

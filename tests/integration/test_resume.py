@@ -10,7 +10,7 @@ from processes import AgentClient, Process, agent_process, list_calls, running, 
 
 ARBITRATOR = {"modelRef": {"name": "worker"}}
 STEPS = [
-    {"name": "research", "role": "researcher", "capability": "rag", "optional": True},
+    {"name": "research", "role": "researcher", "capability": "rag"},
     {"name": "code", "role": "coder", "capability": "coding"},
     {"name": "review", "role": "reviewer", "capability": "review"},
 ]
