@@ -1,4 +1,4 @@
-"""`make bench-start`: from `milepost up` to the first answered run, the router's time in the agent, set-up with nothing to do.
+"""From `milepost up` to the first answered run, the router's time in the agent, and set-up with nothing to do.
 
 Prints one JSON object as its last line; seconds are wall time on this machine, so compare them only with each other.
 """

@@ -1,5 +1,8 @@
 """The agent is killed with SIGKILL; the run goes on by itself, and the services count that nothing is repeated."""
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,7 @@ def test_kill_at_a_failpoint_loses_no_run_and_repeats_no_recorded_call(tmp_path:
         call = client.agent.StartRun.future(agent_pb2.StartRunRequest(prompt="go", correlation_id=key), timeout=20)
         agent.wait_killed()
         call.exception()
+        recorded = recorded_calls(tmp_path)
         try:
             agent.start()
             agent.wait_serving()
@@ -94,10 +98,23 @@ def test_kill_at_a_failpoint_loses_no_run_and_repeats_no_recorded_call(tmp_path:
         finally:
             agent.stop()
         assert ended.outcome == agent_pb2.RUN_OUTCOME_COMPLETED
-        repeated = [call for call in list_calls(worker.target) if call.completed > 1]
-        # Killed between the answer and its record: that call was in flight for the agent, and goes out again.
-        assert len(repeated) == (1 if failpoint.startswith("effect.after_call") else 0)
+        repeated = {call.call_id for call in list_calls(worker.target) if call.completed > 1}
+        # Only a call that was in flight for the agent, answered but not recorded, may go out again.
+        assert not repeated & recorded
+        assert len(repeated) <= 1
+        if failpoint.startswith("effect.after_call"):
+            assert repeated, "this kill is between an answer and its record"
         client.close()
+
+
+def recorded_calls(directory: Path) -> set[str]:
+    """The call ids in the ledger of an agent that is dead, read from a copy."""
+    copy = directory / "copy"
+    copy.mkdir()
+    for file in directory.glob("milepost.db*"):
+        shutil.copy(file, copy)
+    with closing(sqlite3.connect(copy / "milepost.db")) as database:
+        return {str(call_id) for (call_id,) in database.execute("SELECT call_id FROM ledger")}
 
 
 @pytest.mark.requirement("HOP-1", "DUR-3")
