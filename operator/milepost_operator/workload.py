@@ -69,6 +69,8 @@ def unsupported_locally(workload: Workload) -> str | None:
 def _workflow_needs(workflow: AgentWorkflow) -> str | None:
     if workflow.spec.checkpoint.backend == "postgres":
         return "spec.checkpoint.backend: postgres needs a cluster; allowed locally: sqlite"
+    if workflow.spec.checkpoint.backup is not None:
+        return "spec.checkpoint.backup: is not made yet; allowed locally: to leave it out"
     if workflow.spec.replicas > 1:
         return f"spec.replicas: {workflow.spec.replicas} pods need a cluster; allowed locally: 1"
     return None
@@ -78,6 +80,8 @@ def _service_needs(service: ModelService) -> str | None:
     spec = service.spec
     if spec.autoscaling is not None:
         return "spec.autoscaling: needs a cluster; allowed locally: replicas: 1"
+    if spec.replicas != 1:
+        return f"spec.replicas: {spec.replicas} pods need a cluster; allowed locally: 1"
     if spec.open_ai is not None:
         return "spec.openAI: is not served locally yet; allowed locally: llamaCpp, rag, tools"
     if spec.llama_cpp is not None and spec.llama_cpp.source.package is None:

@@ -176,6 +176,8 @@ def test_a_config_map_may_have_the_name_of_a_service() -> None:
         ({"llamaCpp": {"source": {"huggingFace": {"repo": "a/b", "file": "c"}}}}, "spec.llamaCpp.source.huggingFace"),
         ({"openAI": {"baseURL": "https://a", "model": "b"}}, "spec.openAI"),
         ({"llamaCpp": PACKAGE, "autoscaling": {"maxReplicas": 2}}, "spec.autoscaling"),
+        ({"llamaCpp": PACKAGE, "replicas": 2}, "spec.replicas"),
+        ({"llamaCpp": PACKAGE, "replicas": 0}, "spec.replicas"),
     ],
 )
 def test_what_needs_a_cluster_is_said_before_anything_starts(spec: dict[str, Any], reason: str | None) -> None:
@@ -191,10 +193,12 @@ def test_servers_volumes_and_shared_state_need_a_cluster_too() -> None:
     shelf, bench = service("shelf", rag=volume), service("bench", tools=servers)
     shared = workflow(checkpoint={"backend": "postgres"})
     many = workflow("many", replicas=2)
-    found = {w.name: unsupported_locally(w) for w in plan(WRITER, shelf, bench, shared, many)}
+    saved = workflow("saved", checkpoint={"backup": {"interval": "1h"}})
+    found = {w.name: unsupported_locally(w) for w in plan(WRITER, shelf, bench, shared, many, saved)}
     assert {name: line.split(": ")[1] for name, line in found.items() if line} == {
         "shelf": "spec.rag.documents.persistentVolumeClaim",
         "bench": "spec.tools.mcpServers",
         "review": "spec.checkpoint.backend",
         "many": "spec.replicas",
+        "saved": "spec.checkpoint.backup",
     }

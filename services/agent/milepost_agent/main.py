@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import grpc.aio
@@ -30,6 +31,8 @@ from milepost_service.settings import ProcessSettings
 log = logging.getLogger(__name__)
 
 DATABASE = "milepost.db"
+# LangGraph would send prompts to a hosted service when the user's shell happens to set these for another program.
+FOREIGN_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 
 
 class AgentSettings(ProcessSettings):
@@ -137,6 +140,8 @@ async def serve_agent(settings: AgentSettings) -> None:
 
 def main() -> None:
     """Entry point `milepost-agent`."""
+    for name in FOREIGN_TRACING:
+        os.environ.pop(name, None)
     run(_main(), name="milepost-agent")
 
 
