@@ -258,3 +258,24 @@ def test_open_watches_end_when_the_agent_stops(tmp_path: Path) -> None:
         assert agent.stop() == 0
         assert list(runs) == [] and list(services) == []
         client.close()
+
+
+def test_prompts_go_to_no_hosted_tracing_service(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(1)
+        hosted = {
+            "LANGSMITH_TRACING": "true",
+            "LANGSMITH_API_KEY": "set for another program",
+            "LANGSMITH_ENDPOINT": f"http://127.0.0.1:{listener.getsockname()[1]}",
+        }
+        agent = agent_process(tmp_path, SPEC, **hosted)
+        worker = scripted_process(tmp_path, "worker", "coding", agent.target)
+        with running(agent, worker):
+            client = AgentClient(agent.target)
+            client.wait_ready("worker")
+            assert client.wait_ended(client.start_run("secret").run_id).outcome == agent_pb2.RUN_OUTCOME_COMPLETED
+            client.close()
+            with pytest.raises(TimeoutError):
+                listener.accept()
