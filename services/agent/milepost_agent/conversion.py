@@ -166,7 +166,7 @@ def _completed(hop: agent_pb2.Hop, event: EventRecord) -> None:
     hop.service = event.data["service"]
     hop.output = event.data["output"][:MAX_OUTPUT_CHARACTERS]
     hop.verdict = event.data["verdict"]
-    hop.cycle = event.data["current_cycle"]
+    hop.cycle = event.data["cycle"]
     hop.end_time.CopyFrom(timestamp(event.time))
 
 

@@ -32,6 +32,15 @@ def closes_cycle(spec: AgentWorkflowSpec, step: str) -> bool:
     return spec.cycle is not None and spec.cycle.from_ == step
 
 
+def cycle_of(spec: AgentWorkflowSpec, state: RunState, step: str) -> int:
+    """The review cycle that a step belongs to now; 0 for a step outside of the cycle."""
+    if spec.cycle is None:
+        return 0
+    names = [each.name for each in spec.steps]
+    inside = names.index(spec.cycle.to) <= names.index(step) <= names.index(spec.cycle.from_)
+    return state["current_cycle"] if inside else 0
+
+
 def max_cycles(spec: AgentWorkflowSpec) -> int:
     return spec.cycle.max_cycles if spec.cycle else 0
 

@@ -52,7 +52,9 @@ async def test_reviewer_who_always_rejects_is_stopped_after_the_second_review(
     async with agent(tmp_path, cyclic(), worker) as harness:
         record = await harness.run()
         messages = await harness.store.messages(record.run_id)
+        hops = run_message(record, await harness.events(record.run_id)).hops
     assert record.outcome == "ReviewLimitReached"
+    assert [hop.cycle for hop in hops] == [0, 1, 1, 2, 2]
     assert "review cycle 2 of 2" in record.reason
     assert [request.role for request in worker.requests] == ["researcher", "coder", "reviewer", "coder", "reviewer"]
     assert record.result == "coder 4"

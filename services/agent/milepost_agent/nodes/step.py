@@ -14,7 +14,7 @@ from milepost.capability.v1 import capability_pb2
 from milepost_agent.effects import Effect, call_id
 from milepost_agent.errors import ServiceCallFailed
 from milepost_agent.failpoints import failpoint
-from milepost_agent.flow import FAILED, Next, closes_cycle, find_step, step_after
+from milepost_agent.flow import FAILED, Next, closes_cycle, cycle_of, find_step, step_after
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.registry import Entry
 from milepost_agent.state import REVISE, VERDICTS, Output, RunContext, RunState, StateUpdate, best_draft
@@ -159,7 +159,7 @@ class StepNode:
             "service": service,
             "text": answer.text,
             "verdict": answer.verdict,
-            "cycle": state["current_cycle"],
+            "cycle": cycle_of(self._dependencies.spec, state, self._step.name),
             "hop_index": task.hop_index,
         }
         outputs = [*state["outputs"], output]
@@ -174,6 +174,7 @@ class StepNode:
             replayed=effect.replayed,
             citations=[MessageToDict(citation, preserving_proto_field_name=True) for citation in answer.citations],
             tool_calls=[MessageToDict(call, preserving_proto_field_name=True) for call in answer.tool_calls],
+            cycle=output["cycle"],
             remaining_hops=remaining,
             current_cycle=state["current_cycle"],
             max_cycles=state["max_cycles"],
