@@ -57,6 +57,7 @@ class ScriptedService(
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
+    health: Any = field(default_factory=health.HealthServicer)
     port: int = 0
     server: grpc.aio.Server | None = None
 
@@ -64,11 +65,14 @@ class ScriptedService(
         self.server = grpc.aio.server()
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(self, self.server)
         model_pb2_grpc.add_ModelServiceServicer_to_server(self, self.server)
-        servicer = health.HealthServicer()
-        await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, self.server)
+        await self.say(health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self.server.start()
+
+    async def say(self, status: Any) -> None:
+        """Sets what the health service answers."""
+        await self.health.set("", status)
 
     async def stop(self) -> None:
         if self.server:

@@ -4,7 +4,10 @@ import asyncio
 from dataclasses import dataclass
 
 import pytest
+from grpc_health.v1 import health_pb2
 
+from agent_harness import ScriptedService
+from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.registry import Entry, Registry
 
 
@@ -100,3 +103,21 @@ async def test_watch_sends_what_is_known_then_changes_then_ends() -> None:
     registry.end_watches()
     seen = await asyncio.wait_for(task, 5)
     assert seen == [("coder", False, True), ("coder", True, True), ("coder", False, False)]
+
+
+@pytest.mark.requirement("REG-1")
+async def test_service_that_says_it_is_not_serving_is_no_candidate() -> None:
+    service = ScriptedService("coder", ("coding",))
+    await service.start()
+    registry, clients = Registry(), ServiceClients()
+    monitor = HealthMonitor(registry, clients)
+    await monitor.check(registry.register(service.entry()))
+    assert [each.name for each in registry.ready("coding")] == ["coder"]
+    await service.say(health_pb2.HealthCheckResponse.NOT_SERVING)
+    await monitor.check(registry.entries()[0])
+    assert registry.ready("coding") == []
+    await service.say(health_pb2.HealthCheckResponse.SERVING)
+    await monitor.check(registry.entries()[0])
+    assert [each.name for each in registry.ready("coding")] == ["coder"]
+    await clients.close()
+    await service.stop()

@@ -63,6 +63,7 @@ async def test_reviewer_who_always_rejects_is_stopped_after_the_second_review(
     ]
     assert [message.payload for message in worker.requests[3].messages] == ["reviewer 3"]
     assert not worker.requests[4].messages
+    assert [each.text for each in worker.requests[3].context] == ["researcher 1", "coder 2"], "reviews are messages"
 
 
 @pytest.mark.requirement("HOP-2")

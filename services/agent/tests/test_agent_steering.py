@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from agent_harness import ScriptedService, agent, cyclic, workflow
-from milepost_agent.errors import NotWaiting
-from milepost_agent.store import NewMessage
+from milepost_agent.conversion import run_message
+from milepost_agent.errors import NotWaiting, StoreWriteError
+from milepost_agent.store import NewMessage, StepTransaction
 
 APPROVED = {"approved": True, "comment": ""}
 
@@ -34,6 +36,7 @@ async def test_step_that_needs_approval_waits_over_a_restart_and_goes_on_when_ap
         record, _ = await harness.runner.accept("go")
         waiting = await harness.reached(record.run_id, "waiting")
         assert waiting.pending and waiting.pending["kind"] == "approval"
+        assert run_message(waiting).pending_input.approval.step == "code"
         assert not worker.requests
     async with agent(tmp_path, flow, worker, recovering=True) as harness:
         with pytest.raises(NotWaiting):
@@ -46,6 +49,7 @@ async def test_step_that_needs_approval_waits_over_a_restart_and_goes_on_when_ap
             await harness.runner.answer(record.run_id, "approval", waiting.pending["approval_id"], refused)
         types = await harness.types(record.run_id)
     assert again == ended
+    assert not run_message(ended).HasField("pending_input")
     assert (ended.outcome, len(worker.requests)) == ("Completed", 1)
     assert types.count("ApprovalRequested") == 1
     assert types.index("ApprovalDecided") > types.index("ApprovalRequested")
@@ -193,7 +197,8 @@ async def test_restart_goes_on_from_the_last_completed_step_with_the_budgets_as_
 async def test_message_from_outside_reaches_the_next_step_of_its_role_once(
     tmp_path: Path, worker: ScriptedService
 ) -> None:
-    flow = workflow(steps=[*steps(requireApproval=True), {"name": "more", "role": "coder", "capability": "coding"}])
+    further = [{"name": name, "role": "coder", "capability": "coding"} for name in ("more", "most")]
+    flow = workflow(steps=[*steps(requireApproval=True), *further])
     message = NewMessage("b9d63c35-7e0c-4dc1-8f30-1d7a2f4c1111", "user", "coder", "use type hints")
     async with agent(tmp_path, flow, worker) as harness:
         record, _ = await harness.runner.accept("go")
@@ -202,5 +207,49 @@ async def test_message_from_outside_reaches_the_next_step_of_its_role_once(
         _, again = await harness.runner.send(record.run_id, message)
         await harness.runner.answer(record.run_id, "approval", (waiting.pending or {})["approval_id"], APPROVED)
         await harness.ended(record.run_id)
+        types = await harness.types(record.run_id)
     assert (duplicate, again) == (False, True)
-    assert [[each.payload for each in request.messages] for request in worker.requests] == [[], ["use type hints"]]
+    assert [[each.payload for each in request.messages] for request in worker.requests] == [[], ["use type hints"], []]
+    assert (types.count("MessageSent"), types.count("MessageDelivered")) == (1, 1)
+
+
+@pytest.mark.requirement("DUR-3")
+async def test_answer_of_a_second_service_is_kept_when_the_step_was_not_committed(
+    tmp_path: Path, worker: ScriptedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = ScriptedService("zz-second", ("coding",))
+    await second.start()
+    worker.failures = [grpc.StatusCode.UNAVAILABLE] * 9
+    refused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stored = StepTransaction.apply
+
+    def refuse_the_answer(self: StepTransaction, transaction: Any) -> None:
+        stored(self, transaction)
+        if len(second.requests) == 1:
+            loop.call_soon_threadsafe(refused.set)
+            raise StoreWriteError("the disk is gone")
+
+    monkeypatch.setattr(StepTransaction, "apply", refuse_the_answer)
+    flow = workflow(steps=steps())
+    async with agent(tmp_path, flow, worker, second) as harness:
+        record, _ = await harness.runner.accept("go")
+        await asyncio.wait_for(refused.wait(), 20)
+    monkeypatch.undo()
+    calls = (len(worker.requests), len(second.requests))
+    assert calls[1] == 1
+    async with agent(tmp_path, flow, worker, second, recovering=True) as harness:
+        ended = await harness.ended(record.run_id)
+        completed = next(event.data for event in await harness.events(record.run_id) if event.type == "StepCompleted")
+    await second.stop()
+    assert (ended.outcome, completed["replayed"]) == ("Completed", True)
+    assert (len(worker.requests), len(second.requests)) == calls
+
+
+@pytest.mark.requirement("AGT-3")
+async def test_run_ends_by_name_when_its_time_is_over(tmp_path: Path, worker: ScriptedService) -> None:
+    worker.hang = True
+    async with agent(tmp_path, workflow(steps=steps(), runTimeout="1s"), worker) as harness:
+        record = await harness.run()
+    assert record.outcome == "Failed"
+    assert record.reason.startswith("DeadlineExceeded: step code")

@@ -191,7 +191,6 @@ class StepNode:
             "next_step": following.step,
             "outcome": following.outcome,
             "reason": following.reason,
-            "inbox": [],
         }
 
     def _review(self, task: Task, state: RunState, answer: capability_pb2.InvokeResult, following: Next) -> None:
