@@ -40,7 +40,7 @@ def test_an_answer_is_json_with_confidence_reasoning_none_and_time(router: Route
     assert 0 <= written["none_probability"] < 0.1
     assert written["duration_ms"] > 0
     assert written["path"] == "embedding"
-    assert "Nearest known example: " in written["reasoning"]
+    assert "nearest known example: " in written["reasoning"]
     assert "coder fits best" in written["reasoning"]
 
 
@@ -142,7 +142,7 @@ def test_a_long_text_is_read_at_both_ends_and_the_answer_says_so(router: Router)
     pasted = "lorem ipsum dolor sit amet " * 400
     answer = router.recommend(f"Review this function for bugs: {pasted} What is wrong with my code?", ALL)
     assert answer.services[0].service == "reviewer"
-    assert answer.reasoning.endswith("Only the start and the end of the text were read.")
+    assert answer.reasoning.endswith("Only its start and its end were read.")
 
 
 def test_what_stands_at_the_end_of_a_long_text_counts() -> None:
@@ -176,3 +176,12 @@ def test_the_model_says_nothing_on_the_process_streams(capfd: pytest.CaptureFixt
     assert Router.load(default_model_file()).fallback_reason is None
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")
+
+
+@pytest.mark.requirement("RTR-1")
+def test_reasoning_says_how_many_came_into_question_when_the_capability_is_fixed(router: Router) -> None:
+    one, two = Candidate("a", ("rag",), "Looks things up", ()), Candidate("b", ("rag",), "Searches the handbook", ())
+    alone = router.recommend("Write a function", [one], "rag").reasoning
+    both = router.recommend("Write a function", [one, two], "rag").reasoning
+    assert alone.startswith("a is the only ready service with rag. The text reads as coding")
+    assert both.startswith("a fits best of 2 ready services with rag (rag, ")

@@ -14,7 +14,7 @@ from milepost_agent.router.errors import HeadsUnusableError, ModelUnusableError,
 from milepost_agent.router.examples import Example, training_examples
 from milepost_agent.router.heads import HEADS_FILE, Heads
 from milepost_agent.router.keywords import overlap_odds, score_keywords
-from milepost_agent.router.reasoning import NearestExample, explain_embedding, explain_keywords
+from milepost_agent.router.reasoning import Asked, NearestExample, explain_embedding, explain_keywords
 from milepost_agent.router.recommendation import Candidate, Recommendation, ScoredService
 from milepost_agent.router.recommendation import Path as AnswerPath
 from milepost_agent.router.scoring import BEST, RELEVANT, Evidence, Scores, score
@@ -105,7 +105,8 @@ class EmbeddingEngine:
         evidence = [self._evidence(embedding.vector, each) for each in candidates]
         scores = score(tags, evidence, capability)
         services = _worth_naming(scores, capability)
-        why = explain_embedding(self._nearest(embedding.vector), tags, services, embedding.truncated)
+        asked = Asked(capability, len(candidates))
+        why = explain_embedding(self._nearest(embedding.vector), tags, services, asked, embedding.truncated)
         return services, scores.none_probability, why
 
     def _evidence(self, vector: Vector, candidate: Candidate) -> Evidence:
@@ -129,7 +130,8 @@ def _answer_by_keywords(
     ]
     scores = score(tags, evidence, capability)
     services = _worth_naming(scores, capability)
-    return services, scores.none_probability, explain_keywords(found.matched, tags, services, reason)
+    asked = Asked(capability, len(candidates))
+    return services, scores.none_probability, explain_keywords(found.matched, tags, services, asked, reason)
 
 
 def _worth_naming(scores: Scores, capability: str | None) -> tuple[ScoredService, ...]:
