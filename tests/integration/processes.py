@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,15 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
+from milepost_service.testing import free_port
 
 PATIENCE = 60.0
 SCRIPTED = Path(__file__).with_name("scripted_service.py")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -15,7 +15,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
-from processes import PATIENCE, AgentClient, Process, agent_process, free_port, running, scripted_process
+from milepost_service.testing import free_port
+from processes import PATIENCE, AgentClient, Process, agent_process, running, scripted_process
 
 ARBITRATOR = {"modelRef": {"name": "worker"}}
 SPEC: dict[str, Any] = {

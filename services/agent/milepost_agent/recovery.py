@@ -34,10 +34,7 @@ async def _resume(store: Store, runner: Runner, record: RunRecord, clean: bool) 
     crashes = record.crashes if clean or record.state != "running" else record.crashes + 1
     if crashes >= MAX_CRASHES:
         reason = f"CrashLoop: the process died {crashes} times in step {record.current_step} of this run"
-        data = {"outcome": NEEDS_ATTENTION, "reason": reason, "result": record.result}
-        event = NewEvent(type="RunCompleted", data=data)
-        update = {"state": "ended", "outcome": NEEDS_ATTENTION, "reason": reason, "crashes": crashes}
-        await store.commit(record.run_id, events=[event], update=update, unless_ended=True)
+        await runner.end(record, NEEDS_ATTENTION, reason, crashes=crashes)
         return False
     recoveries = record.recoveries + 1
     event = NewEvent(
@@ -54,7 +51,6 @@ async def _resume(store: Store, runner: Runner, record: RunRecord, clean: bool) 
     )
     await store.commit(record.run_id, events=[event], update={"recoveries": recoveries, "crashes": crashes})
     failpoint("recovery.marked")
-    fresh = await runner.get(record.run_id)
     log.info("Run %s goes on at step %s", record.run_id, record.current_step or "start")
-    runner.drive(fresh)
+    runner.drive(record)
     return True

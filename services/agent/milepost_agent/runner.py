@@ -24,11 +24,11 @@ from milepost_agent.store import MessageRecord, NewEvent, NewMessage, NewRun, Ru
 from milepost_crds import AgentWorkflow, AgentWorkflowSpec
 from milepost_crds.units import parse_duration
 from milepost_service.correlation import correlation
+from milepost_service.servicer import PROMPT_BYTES
 from milepost_service.telemetry import context_from, tracer
 
 log = logging.getLogger(__name__)
 
-MAX_PROMPT_BYTES = 65_536
 MAX_CONCURRENT_RUNS = 256
 MAX_EVENTS = 2_000
 ANSWER_EVENTS = ("QuestionAnswered", "ApprovalDecided")
@@ -112,10 +112,7 @@ class Runner:
             RunNotFound: there is no such run.
         """
         record = await self.get(run_id)
-        reason = reason or "cancelled by request"
-        event = NewEvent(type="RunCompleted", data={"outcome": CANCELLED, "reason": reason, "result": record.result})
-        update = {"state": "ended", "outcome": CANCELLED, "reason": reason, "pending": None}
-        await self._store.commit(record.run_id, events=[event], update=update, unless_ended=True)
+        await self.end(record, CANCELLED, reason or "cancelled by request")
         if drive := self._drives.get(record.run_id):
             drive.task.cancel()
             await asyncio.wait([drive.task])
@@ -191,8 +188,11 @@ class Runner:
             raise RunNotFound(f"there is no run {run_id!r}")
         return record
 
-    def active(self) -> int:
-        return len(self._drives)
+    async def end(self, record: RunRecord, outcome: str, reason: str, **columns: Any) -> None:
+        """Ends a run from outside of its graph and keeps its best draft; one that has ended stays as it is."""
+        event = NewEvent(type="RunCompleted", data={"outcome": outcome, "reason": reason, "result": record.result})
+        update = {"state": "ended", "outcome": outcome, "reason": reason, "pending": None, **columns}
+        await self._store.commit(record.run_id, events=[event], update=update, unless_ended=True)
 
     async def drain(self, grace: float) -> None:
         """Accepts nothing more; lets current nodes finish for `grace` seconds, then stops them where they are."""
@@ -261,10 +261,8 @@ class Runner:
         return self._graphs[digest]
 
     async def _fail(self, record: RunRecord, reason: str) -> None:
-        event = NewEvent(type="RunCompleted", data={"outcome": FAILED, "reason": reason, "result": record.result})
-        update = {"state": "ended", "outcome": FAILED, "reason": reason, "pending": None}
         with contextlib.suppress(StoreError):
-            await self._store.commit(record.run_id, events=[event], update=update, unless_ended=True)
+            await self.end(record, FAILED, reason)
 
 
 def workflow_digest(spec: AgentWorkflowSpec) -> str:
@@ -275,9 +273,9 @@ def workflow_digest(spec: AgentWorkflowSpec) -> str:
 def check_text(field: str, text: str) -> None:
     size = len(text.encode())
     if not text.strip():
-        raise InvalidRequest(f"{field}: is empty; allowed: 1 to {MAX_PROMPT_BYTES} bytes of UTF-8")
-    if size > MAX_PROMPT_BYTES:
-        raise InvalidRequest(f"{field}: has {size} bytes; allowed: 1 to {MAX_PROMPT_BYTES} bytes of UTF-8")
+        raise InvalidRequest(f"{field}: is empty; allowed: 1 to {PROMPT_BYTES} bytes of UTF-8")
+    if size > PROMPT_BYTES:
+        raise InvalidRequest(f"{field}: has {size} bytes; allowed: 1 to {PROMPT_BYTES} bytes of UTF-8")
 
 
 def check_uuid(field: str, value: str) -> str:

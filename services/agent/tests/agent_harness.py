@@ -1,7 +1,6 @@
 """A scripted service at the protocol we own, and an agent without its process, for tests of one event loop."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -183,9 +182,3 @@ async def agent(
         await monitor.stop()
         await clients.close()
         await store.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -21,15 +21,10 @@ from milepost_service.channels import open_channel
 from milepost_service.errors import ConfigurationError
 from milepost_service.metadata import call_metadata
 from milepost_service.settings import ServiceSettings
+from milepost_service.testing import free_port
 
 ECHO = Path(__file__).with_name("echo_service.py")
 Spawn = Callable[..., "subprocess.Popen[str]"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from langgraph.types import interrupt
 
 from milepost.model.v1 import model_pb2
 from milepost_agent.errors import ServiceCallFailed
-from milepost_agent.flow import FAILED, find_step, step_after
+from milepost_agent.flow import FAILED, find_step
 from milepost_agent.nodes.choices import FINISH, INVOKE, SKIP, priors, rank
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.nodes.prompt import arbitration_prompt
 from milepost_agent.router import Recommendation
 from milepost_agent.state import Choice, Decision, Message, RunContext, RunState, StateUpdate
-from milepost_crds import AgentWorkflowSpec, Step
+from milepost_crds import Step
 from milepost_service.telemetry import tracer
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,7 @@ class Arbitrate:
                 return {"outcome": FAILED, "reason": _nothing_fits(step, recommendation)}
             span.set_attributes(
                 {
-                    "thread.id": task.context.run_id,
-                    "gen_ai.conversation.id": task.context.run_id,
-                    "correlation.id": task.context.correlation_id,
-                    "hop.count": task.hop_index,
+                    **task.span_attributes(),
                     "arbitrator.action": decision["action"],
                     "arbitrator.service": decision["service"],
                     "arbitrator.agreed": decision["agreed"],
@@ -65,7 +62,7 @@ class Arbitrate:
             return {"decision": decision, "clarification": answer}
         task.record("Decided", **decision)
         if decision["action"] == SKIP:
-            return {"decision": decision} | _skip(self._dependencies.spec, task, state)
+            return {"decision": decision} | task.skip(state)
         if decision["action"] == FINISH:
             return {"decision": decision, "reason": decision["reason"]}
         _deliver(task, inbox)
@@ -193,9 +190,3 @@ def _deliver(task: Task, inbox: list[Message]) -> None:
     task.transaction.deliver([message["message_id"] for message in inbox])
     for message in inbox:
         task.record_once("MessageDelivered", message["message_id"], message_id=message["message_id"])
-
-
-def _skip(spec: AgentWorkflowSpec, task: Task, state: RunState) -> StateUpdate:
-    following = step_after(spec, state, task.step, "", state["remaining_hops"])
-    task.record("StepSkipped", remaining_hops=state["remaining_hops"])
-    return {"next_step": following.step, "outcome": following.outcome, "reason": following.reason}

@@ -8,9 +8,10 @@ from langgraph.runtime import Runtime
 
 from milepost_agent.clients import CallContext, ServiceClients
 from milepost_agent.effects import Effects, call_id
+from milepost_agent.flow import step_after
 from milepost_agent.registry import Registry
 from milepost_agent.router import Router
-from milepost_agent.state import RunContext, RunState, hop_index
+from milepost_agent.state import RunContext, RunState, StateUpdate, hop_index
 from milepost_agent.store import NewEvent, StepTransaction, Store
 from milepost_crds import AgentWorkflowSpec
 
@@ -53,6 +54,22 @@ class Task:
         # The key keeps a task that runs again from doubling its events.
         key = f"{self.task_id}:{kind}:{which}"
         return NewEvent(type=kind, step=self.step, hop_index=self.hop_index, data=data, key=key)
+
+    def span_attributes(self) -> dict[str, str | int]:
+        """What every span of a hop carries."""
+        return {
+            "thread.id": self.context.run_id,
+            "gen_ai.conversation.id": self.context.run_id,
+            "correlation.id": self.context.correlation_id,
+            "hop.count": self.hop_index,
+        }
+
+    def skip(self, state: RunState) -> StateUpdate:
+        """Leaves the step out, which costs no hop, and goes on to what follows it."""
+        remaining = state["remaining_hops"]
+        following = step_after(self.dependencies.spec, state, self.step, "", remaining)
+        self.record("StepSkipped", remaining_hops=remaining)
+        return {"next_step": following.step, "outcome": following.outcome, "reason": following.reason}
 
     def call_context(self, ordinal: int, deadline: float) -> CallContext:
         return CallContext(

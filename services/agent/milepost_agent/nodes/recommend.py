@@ -35,10 +35,7 @@ class Recommend:
             best = recommendation.services[0].confidence if recommendation.services else 0.0
             span.set_attributes(
                 {
-                    "thread.id": task.context.run_id,
-                    "gen_ai.conversation.id": task.context.run_id,
-                    "correlation.id": task.context.correlation_id,
-                    "hop.count": task.hop_index,
+                    **task.span_attributes(),
                     "router.confidence": best,
                     "router.path": recommendation.path,
                     "router.relevance": relevance,

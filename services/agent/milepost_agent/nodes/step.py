@@ -45,15 +45,7 @@ class StepNode:
         started = time.perf_counter()
         request = invoke_request(self._step, state, closes_cycle(self._dependencies.spec, self._step.name))
         with tracer().start_as_current_span(f"invoke_agent {self._step.role}") as span:
-            span.set_attributes(
-                {
-                    "thread.id": task.context.run_id,
-                    "gen_ai.conversation.id": task.context.run_id,
-                    "gen_ai.agent.name": self._step.role,
-                    "correlation.id": task.context.correlation_id,
-                    "hop.count": task.hop_index,
-                }
-            )
+            span.set_attributes({**task.span_attributes(), "gen_ai.agent.name": self._step.role})
             try:
                 service, effect = await self._invoke(task, state, request)
             except ServiceCallFailed as error:
@@ -77,9 +69,7 @@ class StepNode:
         if not self._step.optional:
             reason = f"ApprovalRejected: step {self._step.name}" + (f": {comment}" if comment else "")
             return {"outcome": FAILED, "reason": reason}
-        following = step_after(self._dependencies.spec, state, self._step.name, "", state["remaining_hops"])
-        task.record("StepSkipped", remaining_hops=state["remaining_hops"])
-        return {"next_step": following.step, "outcome": following.outcome, "reason": following.reason}
+        return task.skip(state)
 
     async def _invoke(
         self, task: Task, state: RunState, request: capability_pb2.InvokeRequest
