@@ -35,6 +35,9 @@ _SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 
+LIVENESS = "liveness"
+"""Health service name that is SERVING from the moment the port is bound until the process ends."""
+
 Hook = Callable[[], Awaitable[None]]
 
 
@@ -60,6 +63,7 @@ async def serve(
     add_servicers: Callable[[grpc.aio.Server], None],
     start: Hook | None = None,
     drain: Hook | None = None,
+    unfit: Callable[[], Awaitable[str]] | None = None,
     calls: CallLog | None = None,
     registration: Callable[[], registry_pb2.Service] | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
@@ -68,8 +72,10 @@ async def serve(
 
     The port is bound before anything is loaded (busy: ConfigurationError); until `start` has returned, health is
     NOT_SERVING and calls are UNAVAILABLE. With `registration` (asked after `start`) the process registers with the
-    settings' registries. At the signal health is NOT_SERVING for good, the registration is taken back, `drain`
-    runs, and calls in progress get `grace_seconds`; a second signal ends them at once.
+    settings' registries. Once `unfit` has returned a reason, health is NOT_SERVING until the process is started
+    anew. At the signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in
+    progress get `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING
+    through all of that.
     """
     configure_logging(settings, name=name)
     telemetry.setup(name)
@@ -87,14 +93,15 @@ async def serve(
     try:
         if await signals.before(start() if start else None):
             gate.open()
-            for service in health_servicer.services:
-                await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+            await health_servicer.say(ready=True)
             _log.info("serving on %s", settings.listen)
             if registrar:
                 await registrar.start()
+            if unfit:
+                await signals.before(_withdraw(health_servicer, unfit))
             await signals.first.wait()
             _log.info("stopping")
-        await health_servicer.enter_graceful_shutdown()
+        await health_servicer.say(ready=False)
         if registrar:
             await registrar.stop()
         if drain:
@@ -147,15 +154,27 @@ def _quiet_core() -> Iterator[None]:
 class _Health(health.aio.HealthServicer):  # type: ignore[misc] # grpc_health ships no types
     def __init__(self, services: Sequence[str]) -> None:
         super().__init__()
-        self.services = ("", *services)
+        self._services = ("", *services)
+
+    async def say(self, *, ready: bool) -> None:
+        """Whether the process serves; that it lives goes without saying."""
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in self._services:
+            await self.set(service, status)
+        await self.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _withdraw(health_servicer: _Health, unfit: Callable[[], Awaitable[str]]) -> None:
+    reason = await unfit()
+    await health_servicer.say(ready=False)
+    _log.error("not ready until the next start: %s", reason)
 
 
 async def _add_services(server: grpc.aio.Server, add_servicers: Callable[[grpc.aio.Server], None]) -> _Health:
     named = _ServiceNames(server)
     add_servicers(cast(grpc.aio.Server, named))
     health_servicer = _Health(named.names)
-    for service in health_servicer.services:
-        await health_servicer.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+    await health_servicer.say(ready=False)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*named.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return health_servicer

@@ -48,6 +48,14 @@ async def main() -> None:
         if gate := os.environ.get("ECHO_GATE"):
             await asyncio.to_thread(Path(gate).read_text)  # a FIFO: blocks until the test opens it
 
+    async def drain() -> None:
+        if gate := os.environ.get("ECHO_DRAIN"):
+            await asyncio.to_thread(Path(gate).read_text)
+
+    async def unfit() -> str:
+        await asyncio.to_thread(Path(os.environ["ECHO_UNFIT"]).read_text)
+        return "the disk is full"
+
     await serve(
         ServiceSettings.load(),
         name="echo",
@@ -55,6 +63,8 @@ async def main() -> None:
             EchoServicer(calls), server
         ),
         start=start,
+        drain=drain,
+        unfit=unfit if "ECHO_UNFIT" in os.environ else None,
         calls=calls,
         registration=lambda: registry_pb2.Service(name="echo", target="127.0.0.1:1", capabilities=["general"]),
     )

@@ -20,6 +20,7 @@ from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_service.channels import open_channel
 from milepost_service.errors import ConfigurationError
 from milepost_service.metadata import call_metadata
+from milepost_service.server import LIVENESS
 from milepost_service.settings import ServiceSettings
 from milepost_service.testing import free_port
 
@@ -71,6 +72,9 @@ async def until_health(channel: grpc.aio.Channel, expected: int) -> None:
             return
 
 
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
 async def until_serving(channel: grpc.aio.Channel) -> None:
     await until_health(channel, health_pb2.HealthCheckResponse.SERVING)
 
@@ -90,6 +94,41 @@ async def test_health_is_not_serving_and_calls_are_refused_until_start_has_retur
     assert (
         await health_of(channel, "milepost.capability.v1.CapabilityService") == health_pb2.HealthCheckResponse.SERVING
     )
+
+
+@pytest.mark.requirement("AGT-4", "MOD-3")
+async def test_liveness_is_serving_from_binding_to_the_end_and_readiness_only_in_between(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel, tmp_path: Path
+) -> None:
+    gates = {name: tmp_path / name for name in ("gate", "drain")}
+    for gate in gates.values():
+        os.mkfifo(gate)
+    process = spawn(port, ECHO_GATE=str(gates["gate"]), ECHO_DRAIN=str(gates["drain"]))
+    assert (await health_of(channel), await health_of(channel, LIVENESS)) == (NOT_SERVING, SERVING), "starting"
+    await asyncio.to_thread(gates["gate"].write_text, "open")
+    await until_serving(channel)
+    assert await health_of(channel, LIVENESS) == SERVING
+    process.send_signal(signal.SIGTERM)
+    await until_health(channel, NOT_SERVING)
+    assert (await health_of(channel), await health_of(channel, LIVENESS)) == (NOT_SERVING, SERVING), "draining"
+    await asyncio.to_thread(gates["drain"].write_text, "done")
+    assert await asyncio.to_thread(process.wait, 30) == 0
+
+
+async def test_a_process_that_became_unfit_is_not_ready_but_alive_and_still_stops_cleanly(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel, tmp_path: Path
+) -> None:
+    cause = tmp_path / "unfit"
+    os.mkfifo(cause)
+    process = spawn(port, ECHO_UNFIT=str(cause))
+    await until_serving(channel)
+    await asyncio.to_thread(cause.write_text, "now")
+    await until_health(channel, NOT_SERVING)
+    assert await health_of(channel, LIVENESS) == SERVING
+    process.send_signal(signal.SIGTERM)
+    _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
+    assert process.returncode == 0
+    assert "not ready until the next start: the disk is full" in stderr
 
 
 async def test_a_failed_start_is_one_line_and_exit_code_2(spawn: Spawn, port: int) -> None:
