@@ -1,43 +1,90 @@
-{{/* What the operator may do in the namespaces that it watches. operator/milepost_operator/permissions.py lists what
-it does; a test holds both against each other. */}}
-{{- define "milepost.namespacedRules" -}}
+{{/* What the operator may do: the three scopes of operator/milepost_operator/permissions.py, which a test holds
+against this. Server-side apply is a patch, and a create where nothing was. */}}
+{{- define "milepost.watchedRules" -}}
 - apiGroups: [milepost.dev]
   resources: [agentworkflows, modelservices]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [milepost.dev]
   resources: [agentworkflows/status, modelservices/status]
   verbs: [patch]
-# Every child that it makes, repairs and removes. Server-side apply is a patch, and a create where nothing was. Agents
-# are given a Role to get, list and watch Services; nobody may give rights that he does not hold.
+- apiGroups: [milepost.dev]
+  resources: [agentworkflows/finalizers, modelservices/finalizers]
+  verbs: [update]
 - apiGroups: [""]
-  resources: [configmaps, persistentvolumeclaims, serviceaccounts, services]
-  verbs: [get, list, watch, create, patch, delete]
+  resources: [configmaps, persistentvolumeclaims]
+  verbs: [create, delete, get, list, patch, watch]
+# Agents are given a Role to get, list and watch Services, and nobody may grant what they do not hold.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create, delete, get, list, patch, watch]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [create, delete, list, patch, watch]
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [create, delete, list, patch, watch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [create, delete, list, patch, watch]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [create, delete, list, patch, watch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
 - apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
   resources: [events]
-  verbs: [create, patch, list]
+  verbs: [list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
 {{- end }}
 
-{{/* What it may read beside, when it watches the whole cluster. */}}
 {{- define "milepost.clusterRules" -}}
-- apiGroups: [apiextensions.k8s.io]
-  resources: [customresourcedefinitions]
-  verbs: [get, list, watch]
 - apiGroups: [storage.k8s.io]
   resources: [storageclasses]
   verbs: [get]
+{{- end }}
+
+{{- define "milepost.ownRules" -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+{{- end }}
+
+{{/* A role and its binding to the operator: dict "root" $ "kind" "Role" "name" "..." "namespace" "..." "rules" "..." */}}
+{{- define "milepost.grant" -}}
+{{- $labels := include "milepost.labels" .root -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- $labels | nindent 4 }}
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}Binding
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- $labels | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ .kind }}
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "milepost.serviceAccountName" .root }}
+    namespace: {{ .root.Release.Namespace }}
 {{- end }}
