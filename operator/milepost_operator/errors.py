@@ -18,3 +18,7 @@ class PlanError(OperatorError):
         self.errors = list(errors)
         more = len(self.errors) - 1
         super().__init__(self.errors[0] + (f" (and {more} more)" if more else ""))
+
+
+class ConfigurationError(OperatorError):
+    """A setting that the operator cannot start with; `str()` is one line that names the variable."""

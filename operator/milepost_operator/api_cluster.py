@@ -1,0 +1,184 @@
+"""Cluster on the official client: its authentication, TLS and connection pool; JSON goes through untouched."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client, config
+
+from milepost_operator.cluster import NEW_EVENT, TYPES, ApiError, Listing, ResourceType
+from milepost_operator.errors import ConfigurationError
+from milepost_operator.names import FIELD_MANAGER
+from milepost_operator.observation import Object
+
+TIMEOUT_SECONDS = 30.0
+PAGE_SIZE = 500
+_APPLY = "application/apply-patch+yaml"
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+CountRequest = Callable[[str, str], None]
+"""Is told the HTTP status ("<error>" without one) and the method of every request."""
+
+
+def load_configuration() -> client.Configuration:
+    """From the service account inside a pod, else from KUBECONFIG or its default place."""
+    configuration = client.Configuration()
+    try:
+        if "KUBERNETES_SERVICE_HOST" in os.environ and _SERVICE_ACCOUNT.exists():
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(client_configuration=configuration)
+    except config.ConfigException as error:
+        line = " ".join(str(error).split())
+        raise ConfigurationError(f"KUBECONFIG: {line}; allowed: a kubeconfig file, or to run in a pod") from None
+    return configuration
+
+
+class ApiCluster:
+    """A real API server. At most `parallel` requests are under way at once, each on a thread of its own."""
+
+    def __init__(
+        self, configuration: client.Configuration, *, parallel: int, count: CountRequest = lambda code, method: None
+    ) -> None:
+        configuration.connection_pool_maxsize = parallel
+        configuration.retries = False
+        if not configuration.verify_ssl:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        self._client = client.ApiClient(configuration)
+        self._host: str = configuration.host.rstrip("/")
+        self._count = count
+        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="api")
+
+    @property
+    def host(self) -> str:
+        """Address of the API server."""
+        return self._host
+
+    def close(self) -> None:
+        """Ends the threads and connections; requests that have not begun are dropped."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def get(self, type_: ResourceType, namespace: str | None, name: str) -> Object | None:
+        try:
+            return await self._request("GET", type_.path(namespace, name))
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    async def list(
+        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = "", recent: bool = False
+    ) -> Listing:
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": "" if recent else str(PAGE_SIZE)}
+        query["resourceVersion"] = "0" if recent else ""
+        items: list[dict[str, Any]] = []
+        while True:
+            given = {key: value for key, value in query.items() if value}
+            page = await self._request("GET", f"{type_.path(namespace)}?{urlencode(given)}")
+            for item in page.get("items", ()):
+                item.setdefault("apiVersion", type_.api_version)
+                item.setdefault("kind", type_.kind)
+                items.append(item)
+            query["continue"] = page["metadata"].get("continue", "")
+            if not query["continue"]:
+                return Listing(items, page["metadata"].get("resourceVersion", ""))
+
+    async def apply(self, manifest: Object) -> Object:
+        return await self._apply(manifest, None)
+
+    async def apply_status(self, manifest: Object) -> Object:
+        return await self._apply(manifest, "status")
+
+    async def _apply(self, manifest: Object, subresource: str | None) -> Object:
+        metadata = manifest["metadata"]
+        type_ = TYPES[manifest["apiVersion"], manifest["kind"]]
+        path = type_.path(metadata["namespace"], metadata["name"], subresource)
+        return await self._request("PATCH", f"{path}?fieldManager={FIELD_MANAGER}&force=true", manifest, _APPLY)
+
+    async def delete(self, type_: ResourceType, namespace: str, name: str, uid: str) -> None:
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._request("DELETE", type_.path(namespace, name), options)
+        except ApiError as error:
+            if error.code not in {404, 409}:
+                raise
+
+    async def emit(self, event: Object) -> None:
+        await self._request("POST", NEW_EVENT.path(event["metadata"]["namespace"]), event)
+
+    async def served_versions(self, group: str) -> Sequence[str]:
+        try:
+            found = await self._request("GET", f"/apis/{group}")
+        except ApiError as error:
+            if error.code == 404:
+                return ()
+            raise
+        return [version["version"] for version in found["versions"]]
+
+    async def _request(
+        self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
+    ) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        code, answer = await loop.run_in_executor(self._threads, self._exchange, method, path, body, content_type)
+        self._count(str(code), method)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    def _exchange(
+        self, method: str, path: str, body: Object | None, content_type: str
+    ) -> tuple[int | str, dict[str, Any] | ApiError]:
+        headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER, "Content-Type": content_type}
+        # The hook behind it renews tokens that expire.
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        try:
+            response = self._client.rest_client.pool_manager.request(
+                method,
+                self._host + path,
+                body=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=10.0, total=TIMEOUT_SECONDS),
+                redirect=False,
+            )
+            data = response.data
+        except urllib3.exceptions.HTTPError as error:
+            return "<error>", ApiError(0, "ConnectionFailed", _connection_problem(error, self._host))
+        if 200 <= response.status < 300:
+            try:
+                return response.status, json.loads(data)
+            except ValueError:
+                return response.status, ApiError(0, "ConnectionFailed", f"{self._host} did not answer in JSON")
+        return response.status, error_from(response.status, data, response.headers)
+
+
+def error_from(code: int, data: bytes, headers: Mapping[str, str]) -> ApiError:
+    """The error that an answer of the API server, or of a proxy before it, stands for."""
+    try:
+        status = json.loads(data)
+    except ValueError:
+        status = None
+    if not isinstance(status, dict):
+        status = {}
+    details = status.get("details") or {}
+    after = str(headers.get("Retry-After") or details.get("retryAfterSeconds") or "")
+    text = status.get("message") or data.decode(errors="replace")[:300]
+    return ApiError(
+        code,
+        status.get("reason") or "Unknown",
+        " ".join(str(text).split()) or f"the API server answered {code}",
+        retry_after=float(after) if after.replace(".", "", 1).isdigit() else None,
+        causes=[cause.get("reason", "") for cause in details.get("causes") or ()],
+    )
+
+
+def _connection_problem(error: urllib3.exceptions.HTTPError, host: str) -> str:
+    inner = getattr(error, "reason", None) or error
+    text = " ".join(str(inner).split()).rpartition(": ")[2] or type(inner).__name__
+    return f"{host} does not answer: {text[:200]}"
