@@ -2,11 +2,15 @@
 
 Run as `python scripted_service.py` with MILEPOST_LISTEN, MILEPOST_REGISTRIES, MILEPOST_ADVERTISE, SCRIPTED_NAME,
 SCRIPTED_CAPABILITIES (comma-separated), SCRIPTED_SECONDS (time of one call) and SCRIPTED_REJECTIONS (how many reviews
-ask for changes).
+of a run ask for changes). A prompt with `hold=ROLE/N/SECONDS` makes the N-th call (from 1) of that role in its run
+last so long when it comes for the first time, so that a test has the time to kill somebody meanwhile. Needs nothing
+but `milepost_service`, so that a cluster can run it from a ConfigMap in any image of Milepost.
 """
 
 import asyncio
 import os
+import re
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,11 +20,13 @@ from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost.registry.v1 import registry_pb2
 from milepost_service.calls import CallLog
+from milepost_service.metadata import CALL_ID, CORRELATION_ID
 from milepost_service.server import run, serve
 from milepost_service.settings import ServiceSettings
 
 NAME = os.environ["SCRIPTED_NAME"]
 CAPABILITIES = os.environ["SCRIPTED_CAPABILITIES"].split(",")
+HOLD = re.compile(r"\bhold=(\w+)/(\d+)/([\d.]+)")
 
 
 class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
@@ -28,16 +34,26 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
         self._calls = calls
         self._seconds = float(os.environ.get("SCRIPTED_SECONDS", "0"))
         self._rejections = int(os.environ.get("SCRIPTED_REJECTIONS", "0"))
+        self._seen: dict[tuple[str, str], list[str]] = defaultdict(list)
 
     async def Invoke(self, request: Any, context: Any) -> AsyncIterator[capability_pb2.InvokeResponse]:
-        await asyncio.sleep(self._seconds)
+        place, first = self._place(request.role, dict(context.invocation_metadata()))
+        await asyncio.sleep(self._seconds + (held(request, place) if first else 0))
         verdict = ""
         if request.verdicts:
-            reject, self._rejections = self._rejections > 0, self._rejections - 1
-            verdict = request.verdicts[1] if reject else request.verdicts[0]
+            verdict = request.verdicts[1 if place <= self._rejections else 0]
         text = f"{request.role}: {request.prompt}"
         yield capability_pb2.InvokeResponse(delta=text)
         yield capability_pb2.InvokeResponse(result=capability_pb2.InvokeResult(text=text, verdict=verdict))
+
+    def _place(self, role: str, metadata: dict[str, str]) -> tuple[int, bool]:
+        """Which call of the role in its run this is, from 1, and whether it comes for the first time."""
+        seen = self._seen[metadata.get(CORRELATION_ID, ""), role]
+        call_id = metadata.get(CALL_ID, "")
+        first = call_id not in seen
+        if first:
+            seen.append(call_id)
+        return seen.index(call_id) + 1, first
 
     async def ListCalls(self, request: Any, context: Any) -> capability_pb2.ListCallsResponse:
         return self._calls.response()
@@ -45,6 +61,14 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         scored = [model_pb2.ScoredCandidate(candidate=each, tokens=1) for each in request.candidates]
         return model_pb2.ScoreResponse(candidates=scored)
+
+
+def held(request: Any, place: int) -> float:
+    """Seconds that the prompt asks for at this call."""
+    wanted = [
+        float(found[3]) for found in HOLD.finditer(request.prompt) if (found[1], found[2]) == (request.role, str(place))
+    ]
+    return sum(wanted)
 
 
 async def main() -> None:
