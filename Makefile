@@ -19,6 +19,9 @@ test: setup ## every test that needs no cluster
 e2e: setup ## the tests that need a cluster: the one of KUBECONFIG, or a kind cluster made for it
 	@$(PY) tools/e2e.py
 
+images: setup ## the container images (TAG=.. ONLY=agent,tools BASE=..), with their sizes
+	@$(PY) tools/images.py --tag "$(TAG)" --only "$(ONLY)" --base "$(BASE)"
+
 bench: bench-store bench-start ## both benchmarks
 
 bench-store: setup ## durable steps a second, side by side with the stock LangGraph saver
@@ -42,5 +45,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test e2e bench bench-store bench-start check fmt gen lock clean
+.PHONY: help setup run demo test e2e images bench bench-store bench-start check fmt gen lock clean
 .DEFAULT_GOAL := help

@@ -17,20 +17,29 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from image_layers import LAYERS
+
 ROOT = Path(__file__).resolve().parent.parent
 UV = "uv==0.13.9"
 HEADER = "# Written by `make lock` from pyproject.toml; every file is checked against its hash.\n"
+LIST_HEADER = (
+    "# Written by `make lock` from pyproject.toml: what one layer of the images takes from {}, which has the hashes.\n"
+)
 LLAMA = "llama-cpp-python"
 OWN = "milepost"
 
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock file: the requirements that must be met, and further options of `uv pip compile`."""
+    """One lock file: the requirements that must be met, and further options of `uv pip compile`.
+
+    `within` names a lock file with hashes; then this one only lists which of its packages are wanted.
+    """
 
     file: str
     requirements: tuple[Requirement, ...]
     options: tuple[str, ...] = ()
+    within: str = ""
 
     @property
     def path(self) -> Path:
@@ -47,7 +56,14 @@ class Lock:
     def behind(self) -> list[str]:
         """A line for each requirement that the file does not meet."""
         pinned = self.pinned()
-        return [
+        whole = Lock(self.within, ()).pinned() if self.within else pinned
+        strangers = [
+            f"{self.file}: {name} {version} is not in {self.within}; run `make lock`"
+            for name, versions in pinned.items()
+            for version in versions
+            if version not in whole.get(name, [])
+        ]
+        return strangers + [
             f"{self.file}: does not meet `{requirement}`; run `make lock`"
             for requirement in self.requirements
             if f"--no-emit-package={requirement.name}" not in self.options
@@ -58,12 +74,14 @@ class Lock:
         ]
 
     def write(self, uv: Path, upgrade: bool) -> None:
-        command = [str(uv), "pip", "compile", "-", "-o", self.file, "--quiet", "--no-config", "--generate-hashes"]
+        command = [str(uv), "pip", "compile", "-", "-o", self.file, "--quiet", "--no-config"]
+        command += ["--constraint", self.within] if self.within else ["--generate-hashes"]
         command += ["--universal", "--python-version", "3.11", "--no-header", "--no-annotate"]
         command += ["--no-emit-index-url", "--no-emit-find-links", *self.options, *(["--upgrade"] if upgrade else [])]
         wanted = "\n".join(map(str, self.requirements))
         subprocess.run(command, cwd=ROOT, check=True, text=True, input=wanted, stdout=subprocess.DEVNULL)
-        self.path.write_text(HEADER + self.path.read_text().removeprefix(HEADER))
+        header = LIST_HEADER.format(self.within) if self.within else HEADER
+        self.path.write_text(header + self.path.read_text().removeprefix(header))
         print(f"{self.file}: {len(self.pinned())} packages")
 
 
@@ -78,7 +96,18 @@ def locks() -> list[Lock]:
         Lock("requirements-llama.lock", (llama,), ("--no-deps",)),
         Lock("requirements-build.lock", tuple(map(Requirement, groups["llama-build"]))),
         Lock("requirements-models.lock", tuple(map(Requirement, groups["models"])), ("--no-deps",)),
+        *(_of_image_layer(project, layer.name, layer.extras) for layer in LAYERS if layer.extras),
     ]
+
+
+def _of_image_layer(project: dict[str, Any], name: str, extras: tuple[str, ...]) -> Lock:
+    wanted = [requirement for extra in extras for requirement in _of_extra(project, extra, set())]
+    return Lock(
+        f"images/packages/{name}.txt",
+        tuple(dict.fromkeys(wanted)),
+        (f"--no-emit-package={LLAMA}",),
+        within="requirements.lock",
+    )
 
 
 def _of_extra(project: dict[str, Any], extra: str, seen: set[str]) -> list[Requirement]:

@@ -14,7 +14,7 @@ WORKING_ON = re.compile(r"^\s*(Collecting|Downloading|Using cached|Installing co
 CAUSES = (
     (r"No space left on device|Disk quota exceeded", "the disk is full; make room and run `make setup` again"),
     (
-        r"HASHES DO NOT MATCH|hashes are required",
+        r"DO NOT MATCH THE HASHES|hashes are required",
         "a file differs from its hash in the lock file; nothing was installed",
     ),
     (

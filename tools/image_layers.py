@@ -1,0 +1,53 @@
+"""What the images are made of: layers of packages that lie on one another, and the roles that end on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The packages of `extras`, less those of the layers `below`. Without extras: not from requirements.lock."""
+
+    name: str
+    extras: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Role:
+    """One image: a target of images/Dockerfile.
+
+    `limit_mb` is what the image may weigh, `counted` tells whether its weights count.
+    """
+
+    target: str
+    layers: tuple[str, ...]
+    embeds: bool = False
+    """Carries the embedding model of the router and the document index."""
+    limit_mb: int | None = None
+
+    @property
+    def image(self) -> str:
+        return f"milepost-{self.target}"
+
+
+LAYERS = (
+    Layer("service", ("service",)),
+    Layer("llama", ("service", "llama"), ("service",)),
+    Layer("operator", ("operator",)),
+    Layer("tools", ("tools",), ("service",)),
+    Layer("agent", ("agent",), ("service", "llama")),
+    Layer("model", ("model",), ("service", "llama")),
+    Layer("rag", ("rag",), ("service", "llama")),
+    Layer("smollm2"),
+    Layer("milepost"),
+)
+ROLES = (
+    Role("operator", ("operator", "milepost"), limit_mb=200),
+    Role("tools", ("service", "tools", "milepost")),
+    Role("agent", ("service", "llama", "agent", "milepost"), embeds=True),
+    Role("rag", ("service", "llama", "rag", "milepost"), embeds=True),
+    Role("model", ("service", "llama", "model", "milepost"), limit_mb=350),
+    Role("model-smollm2", ("service", "llama", "model", "smollm2", "milepost")),
+)

@@ -1,0 +1,202 @@
+"""`make images`: the container images, each a target of images/Dockerfile, with their sizes.
+
+TAG is the version of pyproject.toml unless given; ONLY=agent,tools builds some; BASE names another base image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from console import LiveLine, ToolError, run_logged
+from image_context import Context, Target, digest_of
+from image_layers import ROLES, Role
+from pip_runner import Pip
+
+ROOT = Path(__file__).resolve().parent.parent
+MADE = ROOT / "dist" / "images"
+LOG = ROOT / "artifacts" / "images.log"
+DEFAULT_BASE = "python:3.13-slim"
+INPUTS_LABEL = "dev.milepost.inputs"
+STEP = re.compile(r"^(?:Step (\d+/\d+)|#\d+ \[(\S+ +\d+/\d+)\])")
+DESCRIBE_BASE = (
+    "import json, platform; print(json.dumps([platform.python_version(), platform.machine(), platform.libc_ver()[1]]))"
+)
+
+
+@dataclass(frozen=True)
+class Built:
+    """One image after the build; sizes in MB (10^6 bytes), as Docker counts them."""
+
+    role: Role
+    name: str
+    size_mb: float
+    beyond_base_mb: float
+    seconds: float
+
+
+class Docker:
+    """The few commands of Docker that a build needs."""
+
+    def require(self) -> None:
+        if not shutil.which("docker"):
+            raise ToolError("docker is not on the PATH: install Docker Engine or Docker Desktop")
+        done = subprocess.run(["docker", "version"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise ToolError(f"no Docker engine answers; start one, then run it again ({_last(done.stderr)})")
+
+    def inspect(self, image: str) -> dict[str, object] | None:
+        done = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
+        return json.loads(done.stdout)[0] if done.returncode == 0 else None
+
+    def target_of(self, base: str) -> Target:
+        """What runs in `base`, which is pulled when it is not here."""
+        command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python3", base, "-c", DESCRIBE_BASE]
+        done = subprocess.run(command, capture_output=True, text=True)
+        try:
+            return Target(*json.loads(done.stdout))
+        except (ValueError, TypeError):
+            raise ToolError(
+                f"BASE {base}: cannot be pulled or has no Python with glibc ({_last(done.stderr)})"
+            ) from None
+
+    def build(self, role: Role, name: str, context: Path, options: Sequence[str], line: LiveLine) -> None:
+        def on_line(text: str) -> None:
+            if found := STEP.match(text):
+                line.update(f"step {found[1] or found[2]}")
+
+        command = ["docker", "build", "--network", "none", "--target", role.target, "-t", name, *options, str(context)]
+        status, tail = run_logged(command, LOG, on_line, {"BUILDKIT_PROGRESS": "plain"})
+        if status != 0:
+            raise ToolError(f"{name}: docker build failed: {_last(chr(10).join(tail))} (all of it: {LOG})")
+
+
+class Build:
+    """All images of one call."""
+
+    def __init__(self, tag: str, base: str, roles: Sequence[Role]) -> None:
+        self.tag = tag
+        self.base = base
+        self.roles = roles
+        self.docker = Docker()
+        self.context = MADE / "context"
+
+    def run(self) -> list[Built]:
+        self.docker.require()
+        target = self.docker.target_of(self.base)
+        base = self.docker.inspect(self.base)
+        assert base is not None
+        line = LiveLine("context")
+        MADE.mkdir(parents=True, exist_ok=True)
+        cache = Path(os.environ.get("MILEPOST_CACHE_DIR") or "~/.cache/milepost").expanduser().absolute()
+        Context(self.context, target, cache, Pip(Path(sys.executable), LOG)).write(line.update)
+        line.done(f"Python {target.python}, {target.machine}, {_megabytes(self.context):.0f} MB")
+        return [self._image(role, base) for role in self.roles]
+
+    def _image(self, role: Role, base: dict[str, object]) -> Built:
+        started = time.monotonic()
+        name = f"{role.image}:{self.tag}"
+        inputs = self._inputs(role, str(base["Id"]))
+        if self._inputs_of(name) != inputs:
+            line = LiveLine(name)
+            self.docker.build(role, name, self.context, self._options(role, inputs), line)
+            line.done("built")
+        made = self.docker.inspect(name)
+        assert made is not None
+        size, base_size = float(str(made["Size"])), float(str(base["Size"]))
+        return Built(role, name, size / 1e6, (size - base_size) / 1e6, time.monotonic() - started)
+
+    def _inputs(self, role: Role, base_id: str) -> str:
+        parts = [self.context / "layers" / layer for layer in role.layers]
+        parts += [self.context / name for name in ("Dockerfile", "install_layer.py", "prepare_runtime.py")]
+        parts += [self.context / "models"] if role.embeds else []
+        return f"{digest_of(parts, self.context)[:32]}-{base_id.removeprefix('sha256:')[:12]}"
+
+    def _inputs_of(self, name: str) -> str | None:
+        config = (self.docker.inspect(name) or {}).get("Config")
+        labels = config.get("Labels") if isinstance(config, dict) else None
+        return labels.get(INPUTS_LABEL) if labels else None
+
+    def _options(self, role: Role, inputs: str) -> list[str]:
+        project = _project()
+        labels = {
+            "org.opencontainers.image.title": role.image,
+            "org.opencontainers.image.description": str(project["description"]),
+            "org.opencontainers.image.version": str(project["version"]),
+            "org.opencontainers.image.licenses": str(project["license"]),
+            "org.opencontainers.image.base.name": self.base,
+            INPUTS_LABEL: inputs,
+        }
+        options = ["--build-arg", f"BASE={self.base}"]
+        for name, value in labels.items():
+            options += ["--label", f"{name}={value}"]
+        return options
+
+
+def table(images: Sequence[Built]) -> str:
+    rows = [("image", "MB", "beyond base", "limit", "seconds")]
+    for image in images:
+        limit = str(image.role.limit_mb) if image.role.limit_mb else "-"
+        rows.append((image.name, f"{image.size_mb:.0f}", f"{image.beyond_base_mb:.0f}", limit, f"{image.seconds:.1f}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def _project() -> dict[str, object]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert isinstance(project, dict)
+    return project
+
+
+def _roles(text: str) -> list[Role]:
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    known = {role.target: role for role in ROLES}
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ToolError(f"ONLY: {unknown[0]!r} is no image; allowed: {', '.join(known)}")
+    return [role for role in ROLES if not wanted or role.target in wanted]
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "no output"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make images", description=__doc__)
+    parser.add_argument("--tag", default="")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--base", default="")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started = time.monotonic()
+    try:
+        LOG.parent.mkdir(exist_ok=True)
+        images = Build(given.tag or str(_project()["version"]), given.base or DEFAULT_BASE, _roles(given.only)).run()
+    except KeyboardInterrupt:
+        return 130
+    except ToolError as error:
+        print(f"\nimages: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{table(images)}\n\n{len(images)} images in {time.monotonic() - started:.1f} s; next:")
+    print(f"  kind load docker-image {' '.join(image.name for image in images)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
