@@ -123,7 +123,7 @@ def service_message(entry: Entry) -> registry_pb2.Service:
         capabilities=entry.capabilities,
         description=entry.description,
         examples=entry.examples,
-        state=ready if entry.lease_expires else registry_pb2.SERVICE_STATE_GONE,
+        state=registry_pb2.SERVICE_STATE_GONE if entry.gone else ready,
         usage=registry_pb2.Usage(cpu_cores=entry.cpu_cores, memory_bytes=entry.memory_bytes),
         details=dict(entry.details),
     )

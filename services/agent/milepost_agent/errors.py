@@ -48,6 +48,19 @@ class ServiceCallFailed(AgentError):
     def retryable(self) -> bool:
         return self.code in self.RETRYABLE
 
+    @property
+    def busy(self) -> bool:
+        """Whether the service is well and only has no room now."""
+        return self.code == "RESOURCE_EXHAUSTED"
+
+
+class ApiUnavailable(AgentError):
+    """The Kubernetes API did not answer as it should; the text says what to look at."""
+
+
+class WatchExpired(AgentError):
+    """The Kubernetes API no longer knows the version that a watch was to go on from: list again."""
+
 
 class StoreError(AgentError):
     """Root of what goes wrong with the file of the runs."""

@@ -4,12 +4,15 @@ import asyncio
 import logging
 import os
 from pathlib import Path
+from typing import Annotated, Literal, Self
 
 import grpc.aio
+from pydantic import StringConstraints, model_validator
 
 from milepost.agent.v1 import agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2_grpc
 from milepost_agent.clients import HealthMonitor, ServiceClients
+from milepost_agent.cluster_api import SERVICE_ACCOUNT, ApiAccess
 from milepost_agent.effects import Effects
 from milepost_agent.errors import StoreError
 from milepost_agent.failpoints import arm_failpoints
@@ -18,6 +21,7 @@ from milepost_agent.nodes import NodeDependencies
 from milepost_agent.observability import Observability
 from milepost_agent.recovery import mark_clean_shutdown, recover
 from milepost_agent.registry import Registry
+from milepost_agent.registry_kubernetes import KubernetesRegistry
 from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import Router
 from milepost_agent.runner import Runner
@@ -45,6 +49,27 @@ class AgentSettings(ProcessSettings):
     drain_seconds: float = 5.0
     """How long current steps may go on after SIGTERM before they are stopped and left to the next start."""
     failpoints: str = ""
+    registry: Literal["grpc", "kubernetes"] = "grpc"
+    """Where services come from besides those that register themselves: the labelled Services of a namespace."""
+    namespace: Annotated[str, StringConstraints(pattern="^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")] = ""
+    kubernetes_url: str = ""
+    """Empty: the API server that every pod is told of."""
+    kubernetes_token_file: Path = SERVICE_ACCOUNT / "token"
+    kubernetes_ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
+
+    @model_validator(mode="after")
+    def _namespace_is_known(self) -> Self:
+        if self.registry == "kubernetes" and not self.namespace:
+            raise ConfigurationError("MILEPOST_NAMESPACE: is not set; needed with MILEPOST_REGISTRY=kubernetes")
+        return self
+
+    def cluster(self) -> ApiAccess | None:
+        """How the Kubernetes API is reached; None when it is not to be asked."""
+        if self.registry == "grpc":
+            return None
+        if not self.kubernetes_url:
+            return ApiAccess.in_cluster(self.namespace)
+        return ApiAccess(self.kubernetes_url, self.namespace, self.kubernetes_token_file, self.kubernetes_ca_file)
 
 
 def load_workflow(path: Path) -> AgentWorkflow:
@@ -83,6 +108,8 @@ class Agent:
             effects=Effects(store),
         )
         self._runner = Runner(workflow, dependencies)
+        access = settings.cluster()
+        self._cluster = KubernetesRegistry(access, self._registry, self._health, store) if access else None
 
     def add_servicers(self, server: grpc.aio.Server) -> None:
         agent = AgentServicer(self._runner, self._store, self._observability)
@@ -93,9 +120,11 @@ class Agent:
     async def start(self) -> None:
         if self._router.fallback_reason:
             log.warning("The router answers by keywords: %s", self._router.fallback_reason)
-        self._registry.restore(await self._store.load_services())
+        self._registry.restore(await self._store.load_services(), keep_adopted=self._cluster is not None)
         self._learner.start()
         self._health.start()
+        if self._cluster:
+            self._cluster.start()
         await self._observability.start()
         await self._runner.start()
         resumed = await recover(self._store, self._runner)
@@ -106,6 +135,8 @@ class Agent:
         self._store.end_watches()
         self._registry.end_watches()
         await self._learner.stop()
+        if self._cluster:
+            await self._cluster.stop()
         await self._health.stop()
         self._observability.stop()
         await self._clients.close()

@@ -94,7 +94,7 @@ async def test_watch_sends_what_is_known_then_changes_then_ends() -> None:
     registry.register(entry())
 
     async def watch() -> list[tuple[str, bool, bool]]:
-        return [(each.name, each.healthy, each.lease_expires > 0) async for each in registry.watch()]
+        return [(each.name, each.healthy, each.gone) async for each in registry.watch()]
 
     task = asyncio.create_task(watch())
     await asyncio.sleep(0)
@@ -102,7 +102,7 @@ async def test_watch_sends_what_is_known_then_changes_then_ends() -> None:
     registry.remove("coder")
     registry.end_watches()
     seen = await asyncio.wait_for(task, 5)
-    assert seen == [("coder", False, True), ("coder", True, True), ("coder", False, False)]
+    assert seen == [("coder", False, False), ("coder", True, False), ("coder", False, True)]
 
 
 @pytest.mark.requirement("REG-1")

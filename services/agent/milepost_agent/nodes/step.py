@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from itertools import count
 
 from google.protobuf.json_format import MessageToDict
 from langgraph.runtime import Runtime
@@ -11,7 +12,8 @@ from langgraph.types import interrupt
 
 from milepost.agent.v1 import message_pb2
 from milepost.capability.v1 import capability_pb2
-from milepost_agent.effects import Effect, call_id
+from milepost_agent.clients import CallContext
+from milepost_agent.effects import Effect
 from milepost_agent.errors import ServiceCallFailed
 from milepost_agent.failpoints import failpoint
 from milepost_agent.flow import FAILED, Next, closes_cycle, cycle_of, find_step, step_after
@@ -24,8 +26,10 @@ from milepost_crds.units import parse_duration
 from milepost_service.telemetry import tracer
 
 INVOKE_METHOD = "/milepost.capability.v1.CapabilityService/Invoke"
-MAX_ATTEMPTS = 4
+MAX_FAILURES = 6
+"""Calls that may break off: a request that kills whoever gets it must come to an end."""
 BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 5.0
 FAILOVER_SECONDS = 10.0
 
 InvokeEffect = Effect[capability_pb2.InvokeResult]
@@ -74,62 +78,64 @@ class StepNode:
     async def _invoke(
         self, task: Task, state: RunState, request: capability_pb2.InvokeRequest
     ) -> tuple[str, InvokeEffect]:
-        """Calls the decided service; when it fails, tries again, then the next ready service of the capability.
+        """Calls the decided service, or another of the capability when that one is not there, until one answers.
+
+        All attempts carry the same call id: whoever is asked, and however often, it is the same call.
 
         Raises:
-            ServiceCallFailed: no attempt was answered.
+            ServiceCallFailed: a service refused, attempts failed too often, or the time of the step is over.
         """
         service = state["decision"]["service"]
-        deadline = self._dependencies.now() + parse_duration(self._step.timeout)
-        for ordinal in range(MAX_ATTEMPTS):
-            key = call_id(task.task_id, ordinal)
-            stored = await self._dependencies.effects.recall(key, request, capability_pb2.InvokeResult)
-            if stored is not None:
-                return service, Effect(stored, replayed=True)
-        for ordinal in range(MAX_ATTEMPTS):
+        now = self._dependencies.now
+        deadline = min(now() + parse_duration(self._step.timeout), task.context.deadline)
+        context = task.call_context(0, deadline)
+        stored = await self._dependencies.effects.recall(context.call_id, request, capability_pb2.InvokeResult)
+        if stored is not None:
+            return service, Effect(stored, replayed=True)
+        failures = 0
+        for attempt in count(1):
             entry = await self._pick(service, deadline)
-            which = f"{self._dependencies.store.epoch}.{ordinal}"
-            task.note("StepStarted", which, service=service, attempt=ordinal + 1)
+            service = entry.name
+            which = f"{self._dependencies.store.epoch}.{attempt}"
+            task.note("StepStarted", which, service=service, attempt=attempt)
             try:
-                return service, await self._attempt(task, entry, service, request, ordinal, deadline)
+                return service, await self._attempt(task, entry, request, context)
             except ServiceCallFailed as error:
-                last = ordinal == MAX_ATTEMPTS - 1
-                if not error.retryable or last or self._dependencies.now() >= deadline:
+                failures += not error.busy
+                if not error.retryable or failures == MAX_FAILURES or now() >= deadline:
                     raise
-                task.note("StepRetried", which, service=service, attempt=ordinal + 1, error=str(error))
-                if entry is not None:
-                    self._dependencies.registry.set_health(entry.name, entry.target, healthy=False)
+                task.note("StepRetried", which, service=service, attempt=attempt, error=str(error))
+                if not error.busy:
+                    self._dependencies.registry.set_health(service, entry.target, healthy=False)
                 service = self._alternative(service)
-                await asyncio.sleep(BACKOFF_SECONDS * 2**ordinal)
-        raise AssertionError("the last attempt returns or raises")
+                pause = min(BACKOFF_SECONDS * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
+                await asyncio.sleep(min(pause, max(deadline - now(), 0.0)))
+        raise AssertionError("counts for ever")
 
     async def _attempt(
-        self,
-        task: Task,
-        entry: Entry | None,
-        service: str,
-        request: capability_pb2.InvokeRequest,
-        ordinal: int,
-        deadline: float,
+        self, task: Task, entry: Entry, request: capability_pb2.InvokeRequest, context: CallContext
     ) -> InvokeEffect:
-        context = task.call_context(ordinal, deadline)
-        if entry is None:
-            raise ServiceCallFailed(service, "UNAVAILABLE", "the service is not ready")
-        target = entry.target
         return await self._dependencies.effects.once(
             task.context.run_id,
             context.call_id,
             INVOKE_METHOD,
             request,
             capability_pb2.InvokeResult,
-            lambda: self._dependencies.clients.invoke(service, target, request, context),
+            lambda: self._dependencies.clients.invoke(entry.name, entry.target, request, context),
         )
 
-    async def _pick(self, service: str, deadline: float) -> Entry | None:
-        """The entry of the service once it is ready; None when it did not become ready in time."""
-        patience = min(FAILOVER_SECONDS, max(deadline - self._dependencies.now(), 0.0))
-        ready = await self._dependencies.registry.wait_ready(patience, name=service)
-        return ready[0] if ready else None
+    async def _pick(self, service: str, deadline: float) -> Entry:
+        """The service once it is ready; after a while without it, another one of the capability.
+
+        Raises:
+            ServiceCallFailed: none became ready in the time of the step.
+        """
+        while (left := deadline - self._dependencies.now()) > 0:
+            ready = await self._dependencies.registry.wait_ready(min(FAILOVER_SECONDS, left), name=service)
+            if ready:
+                return ready[0]
+            service = self._alternative(service)
+        raise ServiceCallFailed(service, "UNAVAILABLE", f"did not become ready within {self._step.timeout}")
 
     def _alternative(self, service: str) -> str:
         """Another ready service of the step's capability, or the same again when there is none."""
