@@ -1,0 +1,136 @@
+"""Fixtures of the stories on a cluster, and what a failing one leaves behind."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e_chaos import Chaos
+from e2e_cluster import Cluster
+from e2e_evidence import collect, namespaces_of_interest
+from e2e_install import Installation
+from e2e_story import Story
+from e2e_table import RESULTS, Table
+
+EVIDENCE = RESULTS.parent
+STORY_SECONDS = 900
+TABLE = pytest.StashKey[Table]()
+NAMESPACES = pytest.StashKey[list[str]]()
+INSTALLED = ("installation", "story", "make_story")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TABLE] = Table()
+    config.stash[NAMESPACES] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What brings its own operator, or none, runs before Milepost is installed; each story has minutes."""
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in here:
+        if _installed(item):
+            item.add_marker(pytest.mark.timeout(STORY_SECONDS))
+            # a client of the API server leaves idle connections to the garbage collector
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+    items.sort(key=lambda item: _installed(item) if item in here else False)
+    config.stash[TABLE].know(here)
+
+
+def _installed(item: pytest.Item) -> bool:
+    return any(name in getattr(item, "fixturenames", ()) for name in INSTALLED)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.config.stash[TABLE].add(report)
+    if report.failed and "cluster" in item.keywords and "KUBECONFIG" in os.environ:
+        folder = EVIDENCE / re.sub(r"[^\w.-]+", "_", item.name)[:100]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{report.when}.txt").write_text(report.longreprtext)
+        try:
+            cluster = Cluster(os.environ["KUBECONFIG"])
+            collect(cluster, namespaces_of_interest(cluster, item.config.stash[NAMESPACES]), folder)
+        except Exception as error:  # the test's own failure is what counts
+            (folder / "evidence.error").write_text(repr(error))
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The cluster of KUBECONFIG; `make e2e` makes one."""
+    if "KUBECONFIG" not in os.environ:
+        pytest.skip("KUBECONFIG names no cluster")
+    return Cluster(os.environ["KUBECONFIG"])
+
+
+@pytest.fixture(scope="session")
+def tag() -> str:
+    """Tag of the images that the cluster's nodes hold."""
+    if "MILEPOST_E2E_TAG" not in os.environ:
+        pytest.skip("MILEPOST_E2E_TAG names no images that the cluster has; `make e2e` builds and loads them")
+    return os.environ["MILEPOST_E2E_TAG"]
+
+
+@pytest.fixture(scope="session")
+def keep() -> bool:
+    """Whether everything is to be left as it is at the end."""
+    return bool(os.environ.get("MILEPOST_E2E_KEEP"))
+
+
+@pytest.fixture(scope="session")
+def installation(cluster: Cluster, tag: str, keep: bool) -> Iterator[Installation]:
+    """Milepost, installed by Helm for all stories."""
+    installed = Installation(cluster, tag)
+    installed.refuse_another()
+    installed.install()
+    yield installed
+    if not keep:
+        installed.remove()
+
+
+@pytest.fixture(scope="session")
+def chaos(cluster: Cluster, tag: str, keep: bool) -> Iterator[Chaos]:
+    pod = Chaos(cluster, f"milepost-tools:{tag}")
+    pod.start()
+    yield pod
+    if not keep:
+        pod.stop()
+
+
+@pytest.fixture(scope="module")
+def make_story(
+    request: pytest.FixtureRequest, installation: Installation, keep: bool
+) -> Iterator[Callable[[str], Story]]:
+    """Makes a namespace that lives as long as the module's tests."""
+    made: list[Story] = []
+    namespaces = request.config.stash[NAMESPACES]
+
+    def make(title: str) -> Story:
+        made.append(Story(installation.cluster, title, installation.tag))
+        namespaces.append(made[-1].namespace)
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close(keep=keep)
+        namespaces.remove(each.namespace)
+
+
+@pytest.fixture
+def story(request: pytest.FixtureRequest, installation: Installation, keep: bool) -> Iterator[Story]:
+    """A namespace of this test's own."""
+    title = request.node.name.removeprefix("test_")
+    made = Story(installation.cluster, title, installation.tag)
+    namespaces = request.config.stash[NAMESPACES]
+    namespaces.append(made.namespace)
+    yield made
+    made.close(keep=keep)
+    namespaces.remove(made.namespace)
