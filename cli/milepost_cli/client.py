@@ -1,18 +1,17 @@
-"""The agents of the running `milepost up`, over gRPC: which one knows a run, and what it answers."""
+"""One agent over gRPC: what it is asked and what it answers, over as many connections as it takes."""
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import grpc
 
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
-from milepost_cli.errors import AgentError, NotFoundError
-from milepost_cli.state import StateDirectory, UpRecord
+from milepost_cli.errors import AgentError, AwayError, NotFoundError
 from milepost_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -27,25 +26,71 @@ CHANNEL_OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
-ATTEMPT_TIMEOUT = 2.0  # seconds; between attempts it is checked whether the supervisor still lives
+ATTEMPT_TIMEOUT = 2.0  # seconds; between attempts the keeper is asked whether it is worth to go on
 PATIENCE = 30.0  # seconds that an agent may take to come back
-SHORTEST_PREFIX = 4
 PAGE = 500
 
 
-class Agent:
-    """One agent. Every call is repeated while the agent is away, so each must be safe to repeat."""
+class Keeper(Protocol):
+    """What brings an agent back when it went away; asked while the agent does not answer."""
 
-    def __init__(self, workflow: str, target: str, state: StateDirectory, patience: float = PATIENCE) -> None:
+    @property
+    def patience(self) -> float:
+        """Seconds that the agent may take to answer a call."""
+        ...
+
+    @property
+    def following_patience(self) -> float:
+        """Seconds that it may be away while a run is followed."""
+        ...
+
+    def check(self) -> None:
+        """Raises CliError when the agent will not come back."""
+        ...
+
+    def status(self) -> str:
+        """What is seen of an agent that is away, as one line; empty when nothing is."""
+        ...
+
+    def advice(self) -> str:
+        """Where to look when it stays away, as the end of a sentence."""
+        ...
+
+
+class Agent:
+    """One agent. Every call is repeated while the agent is away, so each must be safe to repeat.
+
+    `name` is what people know it by; `options` are of gRPC and come after those that every channel has;
+    `attempt_timeout` is the longest one attempt of a call may take, in seconds.
+    """
+
+    def __init__(
+        self,
+        workflow: str,
+        target: str,
+        keeper: Keeper,
+        *,
+        name: str = "",
+        options: Sequence[tuple[str, int]] = (),
+        attempt_timeout: float = ATTEMPT_TIMEOUT,
+    ) -> None:
         self.workflow = workflow
-        self._state = state
-        self._patience = patience
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self.name = name or workflow
+        self.keeper = keeper
+        self._patience = keeper.patience
+        self._attempt_timeout = attempt_timeout
+        self._channel = grpc.insecure_channel(target, options=(*CHANNEL_OPTIONS, *options))
         self.stub = agent_pb2_grpc.AgentServiceStub(self._channel)
         self._registry = registry_pb2_grpc.RegistryServiceStub(self._channel)
 
     def close(self) -> None:
         self._channel.close()
+
+    def within(self, patience: float) -> Self:
+        """The same agent over the same connection, whose calls wait at most so many seconds for it."""
+        other = copy.copy(self)
+        other._patience = patience
+        return other
 
     def start_run(self, prompt: str, correlation_id: str) -> agent_pb2.StartRunResponse:
         request = agent_pb2.StartRunRequest(correlation_id=correlation_id, prompt=prompt, workflow=self.workflow)
@@ -90,16 +135,17 @@ class Agent:
     def _call(self, method: Unary[Request, Answer], request: Request) -> Answer:
         deadline = time.monotonic() + self._patience
         while True:
+            attempt = min(self._attempt_timeout, max(deadline - time.monotonic(), 0.1))
             try:
-                return method(request, timeout=ATTEMPT_TIMEOUT, wait_for_ready=True)
+                return method(request, timeout=attempt, wait_for_ready=True)
             except grpc.RpcError as error:
                 if not is_away(error):
                     raise refusal(error) from error
-                self._state.running()
+                self.keeper.check()
                 if time.monotonic() > deadline:
-                    raise AgentError(
+                    raise AwayError(
                         f"the agent of {self.workflow} has not answered for {self._patience:.0f} s; "
-                        f"its log is {self._state.logs / self.workflow}.log"
+                        f"{self.keeper.advice()}"
                     ) from error
                 time.sleep(0.05)
 
@@ -116,43 +162,3 @@ def refusal(error: grpc.RpcError) -> AgentError:
     if code is grpc.StatusCode.NOT_FOUND:
         return NotFoundError(details or "the agent does not know this run")
     return AgentError(details or f"the agent refused: {code.name}")
-
-
-class Agents:
-    """All agents of the state directory. Raises NotRunningError when nothing runs on it."""
-
-    def __init__(self, state: StateDirectory) -> None:
-        self.state = state
-        self.record: UpRecord = state.running()
-        self._open: dict[str, Agent] = {}
-
-    def __iter__(self) -> Iterator[Agent]:
-        return (self.of(workflow) for workflow in self.record.workflows)
-
-    def of(self, workflow: str) -> Agent:
-        """The agent of a workflow. Raises NotFoundError."""
-        if workflow not in self.record.workflows:
-            raise NotFoundError(
-                f"no workflow {workflow} here; allowed: {', '.join(self.record.workflows) or 'none is up yet'}"
-            )
-        if workflow not in self._open:
-            self._open[workflow] = Agent(workflow, self.record.workflows[workflow], self.state)
-        return self._open[workflow]
-
-    def with_run(self, run_id: str) -> tuple[Agent, agent_pb2.Run]:
-        """The run of a run id, a correlation id, or the only one whose id begins so. Raises NotFoundError."""
-        for agent in self:
-            with contextlib.suppress(NotFoundError):
-                return agent, agent.get_run(run_id)
-        if len(run_id) >= SHORTEST_PREFIX:
-            found = [(agent, run) for agent in self for run in agent.list_runs(PAGE) if run.run_id.startswith(run_id)]
-            if len(found) == 1:
-                agent, run = found[0]
-                return agent, agent.get_run(run.run_id)
-            if found:
-                raise NotFoundError(f"{run_id}: {len(found)} runs begin so; allowed: more of the id")
-        raise NotFoundError(f"{run_id}: no run has this id here; `milepost get runs` lists them")
-
-    def close(self) -> None:
-        for agent in self._open.values():
-            agent.close()

@@ -33,5 +33,9 @@ class AgentError(CliError):
     """An agent refused a request or cannot be reached."""
 
 
+class AwayError(AgentError):
+    """An agent has not answered for longer than it may take."""
+
+
 class NotFoundError(AgentError):
     """No agent knows the run, or no workflow has the name."""

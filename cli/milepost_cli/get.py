@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from milepost.registry.v1 import registry_pb2
-from milepost_cli.client import Agents
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from milepost_cli.backend import Away, Backend, Readiness
 from milepost_cli.json_form import to_json
-from milepost_cli.state import StateDirectory
 from milepost_cli.statistics import percentile, router_times
+from milepost_cli.text import one_line
 from milepost_cli.views import write_json, write_line
 
 
-def runs(state: StateDirectory, *, limit: int, as_json: bool) -> int:
-    """Runs of all workflows, newest first."""
-    found = [run for agent in Agents(state) for run in agent.list_runs(limit)]
-    found.sort(key=lambda run: run.create_time.ToNanoseconds(), reverse=True)
+def runs(backend: Backend, *, limit: int, as_json: bool) -> int:
+    """Runs of all workflows, newest first; who is away is said, on standard error where the answer is for people."""
+    found = backend.runs(limit)
     if as_json:
-        write_json({"runs": [to_json(run) for run in found[:limit]]})
-    elif not found:
+        away = {"away": _away(found.away)} if found.away else {}
+        write_json({"runs": [to_json(run) for run in found.runs], **away})
+        return 0
+    _tell_away(found.away)
+    if not found.runs:
         write_line("no runs yet")
     else:
         from milepost_cli.pages import page, runs_table  # noqa: PLC0415 - rich is only paid for where it shows
 
         with page() as out:
-            out.print(runs_table(found[:limit]))
+            out.print(runs_table(found.runs))
     return 0
 
 
-def run(state: StateDirectory, run_id: str, *, as_json: bool) -> int:
+def run(backend: Backend, run_id: str, *, as_json: bool) -> int:
     """One run with its hops and the router's time as measured."""
-    _, found = Agents(state).with_run(run_id)
+    _, found = backend.with_run(run_id)
     if as_json:
         times = router_times(found)
         router = {"hops": len(times), "p95_ms": percentile(times, 0.95), "max_ms": max(times, default=0.0)}
@@ -37,24 +43,16 @@ def run(state: StateDirectory, run_id: str, *, as_json: bool) -> int:
     from milepost_cli.pages import page, print_run  # noqa: PLC0415 - rich is only paid for where it shows
 
     with page() as out:
-        print_run(out, found)
+        print_run(out, found, backend.option)
     return 0
 
 
-def services(state: StateDirectory, *, as_json: bool) -> int:
-    """Services that any agent knows, with how often the supervisor started each again."""
-    agents = Agents(state)
-    found: dict[str, registry_pb2.Service] = {}
-    for agent in agents:
-        for service in agent.services():
-            found.setdefault(service.name, service)
-    processes = agents.record.processes
-    rows = [
-        (service, processes[service.name].restarts if service.name in processes else 0)
-        for service in sorted(found.values(), key=lambda service: service.name)
-    ]
+def services(backend: Backend, *, as_json: bool) -> int:
+    """Services with their state as the agents see it and, in a cluster, as the operator sees it."""
+    rows = backend.services()
     if as_json:
-        write_json({"services": [{**to_json(service), "restarts": restarts} for service, restarts in rows]})
+        forms = [{**to_json(row.service), "restarts": row.restarts, **_ready(row.ready)} for row in rows]
+        write_json({"services": forms})
         return 0
     from milepost_cli.pages import page, services_table  # noqa: PLC0415 - rich is only paid for where it shows
 
@@ -63,15 +61,41 @@ def services(state: StateDirectory, *, as_json: bool) -> int:
     return 0
 
 
-def workflows(state: StateDirectory, *, as_json: bool) -> int:
-    """Workflows that are up, as their agents describe them."""
-    agents = Agents(state)
-    found = [agent.describe() for agent in agents]
+def workflows(backend: Backend, *, as_json: bool) -> int:
+    """Workflows as their agents describe them and, in a cluster, as the operator sees them."""
+    rows = backend.workflows()
     if as_json:
-        write_json({"workflows": [{**to_json(one), "target": agents.record.workflows[one.workflow]} for one in found]})
+        write_json(
+            {
+                "workflows": [
+                    {
+                        **to_json(row.workflow),
+                        "target": row.target,
+                        **_ready(row.ready),
+                        **({"pods": list(row.pods), "away": _away(row.away)} if row.ready is not None else {}),
+                    }
+                    for row in rows
+                ]
+            }
+        )
         return 0
+    for row in rows:
+        _tell_away(row.away)
     from milepost_cli.pages import page, workflows_table  # noqa: PLC0415 - rich is only paid for where it shows
 
     with page() as out:
-        out.print(workflows_table(found, agents.record))
+        out.print(workflows_table(rows))
     return 0
+
+
+def _ready(ready: Readiness | None) -> dict[str, Any]:
+    return {"ready": asdict(ready)} if ready is not None else {}
+
+
+def _away(away: Sequence[Away]) -> list[dict[str, str]]:
+    return [asdict(one) for one in away]
+
+
+def _tell_away(away: Sequence[Away]) -> None:
+    for one in away:
+        sys.stderr.write(f"milepost: {one.name} is away, its runs are not counted: {one_line(one.reason, 300)}\n")

@@ -24,9 +24,9 @@ OUTCOME_STYLE = {"Completed": "green"}
 class LiveView:
     """Recommendation and decision stand side by side; the footer tells step, hops, cycle and time."""
 
-    def __init__(self, run: agent_pb2.Run, console: Console) -> None:
+    def __init__(self, run: agent_pb2.Run, option: str, console: Console) -> None:
         self._console = console
-        self._progress = Progress.of(run)
+        self._progress = Progress.of(run, option)
         self._began = time.monotonic()
         self._away = False
         self._spinner = Spinner("dots")
@@ -54,6 +54,9 @@ class LiveView:
     def lost(self) -> None:
         self._away = True
         self._print(Line("connection to the agent lost, waiting for it to come back", "yellow"))
+
+    def waiting(self, status: str) -> None:
+        self._print(Line(f"waiting for the agent: {status}", "yellow"))
 
     def reconnected(self, away: float) -> None:
         self._away = False

@@ -10,8 +10,11 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from milepost_cli.errors import CliError, UsageError
+from milepost_cli.errors import CliError, NotRunningError, UsageError
 from milepost_cli.state import DEFAULT_STATE, StateDirectory
+
+if TYPE_CHECKING:
+    from milepost_cli.backend import Backend
 
 Command = Callable[[argparse.Namespace], int]
 INTERRUPTED = 130
@@ -54,31 +57,57 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(prog="milepost", description="LLM agent workflows that survive anything.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"milepost {distribution_version('milepost')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    common = _common_options()
-    _add_up(commands, common)
-    _add_run(commands, common)
-    _add_get(commands, common)
-    _add_steering(commands, common)
-    down = commands.add_parser("down", parents=[common], help="stop what `milepost up` runs; the state is kept")
+    local = _local_options()
+    place = _place_options(local)
+    _add_up(commands, local)
+    _add_run(commands, place)
+    _add_get(commands, place)
+    _add_steering(commands, place)
+    down = commands.add_parser("down", parents=[local], help="stop what `milepost up` runs; the state is kept")
     down.set_defaults(command=_down)
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
     return top
 
 
-def _common_options() -> Parser:
-    common = Parser(add_help=False)
-    common.add_argument(
+def _local_options() -> Parser:
+    local = Parser(add_help=False)
+    local.add_argument(
         "--state",
         type=Path,
-        default=Path(os.environ.get("MILEPOST_STATE", DEFAULT_STATE)),
         metavar="DIR",
-        help=f"state directory (default: $MILEPOST_STATE or {DEFAULT_STATE})",
+        help=f"state directory of local mode (default: $MILEPOST_STATE or {DEFAULT_STATE})",
     )
-    return common
+    return local
 
 
-def _add_up(commands: Commands, common: Parser) -> None:
-    up = commands.add_parser("up", parents=[common], help="run manifests on this machine until Ctrl-C")
+def _place_options(local: Parser) -> Parser:
+    """Where the agents are: local mode, or a cluster as soon as one of its options is given."""
+    place = Parser(add_help=False, parents=[local])
+    cluster = place.add_argument_group("cluster", "any of these chooses a Kubernetes cluster instead of local mode")
+    cluster.add_argument(
+        "--namespace",
+        "-n",
+        type=_not_empty,
+        metavar="NAME",
+        help="namespace (default: $MILEPOST_NAMESPACE, else that of the context)",
+    )
+    cluster.add_argument(
+        "--context",
+        type=_not_empty,
+        metavar="NAME",
+        help="context of the kubeconfig (default: $MILEPOST_CONTEXT, else the current one)",
+    )
+    cluster.add_argument(
+        "--kubeconfig",
+        type=_not_empty,
+        metavar="FILE",
+        help="kubeconfig (default: $KUBECONFIG or ~/.kube/config)",
+    )
+    return place
+
+
+def _add_up(commands: Commands, local: Parser) -> None:
+    up = commands.add_parser("up", parents=[local], help="run manifests on this machine until Ctrl-C")
     up.add_argument("files", nargs="+", type=Path, metavar="FILE", help="manifests, or folders of them")
     up.add_argument("--port", type=_port, metavar="N", help="port of the first agent (default: 50051, or any free one)")
     up.add_argument(
@@ -91,8 +120,8 @@ def _add_up(commands: Commands, common: Parser) -> None:
     up.set_defaults(command=_up)
 
 
-def _add_run(commands: Commands, common: Parser) -> None:
-    run = commands.add_parser("run", parents=[common], help="start a run of a workflow")
+def _add_run(commands: Commands, place: Parser) -> None:
+    run = commands.add_parser("run", parents=[place], help="start a run of a workflow")
     run.add_argument("workflow", metavar="WORKFLOW")
     run.add_argument("text", metavar="TEXT", help='what you want; "-" reads standard input')
     run.add_argument(
@@ -101,40 +130,40 @@ def _add_run(commands: Commands, common: Parser) -> None:
     run.add_argument("--json", action="store_true", help="JSON; with --follow one object a line")
     run.add_argument("--correlation-id", metavar="UUID", help="the same id and text again is the same run")
     run.set_defaults(command=_run)
-    watch = commands.add_parser("watch", parents=[common], help="show a run from its beginning until it ends")
+    watch = commands.add_parser("watch", parents=[place], help="show a run from its beginning until it ends")
     watch.add_argument("run", metavar="RUN")
     watch.add_argument("--json", action="store_true", help="one JSON object a line")
     watch.set_defaults(command=_watch)
 
 
-def _add_get(commands: Commands, common: Parser) -> None:
+def _add_get(commands: Commands, place: Parser) -> None:
     get = commands.add_parser("get", help="list runs, services or workflows, or show one run")
     kinds = get.add_subparsers(metavar="runs|run|services|workflows", required=True, parser_class=Parser)
-    runs = kinds.add_parser("runs", parents=[common], help="runs, newest first")
+    runs = kinds.add_parser("runs", parents=[place], help="runs, newest first")
     runs.add_argument("--limit", type=_limit, default=50, metavar="N", help="at most so many (default: 50)")
     runs.set_defaults(command=_get_runs)
-    run = kinds.add_parser("run", parents=[common], help="one run: hops, decisions, times, result")
+    run = kinds.add_parser("run", parents=[place], help="one run: hops, decisions, times, result")
     run.add_argument("run", metavar="RUN", help="run id, the first characters of it, or correlation id")
     run.set_defaults(command=_get_run)
-    services = kinds.add_parser("services", parents=[common], help="services that the agents know")
+    services = kinds.add_parser("services", parents=[place], help="services that the agents know")
     services.set_defaults(command=_get_services)
-    workflows = kinds.add_parser("workflows", parents=[common], help="workflows that are up")
+    workflows = kinds.add_parser("workflows", parents=[place], help="workflows that are up")
     workflows.set_defaults(command=_get_workflows)
     for kind in (runs, run, services, workflows):
         kind.add_argument("--json", action="store_true", help="one JSON object")
 
 
-def _add_steering(commands: Commands, common: Parser) -> None:
-    cancel = commands.add_parser("cancel", parents=[common], help="end a run as Cancelled")
+def _add_steering(commands: Commands, place: Parser) -> None:
+    cancel = commands.add_parser("cancel", parents=[place], help="end a run as Cancelled")
     cancel.add_argument("run", metavar="RUN")
     cancel.add_argument("--reason", default="", metavar="TEXT")
     cancel.set_defaults(command=_cancel)
-    answer = commands.add_parser("answer", parents=[common], help="answer the question that a run waits for")
+    answer = commands.add_parser("answer", parents=[place], help="answer the question that a run waits for")
     answer.add_argument("run", metavar="RUN")
     answer.add_argument("question", metavar="QUESTION-ID")
     answer.add_argument("text", metavar="TEXT", help='the answer; "-" reads standard input')
     answer.set_defaults(command=_answer)
-    approve = commands.add_parser("approve", parents=[common], help="approve or reject the step that a run waits for")
+    approve = commands.add_parser("approve", parents=[place], help="approve or reject the step that a run waits for")
     approve.add_argument("run", metavar="RUN")
     approve.add_argument("approval", metavar="APPROVAL-ID")
     approve.add_argument("--reject", action="store_true")
@@ -153,69 +182,78 @@ def _up(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from milepost_cli import runs  # noqa: PLC0415
 
-    return runs.run(
-        _state(options),
-        options.workflow,
-        options.text,
-        following=options.follow,
-        as_json=options.json,
-        correlation_id=options.correlation_id,
-    )
+    prompt = runs.read_prompt(options.text, "the prompt")
+    correlation = runs.checked_correlation_id(options.correlation_id)
+    with _backend(options) as backend:
+        return runs.run(
+            backend,
+            options.workflow,
+            prompt,
+            following=options.follow,
+            as_json=options.json,
+            correlation_id=correlation,
+            is_new=options.correlation_id is None,
+        )
 
 
 def _watch(options: argparse.Namespace) -> int:
     from milepost_cli import runs  # noqa: PLC0415
 
-    return runs.watch(_state(options), options.run, as_json=options.json)
+    with _backend(options) as backend:
+        return runs.watch(backend, options.run, as_json=options.json)
 
 
 def _get_runs(options: argparse.Namespace) -> int:
     from milepost_cli import get  # noqa: PLC0415
 
-    return get.runs(_state(options), limit=options.limit, as_json=options.json)
+    with _backend(options) as backend:
+        return get.runs(backend, limit=options.limit, as_json=options.json)
 
 
 def _get_run(options: argparse.Namespace) -> int:
     from milepost_cli import get  # noqa: PLC0415
 
-    return get.run(_state(options), options.run, as_json=options.json)
+    with _backend(options) as backend:
+        return get.run(backend, options.run, as_json=options.json)
 
 
 def _get_services(options: argparse.Namespace) -> int:
     from milepost_cli import get  # noqa: PLC0415
 
-    return get.services(_state(options), as_json=options.json)
+    with _backend(options) as backend:
+        return get.services(backend, as_json=options.json)
 
 
 def _get_workflows(options: argparse.Namespace) -> int:
     from milepost_cli import get  # noqa: PLC0415
 
-    return get.workflows(_state(options), as_json=options.json)
+    with _backend(options) as backend:
+        return get.workflows(backend, as_json=options.json)
 
 
 def _cancel(options: argparse.Namespace) -> int:
     from milepost_cli import runs  # noqa: PLC0415
 
-    return runs.cancel(_state(options), options.run, reason=options.reason, as_json=options.json)
+    with _backend(options) as backend:
+        return runs.cancel(backend, options.run, reason=options.reason, as_json=options.json)
 
 
 def _answer(options: argparse.Namespace) -> int:
     from milepost_cli import runs  # noqa: PLC0415
 
-    return runs.answer(_state(options), options.run, options.question, options.text, as_json=options.json)
+    reply = runs.read_prompt(options.text, "the answer")
+    with _backend(options) as backend:
+        return runs.answer(backend, options.run, options.question, reply, as_json=options.json)
 
 
 def _approve(options: argparse.Namespace) -> int:
     from milepost_cli import runs  # noqa: PLC0415
 
-    return runs.approve(
-        _state(options),
-        options.run,
-        options.approval,
-        reject=options.reject,
-        comment=options.comment,
-        as_json=options.json,
-    )
+    comment = runs.checked_comment(options.comment)
+    with _backend(options) as backend:
+        return runs.approve(
+            backend, options.run, options.approval, reject=options.reject, comment=comment, as_json=options.json
+        )
 
 
 def _down(options: argparse.Namespace) -> int:
@@ -230,7 +268,32 @@ def _version(options: argparse.Namespace) -> int:
 
 
 def _state(options: argparse.Namespace) -> StateDirectory:
-    return StateDirectory(options.state)
+    return StateDirectory(options.state or Path(os.environ.get("MILEPOST_STATE", DEFAULT_STATE)))
+
+
+def _backend(options: argparse.Namespace) -> Backend:
+    """The cluster when an option or a variable names one, else local mode. An option counts more than a variable."""
+    flags = (options.namespace, options.context, options.kubeconfig)
+    variables = () if options.state else (os.environ.get("MILEPOST_NAMESPACE"), os.environ.get("MILEPOST_CONTEXT"))
+    if options.state and any(flags):
+        raise UsageError("--state: is for local mode; allowed: --state, or --namespace, --context and --kubeconfig")
+    if any(flags) or any(variables):
+        from milepost_cli.cluster import connect  # noqa: PLC0415 - only a cluster pays for its client
+
+        namespace, context = variables or (None, None)
+        return connect(options.namespace or namespace, options.context or context, options.kubeconfig)
+    from milepost_cli.local import LocalBackend  # noqa: PLC0415
+
+    try:
+        return LocalBackend(_state(options))
+    except NotRunningError as error:
+        raise NotRunningError(f"{error}; for a cluster say --namespace NAME") from None
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; allowed: a name")
+    return text
 
 
 def _port(text: str) -> int:

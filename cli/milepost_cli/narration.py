@@ -147,7 +147,7 @@ def _question_asked(event: Event, progress: Progress) -> list[Line]:
     identity = event.text("question_id")
     return [
         Line(f"question: {one_line(event.text('text'), 500)}" + (f" [{options}]" if options else ""), "bold yellow"),
-        Line(f'    answer with: milepost answer {progress.run_id} {identity} "your answer"', "yellow"),
+        Line(f'    answer with: milepost answer {progress.run_id} {identity} "your answer"{progress.option}', "yellow"),
     ]
 
 
@@ -158,9 +158,10 @@ def _question_answered(event: Event, progress: Progress) -> list[Line]:
 def _approval_requested(event: Event, progress: Progress) -> list[Line]:
     identity = event.text("approval_id")
     what = one_line(event.text("text"), 500) or f"step {event.step}"
+    command = f"milepost approve {progress.run_id} {identity}{progress.option}"
     return [
         Line(f"approval needed: {what}", "bold yellow"),
-        Line(f"    decide with: milepost approve {progress.run_id} {identity} [--reject] [--comment TEXT]", "yellow"),
+        Line(f"    decide with: {command} [--reject] [--comment TEXT]", "yellow"),
     ]
 
 

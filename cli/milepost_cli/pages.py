@@ -15,10 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from milepost.agent.v1 import agent_pb2
-from milepost.registry.v1 import registry_pb2
+from milepost_cli.backend import Readiness, ServiceRow, WorkflowRow
 from milepost_cli.json_form import enum_field, local_time, seconds_between
 from milepost_cli.narration import agreement_text, decision_text, recommendation_text
-from milepost_cli.state import UpRecord
 from milepost_cli.statistics import percentile, router_times
 from milepost_cli.text import first_lines, milliseconds, one_line, printable
 from milepost_cli.views import write_line
@@ -60,43 +59,78 @@ def runs_table(runs: Iterable[agent_pb2.Run]) -> Table:
     return table
 
 
-def services_table(services: Iterable[tuple[registry_pb2.Service, int]]) -> Table:
-    """Rows of services with how often each was started again."""
-    table = _table("SERVICE", "STATE", "CAPABILITIES", "TARGET", "CPU", "MEMORY", "RESTARTS", "DESCRIPTION")
-    for service, restarts in services:
-        state = enum_field(service, "state")
+def services_table(rows: Sequence[ServiceRow]) -> Table:
+    """What the operator says of a service is shown where there is one."""
+    operated = any(row.ready is not None for row in rows)
+    table = _table(
+        "SERVICE",
+        *(("READY",) if operated else ()),
+        *("STATE", "CAPABILITIES", "TARGET", "CPU", "MEMORY", "RESTARTS"),
+        *(("REASON",) if operated else ()),
+        "DESCRIPTION",
+    )
+    for row in rows:
+        service = row.service
+        state = enum_field(service, "state") or "unknown"
         table.add_row(
             service.name,
+            *((_ready_cell(row.ready),) if operated else ()),
             Text(state, style=state_style(state)),
             ", ".join(service.capabilities),
             service.target,
             f"{service.usage.cpu_cores:.2f}",
             f"{service.usage.memory_bytes / 2**20:.0f} MiB",
-            str(restarts),
+            str(row.restarts),
+            *((_why_not_ready(row.ready),) if operated else ()),
             one_line(service.description, 60),
         )
     return table
 
 
-def workflows_table(agents: Iterable[agent_pb2.GetAgentResponse], record: UpRecord) -> Table:
-    table = _table("WORKFLOW", "PATTERN", "STEPS", "MAX HOPS", "CYCLES", "RUNNING", "WAITING", "ENDED", "TARGET")
-    for agent in agents:
+def workflows_table(rows: Sequence[WorkflowRow]) -> Table:
+    """What the operator says of a workflow is shown where there is one."""
+    operated = any(row.ready is not None for row in rows)
+    table = _table(
+        "WORKFLOW",
+        *(("READY", "PODS") if operated else ()),
+        *("PATTERN", "STEPS", "MAX HOPS", "CYCLES", "RUNNING", "WAITING", "ENDED", "TARGET"),
+        *(("REASON",) if operated else ()),
+    )
+    for row in rows:
+        workflow = row.workflow
+        pods = f"{len(row.pods) - len(row.away)}/{len(row.pods)}"
         table.add_row(
-            agent.workflow,
-            agent.pattern,
-            " > ".join(step.name for step in agent.steps),
-            str(agent.max_hops),
-            str(agent.max_cycles) if agent.max_cycles else "-",
-            str(agent.running),
-            str(agent.waiting),
-            str(agent.ended),
-            record.workflows.get(agent.workflow, ""),
+            workflow.workflow,
+            *((_ready_cell(row.ready), pods) if operated else ()),
+            workflow.pattern,
+            " > ".join(step.name for step in workflow.steps),
+            str(workflow.max_hops),
+            str(workflow.max_cycles) if workflow.max_cycles else "-",
+            str(workflow.running),
+            str(workflow.waiting),
+            str(workflow.ended),
+            row.target,
+            *((_why_not_ready(row.ready),) if operated else ()),
         )
     return table
 
 
-def print_run(out: Console, run: agent_pb2.Run) -> None:
-    """Everything about one run: facts, hops with recommendation beside decision, times as measured, result."""
+def _ready_cell(ready: Readiness | None) -> Text:
+    status = ready.status if ready is not None else "-"
+    return Text(status, style={"True": "green", "False": "red"}.get(status, "yellow"))
+
+
+def _why_not_ready(ready: Readiness | None) -> str:
+    if ready is None or ready.status == "True":
+        return ""
+    return one_line(": ".join(part for part in (ready.reason, ready.message) if part), 160)
+
+
+def print_run(out: Console, run: agent_pb2.Run, option: str) -> None:
+    """Everything about one run: facts, hops with recommendation beside decision, times as measured, result.
+
+    `option` ends the commands that are shown.
+    """
     state = run_state(run)
     out.print(Text.assemble((f"run {run.run_id}  ", "bold"), (state, f"bold {state_style(state)}")))
     facts = Table.grid(padding=(0, 2))
@@ -106,7 +140,7 @@ def print_run(out: Console, run: agent_pb2.Run) -> None:
     for hop in run.hops:
         _print_hop(out, hop)
     out.print(Text(router_time_text(run), style="bold"))
-    _print_pending(out, run)
+    _print_pending(out, run, option)
     if run.result:
         out.print(Text("result", style="bold"))
         out.print(Padding(Text(printable(run.result).strip()), (0, 0, 0, 2)))
@@ -186,16 +220,16 @@ def _print_hop(out: Console, hop: agent_pb2.Hop) -> None:
     out.print(Padding(rows, (0, 0, 1, 2)))
 
 
-def _print_pending(out: Console, run: agent_pb2.Run) -> None:
+def _print_pending(out: Console, run: agent_pb2.Run, option: str) -> None:
     kind = run.pending_input.WhichOneof("kind")
     if kind == "question":
         question = run.pending_input.question
         out.print(Text(f"waits for an answer: {printable(question.text)}", style="bold yellow"))
-        out.print(Text(f'  milepost answer {run.run_id} {question.question_id} "your answer"'))
+        out.print(Text(f'  milepost answer {run.run_id} {question.question_id} "your answer"{option}'))
     elif kind == "approval":
         approval = run.pending_input.approval
         out.print(Text(f"waits for an approval: {printable(approval.text or approval.step)}", style="bold yellow"))
-        out.print(Text(f"  milepost approve {run.run_id} {approval.approval_id} [--reject] [--comment TEXT]"))
+        out.print(Text(f"  milepost approve {run.run_id} {approval.approval_id}{option} [--reject] [--comment TEXT]"))
 
 
 def _table(*columns: str) -> Table:

@@ -44,10 +44,11 @@ class Event:
 
 @dataclass
 class Progress:
-    """Mutable summary of a run; `update` takes its events in order."""
+    """Mutable summary of a run; `update` takes its events in order. `option` ends every command that is shown."""
 
     run_id: str
     workflow: str
+    option: str = ""
     max_hops: int = 0
     remaining_hops: int = 0
     current_cycle: int = 0
@@ -66,10 +67,11 @@ class Progress:
     recoveries: int = 0
 
     @classmethod
-    def of(cls, run: agent_pb2.Run) -> Progress:
+    def of(cls, run: agent_pb2.Run, option: str = "") -> Progress:
         return cls(
             run.run_id,
             run.workflow,
+            option,
             max_hops=run.max_hops,
             remaining_hops=run.max_hops,
             max_cycles=run.max_cycles,

@@ -6,12 +6,11 @@ import sys
 import uuid
 
 from milepost.agent.v1 import agent_pb2
-from milepost_cli.client import Agents
+from milepost_cli.backend import Backend
 from milepost_cli.errors import UsageError
 from milepost_cli.follow import choose_view, follow
 from milepost_cli.json_form import to_json
 from milepost_cli.pages import run_state
-from milepost_cli.state import StateDirectory
 from milepost_cli.views import write_json, write_line
 
 PROMPT_LIMIT = 65_536  # bytes of UTF-8
@@ -19,46 +18,54 @@ COMMENT_LIMIT = 4_096  # characters
 
 
 def run(
-    state: StateDirectory, workflow: str, text: str, *, following: bool, as_json: bool, correlation_id: str | None
+    backend: Backend,
+    workflow: str,
+    prompt: str,
+    *,
+    following: bool,
+    as_json: bool,
+    correlation_id: str,
+    is_new: bool,
 ) -> int:
-    """Start a run; follow it to its end when asked to. The correlation id makes a repeated request the same run."""
-    prompt = read_prompt(text, "the prompt")
-    correlation = checked_correlation_id(correlation_id)
-    agents = Agents(state)
-    agent = agents.of(workflow)
-    answer = agent.start_run(prompt, correlation)
+    """Start a run; follow it to its end when asked to. `is_new` says that the correlation id was made just now."""
+    agent = backend.accepting(workflow, correlation_id, is_new=is_new)
+    answer = agent.start_run(prompt, correlation_id)
     if following:
-        return follow(agent, answer.run, state, choose_view(answer.run, as_json=as_json))
+        return follow(agent, answer.run, backend.option, choose_view(answer.run, backend.option, as_json=as_json))
     if as_json:
         write_json(to_json(answer.run))
         return 0
     what = "exists already" if answer.existing else "accepted"
     write_line(f"run {answer.run.run_id} of {workflow} {what}")
-    write_line(f"  milepost watch {answer.run.run_id}{state.option}")
+    write_line(f"  milepost watch {answer.run.run_id}{backend.option}")
     return 0
 
 
-def watch(state: StateDirectory, run_id: str, *, as_json: bool) -> int:
-    agent, known = Agents(state).with_run(run_id)
-    return follow(agent, known, state, choose_view(known, as_json=as_json))
+def watch(backend: Backend, run_id: str, *, as_json: bool) -> int:
+    agent, known = backend.with_run(run_id)
+    return follow(agent, known, backend.option, choose_view(known, backend.option, as_json=as_json))
 
 
-def cancel(state: StateDirectory, run_id: str, *, reason: str, as_json: bool) -> int:
-    agent, known = Agents(state).with_run(run_id)
+def cancel(backend: Backend, run_id: str, *, reason: str, as_json: bool) -> int:
+    agent, known = backend.with_run(run_id)
     return _tell(agent.cancel(known.run_id, reason), as_json=as_json)
 
 
-def answer(state: StateDirectory, run_id: str, question_id: str, text: str, *, as_json: bool) -> int:
-    reply = read_prompt(text, "the answer")
-    agent, known = Agents(state).with_run(run_id)
+def answer(backend: Backend, run_id: str, question_id: str, reply: str, *, as_json: bool) -> int:
+    agent, known = backend.with_run(run_id)
     return _tell(agent.answer(known.run_id, question_id, reply), as_json=as_json)
 
 
-def approve(state: StateDirectory, run_id: str, approval_id: str, *, reject: bool, comment: str, as_json: bool) -> int:
+def approve(backend: Backend, run_id: str, approval_id: str, *, reject: bool, comment: str, as_json: bool) -> int:
+    agent, known = backend.with_run(run_id)
+    return _tell(agent.decide(known.run_id, approval_id, approve=not reject, comment=comment), as_json=as_json)
+
+
+def checked_comment(comment: str) -> str:
+    """Raises UsageError when it is too long."""
     if len(comment) > COMMENT_LIMIT:
         raise UsageError(f"--comment: {len(comment):,} characters; allowed: at most {COMMENT_LIMIT:,}")
-    agent, known = Agents(state).with_run(run_id)
-    return _tell(agent.decide(known.run_id, approval_id, approve=not reject, comment=comment), as_json=as_json)
+    return comment
 
 
 def read_prompt(text: str, what: str) -> str:

@@ -24,6 +24,7 @@ class View(Protocol):
     ) -> None: ...
     def event(self, message: agent_pb2.RunEvent) -> None: ...
     def lost(self) -> None: ...
+    def waiting(self, status: str) -> None: ...
     def reconnected(self, away: float) -> None: ...
     def end(self, run: agent_pb2.Run) -> None: ...
 
@@ -31,8 +32,8 @@ class View(Protocol):
 class PlainView:
     """One or more lines an event, flushed at once, without colours."""
 
-    def __init__(self, run: agent_pb2.Run) -> None:
-        self._progress = Progress.of(run)
+    def __init__(self, run: agent_pb2.Run, option: str = "") -> None:
+        self._progress = Progress.of(run, option)
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +49,9 @@ class PlainView:
 
     def lost(self) -> None:
         write_line("connection to the agent lost, waiting for it to come back")
+
+    def waiting(self, status: str) -> None:
+        write_line(f"waiting for the agent: {printable(status)}")
 
     def reconnected(self, away: float) -> None:
         write_line(f"agent answers again after {away:.1f} s")
@@ -72,6 +76,9 @@ class JsonView:
 
     def lost(self) -> None:
         write_json({"connection": {"state": "lost", "time": time.time()}})
+
+    def waiting(self, status: str) -> None:
+        write_json({"connection": {"state": "waiting", "time": time.time(), "status": status}})
 
     def reconnected(self, away: float) -> None:
         write_json({"connection": {"state": "back", "time": time.time(), "away_seconds": round(away, 3)}})

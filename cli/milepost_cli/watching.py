@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import grpc
 
 from milepost.agent.v1 import agent_pb2
-from milepost_cli.client import PATIENCE, Agent, is_away, refusal
-from milepost_cli.errors import AgentError
-from milepost_cli.state import StateDirectory
+from milepost_cli.client import Agent, is_away, refusal
+from milepost_cli.errors import AwayError
 
 PAUSE = 0.1  # seconds between two tries
 
@@ -31,23 +30,30 @@ class Reconnected:
     away: float
 
 
-WatchItem = agent_pb2.RunEvent | ConnectionLost | Reconnected
+@dataclass(frozen=True)
+class StillAway:
+    """What is seen of the agent while it is away; said again only when it changes."""
+
+    status: str
+
+
+WatchItem = agent_pb2.RunEvent | ConnectionLost | Reconnected | StillAway
 
 
 class Watch:
     """Every event of a run from its first to its last, each once, and what happens to the connection in between.
 
-    Iterating raises NotRunningError when the supervisor is gone, AgentError when the agent stays away for
-    `patience` seconds or refuses.
+    Iterating raises what the keeper says when the agent will not come back, AwayError when it stays away for
+    longer than the keeper allows, AgentError when it refuses.
     """
 
-    def __init__(self, agent: Agent, run_id: str, state: StateDirectory, *, patience: float = PATIENCE) -> None:
+    def __init__(self, agent: Agent, run_id: str) -> None:
         self._agent = agent
         self._run_id = run_id
-        self._state = state
-        self._patience = patience
+        self._patience = agent.keeper.following_patience
         self._sequence = 0
         self._lost_at: float | None = None
+        self._status = ""
 
     def __iter__(self) -> Iterator[WatchItem]:
         while True:
@@ -62,6 +68,7 @@ class Watch:
                     self._lost_at = time.monotonic()
                     yield ConnectionLost(self._sequence)
             self._check_patience()
+            yield from self._news()
             time.sleep(PAUSE)
 
     def _connection(self) -> Iterator[WatchItem]:
@@ -76,17 +83,23 @@ class Watch:
     def _back(self) -> Iterator[WatchItem]:
         if self._lost_at is not None:
             away = time.monotonic() - self._lost_at
-            self._lost_at = None
+            self._lost_at, self._status = None, ""
             yield Reconnected(self._sequence, away)
+
+    def _news(self) -> Iterator[WatchItem]:
+        status = self._agent.keeper.status() if self._lost_at is not None else self._status
+        if status != self._status:
+            self._status = status
+            yield StillAway(status)
 
     def _is_complete(self) -> bool:
         run = self._agent.get_run(self._run_id)
         return run.state == agent_pb2.RUN_STATE_ENDED and self._sequence >= run.last_sequence
 
     def _check_patience(self) -> None:
-        self._state.running()
+        self._agent.keeper.check()
         if self._lost_at is not None and time.monotonic() - self._lost_at > self._patience:
-            raise AgentError(
+            raise AwayError(
                 f"the agent of {self._agent.workflow} has been away for {self._patience:.0f} s; "
-                f"run {self._run_id} is kept and goes on when it is back"
+                f"run {self._run_id} is kept and goes on when it is back; {self._agent.keeper.advice()}"
             )
