@@ -40,6 +40,7 @@ CHECKS = (
     Check("layers", (f"{BIN}/lint-imports",)),
     Check("proto stubs", (PYTHON, "tools/gen_proto.py", "--check")),
     Check("CRD YAML", (PYTHON, "-m", "milepost_crds.schema", "--check")),
+    Check("CRDs in the chart", (PYTHON, "tools/gen_chart.py", "--check")),
     Check("lock files", (PYTHON, "tools/lock.py", "--check")),
     Check("house rules", (PYTHON, "tools/check_house.py"), tells=True),
     Check("requirement ids", (PYTHON, "tools/check_requirements.py"), tells=True),

@@ -1,0 +1,148 @@
+"""Who may talk to whom, and what Prometheus is told."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from helm_chart import NAMESPACE, Chart, Object, of_kind, one
+from milepost_operator.metrics import Metrics, QueueMetrics
+from milepost_operator.names import FIELD_MANAGER, object_labels
+from milepost_operator.workqueue import WorkQueue
+
+pytestmark = pytest.mark.requirement("PKG-2")
+PROMETHEUS = {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
+COMPONENTS = ("agent", "model", "rag", "tools")
+
+
+def policies(chart: Chart, values: dict[str, Any] | None = None) -> dict[tuple[str, str], Object]:
+    """Specs of the policies by namespace and name."""
+    found = of_kind(chart.render(values), "NetworkPolicy")
+    return {(each["metadata"]["namespace"], each["metadata"]["name"]): each["spec"] for each in found}
+
+
+def selects(selector: Object, labels: dict[str, str]) -> bool:
+    return set(selector) == {"matchLabels"} and selector["matchLabels"].items() <= labels.items()
+
+
+def ports_of(rules: list[Object]) -> set[tuple[str, Any]]:
+    return {(port["protocol"], port["port"]) for rule in rules for port in rule["ports"]}
+
+
+def test_policies_lie_where_the_workloads_are(chart: Chart) -> None:
+    everywhere = {"milepost-workloads", "milepost-agents"}
+    assert set(policies(chart)) == {(NAMESPACE, name) for name in {"milepost-operator", *everywhere}}
+    watched = policies(chart, {"watch": {"namespaces": ["team-a"]}})
+    assert set(watched) == {(NAMESPACE, "milepost-operator"), *(("team-a", name) for name in everywhere)}
+    named = policies(chart, {"networkPolicy": {"workloadNamespaces": ["b", "c"]}})
+    assert {namespace for namespace, name in named if name != "milepost-operator"} == {"b", "c"}
+    assert policies(chart, {"networkPolicy": {"enabled": False}}) == {}
+
+
+def test_the_policies_select_the_pods_that_the_operator_makes(chart: Chart) -> None:
+    found = policies(chart)
+    operator = one(chart.render(), "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert operator["app.kubernetes.io/managed-by"] != FIELD_MANAGER
+    for component in COMPONENTS:
+        labels = object_labels("x", component)
+        assert selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], labels)
+        assert selects(found[NAMESPACE, "milepost-agents"]["podSelector"], labels) == (component == "agent")
+        assert not selects(found[NAMESPACE, "milepost-operator"]["podSelector"], labels)
+    assert selects(found[NAMESPACE, "milepost-operator"]["podSelector"], operator)
+    assert not selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], operator)
+
+
+def test_the_operator_reaches_dns_the_api_server_and_milepost_pods_alone(chart: Chart) -> None:
+    spec = policies(chart)[NAMESPACE, "milepost-operator"]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    assert ports_of(spec["ingress"]) == {("TCP", "metrics")}
+    dns, api_server, pods = spec["egress"]
+    assert ports_of([dns]) == {("UDP", 53), ("TCP", 53)}
+    assert ports_of([api_server]) == {("TCP", 443), ("TCP", 6443)}
+    assert ports_of([pods]) == {("TCP", 50051), ("TCP", 50052)}
+    [peer] = pods["to"]
+    assert selects(peer["podSelector"], object_labels("x", "agent"))
+    assert peer["namespaceSelector"] == {}
+
+
+def test_milepost_pods_reach_each_other_and_dns_and_only_agents_the_api_server(chart: Chart) -> None:
+    found = policies(chart, {"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}}})
+    spec, agents = found[NAMESPACE, "milepost-workloads"], found[NAMESPACE, "milepost-agents"]
+    dns, pods = spec["egress"]
+    assert ports_of([dns]) == {("UDP", 53), ("TCP", 53)}
+    assert ports_of([pods]) == ports_of(spec["ingress"]) == {("TCP", 50051), ("TCP", 50052)}
+    [peer] = pods["to"]
+    assert set(peer) == {"podSelector"}
+    [rule] = spec["ingress"]
+    own, operator = rule["from"]
+    assert set(own) == {"podSelector"}
+    assert operator["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}
+    assert agents["policyTypes"] == ["Egress"]
+    expected = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 6443}]}
+    assert agents["egress"] == [expected]
+
+
+def test_further_rules_and_the_collector_are_let_through(chart: Chart) -> None:
+    more = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"protocol": "TCP", "port": 443}]}
+    callers = {"from": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": 50051}]}
+    values = {"networkPolicy": {"extraEgress": [more], "extraIngress": [callers]}}
+    spec = policies(chart, values)[NAMESPACE, "milepost-workloads"]
+    assert more in spec["egress"] and callers in spec["ingress"]
+    for endpoint, port in (
+        ("http://collector.observability:4317", 4317),
+        ("https://collector", 443),
+        ("http://[fd00::1]:9/", 9),
+        ("http://collector/", 80),
+    ):
+        agents = policies(chart, {"workloads": {"otlpEndpoint": endpoint}})[NAMESPACE, "milepost-agents"]
+        assert {"ports": [{"protocol": "TCP", "port": port}]} in agents["egress"], endpoint
+
+
+def test_who_may_scrape_can_be_said(chart: Chart) -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    spec = policies(chart, {"networkPolicy": {"metricsFrom": peers}})[NAMESPACE, "milepost-operator"]
+    assert [rule["from"] for rule in spec["ingress"]] == [peers]
+
+
+def test_the_monitor_scrapes_the_metrics_port_of_the_service(chart: Chart) -> None:
+    objects = chart.render(PROMETHEUS)
+    service, monitor = one(objects, "Service"), one(objects, "ServiceMonitor")
+    [endpoint] = monitor["spec"]["endpoints"]
+    [port] = service["spec"]["ports"]
+    assert (endpoint["port"], port["name"], port["port"]) == ("metrics", "metrics", 8081)
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert one(chart.render(), "Service")  # there without Prometheus' own kinds too
+    assert of_kind(chart.render(), "ServiceMonitor", "PrometheusRule") == []
+
+
+async def test_every_alert_reads_metrics_that_the_operator_serves(chart: Chart) -> None:
+    served = served_series()
+    rule = one(chart.render(PROMETHEUS, release="team-x"), "PrometheusRule")
+    [group] = rule["spec"]["groups"]
+    names = [alert["alert"] for alert in group["rules"]]
+    assert len(names) == len(set(names)) > 5
+    for alert in group["rules"]:
+        [(metric, selector)] = re.findall(r"(\w+)\{([^}]*)\}", alert["expr"])
+        assert 'job="team-x-milepost-metrics"' in selector
+        labels = set(re.findall(r"(\w+)!?=", selector)) - {"job"}
+        assert metric == "up" or labels <= served[metric], metric
+        told = " ".join(alert["annotations"].values())
+        used = set(re.findall(r"\$labels\.(\w+)", told))
+        assert used <= served.get(metric, set()), alert["alert"]
+        assert set(alert["labels"]) == {"severity"} and alert["for"]
+
+
+def served_series() -> dict[str, set[str]]:
+    """Label names by metric name, of an operator that has done one of everything."""
+    metrics = Metrics()
+    queue: WorkQueue[str] = WorkQueue(QueueMetrics(metrics))
+    metrics.watch_queue(queue)
+    metrics.show_conditions(lambda: [("AgentWorkflow", "a", "b", "Ready", "True")])
+    metrics.repairs.labels("Service").inc()
+    found: dict[str, set[str]] = {}
+    for line in metrics.render().decode().splitlines():
+        if not line.startswith("#") and (match := re.match(r"(\w+)(?:\{(.*)\})? ", line)):
+            found.setdefault(match[1], set()).update(re.findall(r'(\w+)="', match[2] or ""))
+    return found

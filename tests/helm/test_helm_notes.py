@@ -1,0 +1,37 @@
+"""What the chart tells after an installation are commands that work."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helm_chart import NAMESPACE, RELEASE, ROOT, Chart, Values
+from milepost_crds import load_manifests
+
+pytestmark = pytest.mark.requirement("PKG-2")
+
+
+def commands(chart: Chart, folder: Path, values: Values) -> list[list[str]]:
+    """The indented lines of the notes; rendered as an object, because without a cluster helm shows objects alone."""
+    copy = chart.copied(folder)
+    notes = copy.folder / "templates" / "NOTES.txt"
+    lines = notes.read_text().splitlines()
+    (copy.folder / "templates" / "notes.yaml").write_text("\n".join(["notes: |", *(f"  {line}" for line in lines), ""]))
+    arguments = (RELEASE, str(copy.folder), "-n", NAMESPACE, "--show-only", "templates/notes.yaml")
+    text = copy.helm("template", *arguments, values=json.dumps(values))
+    told = yaml.safe_load(text)["notes"].splitlines()
+    return [shlex.split(line) for line in told if line.startswith("  ")]
+
+
+@pytest.mark.parametrize(("watched", "used"), [([], "default"), (["team-a", "team-b"], "team-a")])
+def test_the_notes_apply_run_and_watch(watched: list[str], used: str, chart: Chart, tmp_path: Path) -> None:
+    apply, run, watch = commands(chart, tmp_path, {"watch": {"namespaces": watched}})
+    assert apply[:5] == ["kubectl", "apply", "--namespace", used, "-f"]
+    names = {manifest.resource.name for manifest in load_manifests(sorted((ROOT / apply[5]).glob("*.yaml")))}
+    assert run[:2] == ["milepost", "run"] and run[2] in names
+    assert run[-2:] == ["--namespace", used]
+    assert watch == ["milepost", "watch", "RUN", "--namespace", used]

@@ -1,0 +1,121 @@
+"""What the chart grants is what the operator names, no more and no less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from helm_chart import NAMESPACE, Chart, Object, key_of, of_kind, one
+from milepost_operator.permissions import RULES, Scope
+
+Grant = tuple[str, str, str]
+"""API group, resource, verb."""
+
+pytestmark = pytest.mark.requirement("PKG-2")
+
+
+def named(*scopes: Scope) -> set[Grant]:
+    """What the operator says that it does, in one of the scopes."""
+    return {(rule.api_group, rule.resource, verb) for rule in RULES if rule.scope in scopes for verb in rule.verbs}
+
+
+def granted(role: Object) -> set[Grant]:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def in_namespaces(namespaces: Iterable[str]) -> dict[str, Any]:
+    return {"watch": {"namespaces": list(namespaces)}}
+
+
+def test_cluster_wide_the_operator_is_granted_exactly_what_it_names(chart: Chart) -> None:
+    objects = chart.render()
+    role = one(objects, "ClusterRole", "milepost")
+    assert granted(role) == named("watched", "cluster") | named("own")
+    assert of_kind(objects, "Role", "RoleBinding") == []
+    assert one(objects, "ClusterRoleBinding")["roleRef"]["name"] == "milepost"
+
+
+def test_in_namespaces_the_operator_is_granted_exactly_what_it_names_there(chart: Chart) -> None:
+    objects = chart.render(in_namespaces(["team-a", "team-b"]))
+    roles = {key_of(role)[1:]: granted(role) for role in of_kind(objects, "Role")}
+    assert roles == {
+        ("team-a", "milepost"): named("watched"),
+        ("team-b", "milepost"): named("watched"),
+        (NAMESPACE, "milepost-own"): named("own"),
+    }
+    bindings = of_kind(objects, "RoleBinding")
+    assert {key_of(binding)[1:] for binding in bindings} == set(roles)
+    for binding in bindings:
+        assert binding["roleRef"] == {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "Role",
+            "name": binding["metadata"]["name"],
+        }
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "milepost", "namespace": NAMESPACE}]
+
+
+def test_in_namespaces_nothing_is_bound_cluster_wide(chart: Chart) -> None:
+    objects = chart.render(in_namespaces(["team-a"]))
+    assert of_kind(objects, "ClusterRoleBinding") == []
+    assert {role["metadata"]["name"] for role in of_kind(objects, "ClusterRole")} == {"milepost-view", "milepost-edit"}
+    without = chart.render(in_namespaces(["team-a"]) | {"rbac": {"userRoles": False}, "crds": {"enabled": False}})
+    assert {found["kind"] for found in without} & {"ClusterRole", "ClusterRoleBinding"} == set()
+    assert all("namespace" in found["metadata"] for found in without)
+
+
+def test_the_operator_holds_what_it_gives_to_agents(chart: Chart) -> None:
+    given = {("", "services", verb) for verb in ("get", "list", "watch")}
+    assert granted(one(chart.render(), "ClusterRole", "milepost")) >= given
+    assert granted(one(chart.render(in_namespaces(["team-a"])), "Role", "milepost")) >= given
+
+
+def test_rights_from_elsewhere_leave_none_here(chart: Chart) -> None:
+    objects = chart.render({"rbac": {"create": False, "userRoles": False}})
+    assert of_kind(objects, "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding") == []
+
+
+def test_users_of_a_namespace_may_see_or_change_the_two_kinds_and_not_their_status(chart: Chart) -> None:
+    objects = chart.render()
+    kinds = [("milepost.dev", plural) for plural in ("agentworkflows", "modelservices")]
+    view, edit = (granted(one(objects, "ClusterRole", f"milepost-{name}")) for name in ("view", "edit"))
+    assert {(group, resource) for group, resource, _ in view | edit} - set(kinds) == {
+        ("milepost.dev", f"{plural}/status") for _, plural in kinds
+    } | {("milepost.dev", "modelservices/scale")}
+    assert {verb for _, _, verb in view} == {"get", "list", "watch"}
+    assert {verb for group, plural, verb in edit if (group, plural) in kinds} == {
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+    }
+    assert not [resource for _, resource, _ in edit if resource.endswith("/status")]
+
+
+def test_user_roles_join_those_of_the_cluster(chart: Chart) -> None:
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    joined = {
+        role["metadata"]["name"]: {
+            label.removeprefix(prefix) for label in role["metadata"]["labels"] if prefix in label
+        }
+        for role in of_kind(chart.render(), "ClusterRole")
+    }
+    assert joined == {
+        "milepost": set(),
+        "milepost-view": {"view", "edit", "admin"},
+        "milepost-edit": {"edit", "admin"},
+    }
+
+
+def test_only_the_operator_gets_a_token(chart: Chart) -> None:
+    objects = chart.render()
+    assert one(objects, "ServiceAccount")["automountServiceAccountToken"] is False
+    assert one(objects, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
