@@ -2,8 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Literal
 
 from milepost_crds import GROUP
+
+Role = Literal["agent", "model", "rag", "tools"]
+"""What a pod does; the value of the label `app.kubernetes.io/component`."""
 
 FIELD_MANAGER = "milepost-operator"
 PART_OF = "milepost"
@@ -13,6 +17,7 @@ LABEL_INSTANCE = "app.kubernetes.io/instance"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_REGISTRY = f"{GROUP}/registry"
 CAPABILITY_LABEL_PREFIX = f"capability.{GROUP}/"
 
 ANNOTATION_CAPABILITIES = f"{GROUP}/capabilities"
@@ -20,9 +25,18 @@ ANNOTATION_DESCRIPTION = f"{GROUP}/description"
 ANNOTATION_EXAMPLES = f"{GROUP}/examples"
 ANNOTATION_APPLIED_HASH = f"{GROUP}/applied-hash"
 ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"
+ANNOTATION_MODEL_HASH = f"{GROUP}/model-hash"
+ANNOTATION_PAUSED = f"{GROUP}/paused"
+
+CONTAINER = "milepost"
+DATA_VOLUME = "data"
+AGENT_PORT = 50051
+SERVICE_PORT = 50052
 
 NAME_LIMIT = 63
 """Longest DNS label; names of Services, and label values, may not be longer."""
+STATEFUL_SET_LIMIT = 52
+"""Kubernetes appends a hash of 10 characters to it in a label of the pods."""
 
 _HASH_LENGTH = 8
 
@@ -56,3 +70,33 @@ def object_labels(name: str, component: str) -> dict[str, str]:
 def capability_labels(capabilities: Sequence[str]) -> dict[str, str]:
     """Labels by which services of a capability are selected."""
     return {f"{CAPABILITY_LABEL_PREFIX}{tag}": "true" for tag in sorted(capabilities)}
+
+
+def stateful_set_name(workflow: str) -> str:
+    """Name of the StatefulSet of a workflow."""
+    return child_name(workflow, limit=STATEFUL_SET_LIMIT)
+
+
+def headless_name(workflow: str) -> str:
+    """Name of the Service that gives each pod of a workflow its own DNS name."""
+    return child_name(workflow, "pods")
+
+
+def claim_name(workflow: str, ordinal: int) -> str:
+    """Name that the StatefulSet gives to the PersistentVolumeClaim of one replica."""
+    return f"{DATA_VOLUME}-{stateful_set_name(workflow)}-{ordinal}"
+
+
+def cache_claim_name(service: str) -> str:
+    """Name of the PersistentVolumeClaim that keeps the downloads of a service."""
+    return child_name(service, "cache")
+
+
+def configuration_name(name: str, role: Role) -> str:
+    """Name of the ConfigMap that holds what the process reads at its start."""
+    return child_name(name, "workflow" if role == "agent" else "service")
+
+
+def target(name: str, namespace: str, role: Role) -> str:
+    """gRPC target inside the cluster, whatever the cluster's domain is."""
+    return f"{name}.{namespace}.svc:{AGENT_PORT if role == 'agent' else SERVICE_PORT}"

@@ -1,23 +1,22 @@
-"""Which processes a set of manifests asks for: one decision for local mode and cluster, without I/O."""
+"""Which process a resource asks for, and what it is told: one decision for local mode and cluster, without I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-from milepost_crds import AgentWorkflow, ConfigMap, Manifest, ModelService, render_manifest
+from milepost_crds import AgentWorkflow, ConfigMap, Manifest, ModelService, Scheduling, render_manifest
 from milepost_operator.errors import PlanError
+from milepost_operator.names import Role
 from milepost_operator.references import Catalogue, reference_problems
 from milepost_operator.sizing import cpu_limit, threads_for
 
-Role = Literal["agent", "model", "rag", "tools"]
+WORKFLOW_FILE = "workflow.yaml"
+SERVICE_FILE = "service.yaml"
 
-_COMMANDS: Mapping[Role, tuple[str, ...]] = {
-    "agent": ("milepost-agent",),
-    "model": ("milepost-model",),
-    "rag": ("milepost-rag",),
-    "tools": ("milepost-tools",),
-}
 _START_ORDER: Sequence[Role] = ("model", "rag", "tools", "agent")
+_PLACEMENT = {field.alias for field in Scheduling.model_fields.values()}
+_NOT_READ = _PLACEMENT | {"replicas", "autoscaling"}
+_STORAGE = ("storage", "reclaimPolicy")
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,9 @@ class Workload:
     """One kind of process to run, with all that it is told; where it listens is for the caller to say.
 
     `env` and `files` are the same on one machine and in a cluster. `files` maps a file name to its content:
-    "workflow.yaml" or "service.yaml" is the resource with its defaults filled in, "documents/NAME" comes from a
-    ConfigMap. `model_ref` names the ModelService whose gRPC target the process needs.
+    "workflow.yaml" or "service.yaml" is the resource with its defaults filled in, without what only says where and how
+    often it runs; "documents/NAME" comes from a ConfigMap. `model_ref` names the ModelService whose gRPC target the
+    process needs.
     """
 
     name: str
@@ -52,11 +52,69 @@ def plan_workloads(manifests: Sequence[Manifest], *, cpu_count: int) -> list[Wor
     workloads: list[Workload] = []
     for manifest in manifests:
         resource = manifest.resource
-        if isinstance(resource, AgentWorkflow):
-            workloads.append(_agent(resource, cpu_count))
-        elif isinstance(resource, ModelService):
-            workloads.append(_service(resource, catalogue, manifest.namespace, cpu_count))
+        if not isinstance(resource, ConfigMap):
+            documents = _documents(resource, catalogue, manifest.namespace)
+            workloads.append(workload_of(resource, cpu_count=cpu_count, documents=documents))
     return sorted(workloads, key=lambda workload: _START_ORDER.index(workload.role))
+
+
+def workload_of(
+    resource: AgentWorkflow | ModelService,
+    *,
+    cpu_count: int,
+    cpu: str | None = None,
+    documents: Mapping[str, str] | None = None,
+) -> Workload:
+    """The workload of one resource, whatever else exists.
+
+    `cpu` is the CPU limit in force where the resource names none; `documents` are texts by name that the process is
+    to find as files.
+    """
+    is_workflow = isinstance(resource, AgentWorkflow)
+    role = role_of(resource)
+    threads = _threads(resource, cpu_limit(resource.spec.resources) or cpu, cpu_count)
+    files = {WORKFLOW_FILE if is_workflow else SERVICE_FILE: render_manifest(configuration(resource))}
+    files |= {f"documents/{name}": text for name, text in sorted((documents or {}).items())}
+    return Workload(
+        name=resource.name,
+        role=role,
+        command=(f"milepost-{role}",),
+        env=_environment(resource, threads),
+        files=files,
+        model_ref=model_ref_of(resource),
+        threads=threads,
+        resource=resource,
+    )
+
+
+def configuration(resource: AgentWorkflow | ModelService) -> dict[str, Any]:
+    """The resource as its process reads it: all defaults filled in, nothing of where and how often it runs."""
+    manifest = resource.as_manifest()
+    spec = {name: value for name, value in manifest["spec"].items() if name not in _NOT_READ}
+    if isinstance(resource, AgentWorkflow):
+        spec["maxHops"] = resource.spec.hop_limit
+        spec["checkpoint"] = {name: value for name, value in spec["checkpoint"].items() if name not in _STORAGE}
+    elif "llamaCpp" in spec:
+        spec["llamaCpp"] = {name: value for name, value in spec["llamaCpp"].items() if name != "cache"}
+    metadata = {"name": resource.metadata.name, "namespace": resource.metadata.namespace}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
+
+
+def role_of(resource: AgentWorkflow | ModelService) -> Role:
+    """Which kind of process serves the resource."""
+    if isinstance(resource, AgentWorkflow):
+        return "agent"
+    if resource.spec.rag is not None:
+        return "rag"
+    return "tools" if resource.spec.tools is not None else "model"
+
+
+def model_ref_of(resource: AgentWorkflow | ModelService) -> str | None:
+    """Name of the ModelService that writes for this one."""
+    if isinstance(resource, AgentWorkflow):
+        return None
+    engine = resource.spec.rag or resource.spec.tools
+    return engine.model_ref.name if engine is not None else None
 
 
 def unsupported_locally(workload: Workload) -> str | None:
@@ -96,55 +154,24 @@ def _service_needs(service: ModelService) -> str | None:
     return None
 
 
-def _agent(workflow: AgentWorkflow, cpu_count: int) -> Workload:
-    threads = _light_threads(workflow, cpu_count)
-    endpoint = workflow.spec.observability.otlp_endpoint
-    manifest = workflow.as_manifest()
-    manifest["spec"]["maxHops"] = workflow.spec.hop_limit
-    return Workload(
-        name=workflow.name,
-        role="agent",
-        command=_COMMANDS["agent"],
-        env=_environment(threads) | ({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {}),
-        files={"workflow.yaml": render_manifest(manifest)},
-        model_ref=None,
-        threads=threads,
-        resource=workflow,
-    )
+def _documents(
+    resource: AgentWorkflow | ModelService, catalogue: Catalogue, namespace: str
+) -> Mapping[str, str] | None:
+    if isinstance(resource, AgentWorkflow) or resource.spec.rag is None:
+        return None
+    named = resource.spec.rag.documents.config_map
+    return catalogue.config_maps[namespace, named.name].data if named is not None else None
 
 
-def _service(service: ModelService, catalogue: Catalogue, namespace: str, cpu_count: int) -> Workload:
-    spec = service.spec
-    threads = _light_threads(service, cpu_count)
-    role: Role = "model"
-    model_ref: str | None = None
-    documents: ConfigMap | None = None
-    if spec.llama_cpp is not None:
-        threads = spec.llama_cpp.threads or threads_for(cpu_limit(spec.resources), cpu_count)
-    elif spec.rag is not None:
-        role, model_ref = "rag", spec.rag.model_ref.name
-        if spec.rag.documents.config_map is not None:
-            documents = catalogue.config_maps[namespace, spec.rag.documents.config_map.name]
-    elif spec.tools is not None:
-        role, model_ref = "tools", spec.tools.model_ref.name
-    texts = documents.data if documents is not None else {}
-    return Workload(
-        name=service.name,
-        role=role,
-        command=_COMMANDS[role],
-        env=_environment(threads),
-        files={"service.yaml": render_manifest(service.as_manifest())}
-        | {f"documents/{name}": text for name, text in sorted(texts.items())},
-        model_ref=model_ref,
-        threads=threads,
-        resource=service,
-    )
-
-
-def _light_threads(resource: AgentWorkflow | ModelService, cpu_count: int) -> int:
+def _threads(resource: AgentWorkflow | ModelService, limit: str | None, cpu_count: int) -> int:
+    llama = resource.spec.llama_cpp if isinstance(resource, ModelService) else None
+    if llama is not None:
+        return llama.threads or threads_for(limit, cpu_count)
     # Without a limit, what only embeds or forwards leaves the cores to the model.
-    return threads_for(cpu_limit(resource.spec.resources) or "1", cpu_count)
+    return threads_for(limit or "1", cpu_count)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    return {"MILEPOST_THREADS": str(threads), "MILEPOST_LOG_LEVEL": "INFO", "MILEPOST_LOG_FORMAT": "json"}
+def _environment(resource: AgentWorkflow | ModelService, threads: int) -> dict[str, str]:
+    env = {"MILEPOST_THREADS": str(threads), "MILEPOST_LOG_LEVEL": "INFO", "MILEPOST_LOG_FORMAT": "json"}
+    endpoint = resource.spec.observability.otlp_endpoint if isinstance(resource, AgentWorkflow) else None
+    return env | ({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {})

@@ -1,0 +1,204 @@
+"""What pods, volumes and the API server say when something goes wrong, as problems with a remedy."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from milepost_operator.conditions import Problem
+from milepost_operator.names import CONTAINER, Role
+from milepost_operator.observation import Object, ObjectKey, Refusal
+
+_IMAGE_REASONS = {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
+_REFUSED = 2
+_LINE_LIMIT = 500
+_UNSCHEDULABLE_REMEDIES = (
+    ("Insufficient cpu", "lower spec.resources.requests.cpu, or add nodes"),
+    ("Insufficient memory", "lower spec.resources.requests.memory, or add nodes"),
+    ("ReadWriteOncePod", "wait until the pod that uses the volume is gone, or delete it"),
+    ("topology spread", "change spec.topologySpreadConstraints, or add nodes"),
+    ("anti-affinity", "change spec.affinity, or add nodes"),
+    ("affinity/selector", "change spec.nodeSelector or spec.affinity, or label a node"),
+    ("untolerated taint", "add spec.tolerations, or remove the taint"),
+)
+
+
+def is_leaving(pod: Object) -> bool:
+    """Whether a pod is being deleted or has ended for good, so that what it says no longer matters."""
+    return "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+
+
+def pod_problems(pods: Sequence[Object], role: Role) -> list[Problem]:
+    """What keeps pods from being ready, each once, the newest pod first."""
+    found = (_pod_problem(pod, role) for pod in reversed(pods) if not is_leaving(pod))
+    return list(dict.fromkeys(problem for problem in found if problem is not None))
+
+
+def _pod_problem(pod: Object, role: Role) -> Problem | None:
+    status = pod.get("status", {})
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return _unschedulable(condition.get("message", ""))
+    container = next((each for each in status.get("containerStatuses") or [] if each.get("name") == CONTAINER), None)
+    if container is None or container.get("ready"):
+        return None
+    return _container_problem(pod["metadata"]["name"], container, role)
+
+
+def _container_problem(pod: str, container: Mapping[str, Any], role: Role) -> Problem | None:
+    waiting = container.get("state", {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in _IMAGE_REASONS:
+        image = container.get("image", "")
+        return Problem(
+            "ImageNotAvailable",
+            f'the image "{image}" cannot be had ({_line(message) or reason}); load it into the nodes, name another by '
+            f"the chart's value images.{role}, or add spec.imagePullSecrets for a private registry",
+        )
+    if reason in _START_REASONS:
+        return Problem("ContainerNotStarted", f"the container of pod {pod} cannot be started: {_line(message)}")
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+    return _ended(pod, ended) if ended else None
+
+
+def _ended(pod: str, ended: Mapping[str, Any]) -> Problem:
+    code, said = ended.get("exitCode", 0), _last_line(ended.get("message", ""))
+    if ended.get("reason") == "OOMKilled":
+        return Problem(
+            "OutOfMemory",
+            f"pod {pod} was ended because it used more memory than its limit; raise spec.resources.limits.memory",
+        )
+    if code == _REFUSED and said:
+        return Problem("ProcessRefused", said)
+    ended_how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
+    return Problem(
+        "CrashLooping",
+        f"pod {pod} ended {ended_how}{f': {said}' if said else ''}; see `kubectl logs --previous {pod}`",
+    )
+
+
+def _unschedulable(message: str) -> Problem | None:
+    if "unbound immediate PersistentVolumeClaims" in message:
+        return None  # the volume says itself what is wrong, if anything is
+    remedy = next((text for part, text in _UNSCHEDULABLE_REMEDIES if part in message), "change the pods' requirements")
+    return Problem("Unschedulable", f"no node can take the pod: {_line(message)}; {remedy}")
+
+
+def workload_problems(workload: Object | None, events: Sequence[Object], *, missing_pods: bool) -> list[Problem]:
+    """What its controller says of a Deployment or StatefulSet that cannot make its pods."""
+    if workload is None or not missing_pods:
+        return []
+    conditions = (workload.get("status") or {}).get("conditions") or []
+    failed = next((each for each in conditions if each["type"] == "ReplicaFailure" and each["status"] == "True"), None)
+    if failed is not None:
+        return [_refused_pod(failed.get("message", ""))]
+    message = newest_event(events, workload["kind"], workload["metadata"]["name"], {"FailedCreate"})
+    if message:
+        return [_refused_pod(message)]
+    late = next((each for each in conditions if each.get("reason") == "ProgressDeadlineExceeded"), None)
+    return [_late(workload)] if late is not None else []
+
+
+def _refused_pod(message: str) -> Problem:
+    if "exceeded quota" in message:
+        return Problem("QuotaExceeded", f"{_line(message)}; {_QUOTA_REMEDY}")
+    return Problem("PodRejected", f"the API server takes no pod: {_line(message)}")
+
+
+def _late(workload: Object) -> Problem:
+    name = workload["metadata"]["name"]
+    return Problem("NotReadyInTime", f"no pod became ready for a long time; see `kubectl logs deployment/{name}`")
+
+
+_QUOTA_REMEDY = "lower spec.resources or spec.replicas, or raise the ResourceQuota of the namespace"
+
+
+def mount_problems(pods: Sequence[Object], events: Sequence[Object]) -> list[Problem]:
+    """Volumes that cannot be mounted into pods that are waiting for them."""
+    for pod in reversed(pods):
+        if is_leaving(pod) or pod.get("status", {}).get("phase") != "Pending":
+            continue
+        message = newest_event(events, "Pod", pod["metadata"]["name"], {"FailedMount", "FailedAttachVolume"})
+        if message:
+            return [
+                Problem("VolumeNotMounted", f"a volume of pod {pod['metadata']['name']} is missing: {_line(message)}")
+            ]
+    return []
+
+
+def claim_problems(claims: Sequence[Object], events: Sequence[Object], field: str) -> list[Problem]:
+    """Volumes that cannot be made. One that waits for its first pod is none of them."""
+    return list(_claim_problems(claims, events, field))
+
+
+def _claim_problems(claims: Sequence[Object], events: Sequence[Object], field: str) -> Iterator[Problem]:
+    for claim in claims:
+        name, phase = claim["metadata"]["name"], claim.get("status", {}).get("phase")
+        if phase == "Lost":
+            message = f"{name} has lost its volume; restore the PersistentVolume, or delete the claim and its runs"
+            yield Problem("VolumeLost", message)
+        if phase != "Pending":
+            continue
+        message = newest_event(events, "PersistentVolumeClaim", name, {"ProvisioningFailed", "FailedBinding"})
+        if message:
+            remedy = f"set {field}.className to a class that can make it, or make a volume for it"
+            yield Problem("VolumeNotBound", f"{name} has no volume: {_line(message)}; {remedy}")
+
+
+def newest_event(events: Sequence[Object], kind: str, name: str, reasons: set[str]) -> str:
+    """Text of the newest of these events about one object; "" if there is none."""
+    for event in reversed(events):
+        about = event.get("involvedObject") or event.get("regarding") or {}
+        if about.get("kind") == kind and about.get("name") == name and event.get("reason") in reasons:
+            return str(event.get("message") or event.get("note") or event["reason"])
+    return ""
+
+
+def refusal_problem(refusal: Refusal) -> tuple[Problem, bool]:
+    """What a refused write means, and whether it passes by itself."""
+    what = f"{refusal.verb} of {_named(refusal.key)}"
+    code, said = refusal.code, _line(refusal.message)
+    if code == 403 and "exceeded quota" in refusal.message:
+        return Problem("QuotaExceeded", f"{what}: {said}; {_QUOTA_REMEDY}"), False
+    if refusal.key.kind == "PersistentVolumeClaim" and code in {403, 422}:
+        remedy = "a class with allowVolumeExpansion is needed to enlarge a volume; set the size back, or move the data"
+        return Problem("VolumeNotResizable", f"{what}: {said}; {remedy}"), False
+    if code == 403:
+        remedy = "grant the operator's role this verb, for example by upgrading the chart"
+        return Problem("Forbidden", f"{what} is not allowed: {said}; {remedy}"), False
+    if code == 422 and any(part in refusal.message for part in ("immutable", "Forbidden: updates to")):
+        remedy = f"set it back, or delete the {refusal.key.kind} so that it is made again (its volumes stay)"
+        return Problem("ImmutableField", f"{what}: {said}; {remedy}"), False
+    if code == 409 and refusal.reason == NAME_TAKEN:
+        return Problem("NameConflict", f"{what}: {said}; allowed: another metadata.name"), False
+    if code == 409:
+        return Problem("Conflict", f"{what}: {said}; it is tried again"), True
+    if code == 0 or code == 429 or code >= 500:
+        return Problem("ApiUnavailable", f"{what}: the API server says {code or 'nothing'}: {said}"), True
+    return Problem("Rejected", f"{what}: {said}"), False
+
+
+NAME_TAKEN = "NameTaken"
+"""Reason of a refusal by ourselves: the object exists and belongs to someone else."""
+
+
+def contested_problem(key: ObjectKey) -> Problem:
+    """Someone else keeps changing an object back."""
+    return Problem(
+        "Contested",
+        f"{_named(key)} is changed back again and again by someone else; let that one leave it alone, or pause the "
+        "resource with the annotation milepost.dev/paused",
+    )
+
+
+def _named(key: ObjectKey) -> str:
+    return f"{key.kind} {key.name}"
+
+
+def _line(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _LINE_LIMIT else flat[: _LINE_LIMIT - 1] + "…"
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return _line(lines[-1]) if lines else ""

@@ -1,0 +1,206 @@
+"""What is said about a resource: its conditions, its numbers, and the events when a condition changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from milepost_crds import AgentWorkflow, Condition, ModelService
+from milepost_operator.conditions import Aspect, Problem, conditions, joined
+from milepost_operator.dependencies import offered_capabilities
+from milepost_operator.memory import measured_size
+from milepost_operator.names import claim_name, selector_labels, target
+from milepost_operator.observation import Object, Observed, PlannedEvent, Resource
+from milepost_operator.rollout import Rollout
+from milepost_operator.workload import role_of
+
+READY = "Ready"
+PROGRESSING = "Progressing"
+DEGRADED = "Degraded"
+MODEL_LOADED = "ModelLoaded"
+DEPENDENCIES_RESOLVED = "DependenciesResolved"
+CHECKPOINT_STORE_READY = "CheckpointStoreReady"
+
+_ANNOUNCED = (READY, DEGRADED, DEPENDENCIES_RESOLVED, CHECKPOINT_STORE_READY)
+_CAPABILITY_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that is known about a resource when its status is written.
+
+    `held` says why the pods are left as they are; `failures` is what a person must mend, `passing` what passes by
+    itself, `dependencies` what is referred to and not there, `volumes` what keeps claims from being bound.
+    """
+
+    rollout: Rollout
+    outdated: bool
+    paused: bool = False
+    held: Problem | None = None
+    failures: Sequence[Problem] = ()
+    passing: Sequence[Problem] = ()
+    dependencies: Sequence[Problem] = ()
+    volumes: Sequence[Problem] = ()
+
+
+def is_serving(resource: Resource, rollout: Rollout) -> bool:
+    """Whether requests are served: by one pod of a ModelService at least, by every pod of an AgentWorkflow."""
+    if isinstance(resource, AgentWorkflow):
+        return rollout.exists and rollout.ready >= rollout.wanted
+    return rollout.wanted > 0 and rollout.ready > 0
+
+
+def status_of(resource: Resource, observed: Observed, findings: Findings, now: datetime) -> dict[str, Any]:
+    """The whole status subresource."""
+    generation = resource.metadata.generation or 0
+    previous = resource.status.conditions if resource.status is not None else []
+    aspects = _aspects(resource, observed, findings)
+    rollout = findings.rollout
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "conditions": conditions(aspects, previous, generation=generation, now=now),
+        "replicas": rollout.replicas,
+        "readyReplicas": rollout.ready,
+        "endpoint": target(resource.name, resource.metadata.namespace, role_of(resource)),
+    }
+    if isinstance(resource, AgentWorkflow):
+        offered = offered_capabilities(observed.services)[:_CAPABILITY_LIMIT]
+        return status | ({"capabilities": offered} if offered else {})
+    labels = selector_labels(resource.name, role_of(resource))
+    status["selector"] = ",".join(f"{key}={value}" for key, value in labels.items())
+    if is_serving(resource, rollout):
+        status["capabilities"] = list(resource.spec.capabilities)
+    return status | _model(resource, observed, rollout)
+
+
+def events_of(resource: Resource, status: dict[str, Any]) -> list[PlannedEvent]:
+    """An event for each condition that is not what it was; none for what is not so yet."""
+    previous = {each.type: each for each in resource.status.conditions} if resource.status is not None else {}
+    found = (_event(condition, previous.get(condition["type"])) for condition in status["conditions"])
+    return [event for event in found if event is not None]
+
+
+def _event(condition: dict[str, Any], before: Condition | None) -> PlannedEvent | None:
+    type_, status = condition["type"], condition["status"]
+    if type_ not in _ANNOUNCED or (before is not None and before.status == status):
+        return None
+    good = status == ("False" if type_ == DEGRADED else "True")
+    if before is None and (type_ == DEGRADED) == good:
+        return None
+    text = condition.get("message") or f"{type_} is {status}"
+    if type_ == DEGRADED and good:
+        return PlannedEvent("Normal", "Recovered", "nothing is wrong any more")
+    if good:
+        return PlannedEvent("Normal", type_, text)
+    return PlannedEvent("Warning", condition["reason"], f"{type_}: {text}")
+
+
+def _aspects(resource: Resource, observed: Observed, findings: Findings) -> list[Aspect]:
+    aspects = [_ready(resource, findings), _progressing(resource, findings), _degraded(findings)]
+    if isinstance(resource, AgentWorkflow):
+        aspects.append(_checkpoint_store(resource, observed.claims, findings))
+    else:
+        aspects.append(_model_loaded(resource, findings))
+    return [*aspects, _dependencies(findings)]
+
+
+def _ready(resource: Resource, findings: Findings) -> Aspect:
+    rollout = findings.rollout
+    if is_serving(resource, rollout):
+        return Aspect.holds(READY, "Serving", rollout.counted)
+    if findings.held is not None:
+        return Aspect.fails(READY, [findings.held])
+    if rollout.wanted == 0:
+        return Aspect(READY, "False", "ScaledToZero", "spec.replicas is 0; set it to 1 or more to start")
+    problems = [*findings.failures, *findings.volumes, *findings.passing]
+    if problems:
+        return Aspect.fails(READY, problems)
+    return Aspect(READY, "False", "Starting", rollout.counted)
+
+
+def _progressing(resource: Resource, findings: Findings) -> Aspect:
+    rollout = findings.rollout
+    if findings.paused:
+        message = "the annotation milepost.dev/paused is set: the children are left alone; remove it to go on"
+        return Aspect(PROGRESSING, "False", "Paused", message)
+    if findings.held is not None:
+        return Aspect.fails(PROGRESSING, [findings.held])
+    if findings.passing:
+        return Aspect.holds(PROGRESSING, findings.passing[0].reason, joined(findings.passing))
+    stuck = [*findings.failures, *findings.volumes]
+    if rollout.complete and not findings.outdated:
+        return Aspect(PROGRESSING, "False", "Complete", rollout.counted)
+    if stuck:
+        return Aspect.fails(PROGRESSING, stuck)
+    reason = "RollingOut" if is_serving(resource, rollout) else "Starting"
+    return Aspect.holds(PROGRESSING, reason, f"{rollout.counted}, {rollout.updated} of the newest template")
+
+
+def _degraded(findings: Findings) -> Aspect:
+    problems = [*findings.failures, *findings.volumes]
+    if not problems:
+        return Aspect(DEGRADED, "False", "AsExpected")
+    return Aspect(DEGRADED, "True", problems[0].reason, joined(problems))
+
+
+def _dependencies(findings: Findings) -> Aspect:
+    if findings.dependencies:
+        return Aspect.fails(DEPENDENCIES_RESOLVED, findings.dependencies)
+    return Aspect.holds(DEPENDENCIES_RESOLVED, "Resolved")
+
+
+def _model_loaded(service: ModelService, findings: Findings) -> Aspect:
+    if service.spec.llama_cpp is None:
+        return Aspect.holds(MODEL_LOADED, "NotNeeded", f"the engine {service.spec.engine_name} loads no weights")
+    ready = _ready(service, findings)
+    if ready.status == "True":
+        return Aspect.holds(MODEL_LOADED, "Loaded")
+    reason = "Loading" if ready.reason == "Starting" else ready.reason
+    return Aspect(MODEL_LOADED, "False", reason, ready.message)
+
+
+def _checkpoint_store(workflow: AgentWorkflow, claims: Sequence[Object], findings: Findings) -> Aspect:
+    if findings.volumes:
+        return Aspect.fails(CHECKPOINT_STORE_READY, findings.volumes)
+    names = [claim_name(workflow.name, ordinal) for ordinal in range(workflow.spec.replicas)]
+    bound = [
+        claim
+        for claim in claims
+        if claim["metadata"]["name"] in names and claim.get("status", {}).get("phase") == "Bound"
+    ]
+    counted = f"{len(bound)} of {len(names)} {'volume is' if len(names) == 1 else 'volumes are'} bound"
+    if len(bound) == len(names):
+        return Aspect.holds(CHECKPOINT_STORE_READY, "Bound", counted)
+    return Aspect(CHECKPOINT_STORE_READY, "False", "WaitingForVolume", counted)
+
+
+def _model(service: ModelService, observed: Observed, rollout: Rollout) -> dict[str, Any]:
+    described = observed.description
+    if service.spec.llama_cpp is None:
+        return {}
+    if described is None or not rollout.complete:
+        return _model_as_stored(service, observed)
+    sizes = {"weightsBytes": described.weights_bytes, "kvBytesPerToken": described.kv_bytes_per_token}
+    stored = _model_as_stored(service, observed).get("model", {})
+    if not described.weights_bytes and stored.get("digest") == described.digest:
+        sizes = {name: stored.get(name, 0) for name in sizes}
+    return {
+        "model": {
+            "digest": described.digest,
+            "contextTokens": described.context_tokens,
+            "sequences": described.sequences,
+            "threads": described.threads,
+        }
+        | {name: count for name, count in sizes.items() if count}
+    }
+
+
+def _model_as_stored(service: ModelService, observed: Observed) -> dict[str, Any]:
+    """What was said before; without its size, once that belongs to another model."""
+    stored = service.status.model if service.status is not None else None
+    if stored is None:
+        return {}
+    model = stored.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if measured_size(service, observed) is None:
+        model = {name: value for name, value in model.items() if name not in {"weightsBytes", "kvBytesPerToken"}}
+    return {"model": model} if model else {}
