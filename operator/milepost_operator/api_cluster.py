@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from milepost_operator.names import FIELD_MANAGER
 from milepost_operator.observation import Object
 
 TIMEOUT_SECONDS = 30.0
-PAGE_SIZE = 500
+PAGE_SIZE = 200
 _APPLY = "application/apply-patch+yaml"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -73,22 +73,20 @@ class ApiCluster:
                 return None
             raise
 
-    async def list(
-        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = "", recent: bool = False
-    ) -> Listing:
-        query = {"labelSelector": labels, "fieldSelector": fields, "limit": "" if recent else str(PAGE_SIZE)}
-        query["resourceVersion"] = "0" if recent else ""
-        items: list[dict[str, Any]] = []
+    async def pages(
+        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[Listing]:
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE_SIZE), "continue": ""}
         while True:
             given = {key: value for key, value in query.items() if value}
             page = await self._request("GET", f"{type_.path(namespace)}?{urlencode(given)}")
-            for item in page.get("items", ()):
-                item.setdefault("apiVersion", type_.api_version)
-                item.setdefault("kind", type_.kind)
-                items.append(item)
+            items = page.pop("items", None) or []
+            for item in items:
+                item["apiVersion"], item["kind"] = type_.api_version, type_.kind
+            yield Listing(items, page["metadata"].get("resourceVersion", ""))
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
-                return Listing(items, page["metadata"].get("resourceVersion", ""))
+                return
 
     async def apply(self, manifest: Object) -> Object:
         return await self._apply(manifest, None)

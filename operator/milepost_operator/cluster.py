@@ -1,6 +1,6 @@
 """The API server as the operator sees it: a handful of verbs on plain JSON objects, and what it may answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,7 +105,7 @@ class ApiError(OperatorError):
 
 @dataclass(frozen=True)
 class Listing:
-    """All objects of one type in one scope, at one version of the store."""
+    """Objects of one type in one scope, at one version of the store."""
 
     items: Sequence[dict[str, Any]]
     resource_version: str
@@ -117,10 +117,10 @@ class Cluster(Protocol):
     async def get(self, type_: ResourceType, namespace: str | None, name: str) -> Object | None:
         """The object, or None where there is none."""
 
-    async def list(
-        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = "", recent: bool = False
-    ) -> Listing:
-        """All objects that the selectors let through; `recent` takes what the server has in memory."""
+    def pages(
+        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[Listing]:
+        """All objects that the selectors let through, some at a time; namespace None for all namespaces."""
 
     async def apply(self, manifest: Object) -> Object:
         """Server-side apply of the fields in `manifest`, taking over those that others wrote; the object after it."""
