@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ DEFINITIONS = ("agentworkflows.milepost.dev", "modelservices.milepost.dev")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Installation:
     """The release `milepost` in `milepost-system`, with images of `tag`."""
 
     cluster: Cluster
     tag: str
+    seconds: float = 0.0
+    """How long the first `helm install` took, up to a ready operator."""
 
     def refuse_another(self) -> None:
         """An AssertionError when somebody else's Milepost is in this cluster: two operators would fight."""
@@ -39,11 +42,13 @@ class Installation:
 
     def install(self, chart: Path = CHART, **values: str) -> None:
         """`helm install`, or an upgrade of what is there, up to a ready operator."""
+        started = time.monotonic()
         if not self.cluster.find("Namespace", NAMESPACE):
             self.cluster.apply(namespace_manifest(NAMESPACE))
         settings = {"images.tag": self.tag, **values}
         pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
         self._helm("upgrade", "--install", RELEASE, str(chart), *pairs, "--wait", "--timeout", "180s")
+        self.seconds = self.seconds or time.monotonic() - started
 
     def uninstall(self) -> None:
         self._helm("uninstall", RELEASE, "--wait", "--timeout", "120s")
@@ -60,9 +65,14 @@ class Installation:
         return str(listed[0]["chart"]) if listed else ""
 
     def package(self, version: str, folder: Path) -> Path:
-        """A copy of the chart under another version."""
+        """A copy of the chart under another version, whose definitions have no short names and columns yet."""
         copy = folder / f"chart-{version}"
         shutil.copytree(CHART, copy)
+        for file in (copy / "files" / "crds").glob("*.yaml"):
+            definition = yaml.safe_load(file.read_text())
+            definition["spec"]["names"].pop("shortNames")
+            definition["spec"]["versions"][0].pop("additionalPrinterColumns")
+            file.write_text(yaml.safe_dump(definition))
         run_program(["helm", "package", str(copy), "--version", version, "--destination", str(folder)])
         return folder / f"milepost-{version}.tgz"
 

@@ -1,62 +1,169 @@
-"""`make e2e`: the tests marked `cluster`, on the cluster of KUBECONFIG or on a kind cluster made for them."""
+"""`make e2e`: the stories on a real cluster. Makes a kind cluster, builds and loads the images, and deletes both again.
+
+MILEPOST_E2E_NODE_IMAGE   node image of that cluster, where kind's own default cannot be had
+MILEPOST_E2E_CLUSTER      `current`: the cluster that KUBECONFIG names, instead of a new one
+MILEPOST_E2E_LOAD         the command that brings images to that cluster; it is called with their names
+MILEPOST_E2E_TAG          images of this tag are in the cluster already: build and load nothing
+MILEPOST_E2E_KEEP         1: leave cluster, images and everything in them
+Arguments go to pytest: paths, `-k kill`, `-m "not slow"`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import runpy
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from console import ToolError
+from image_layers import ROLES
 
 ROOT = Path(__file__).resolve().parent.parent
 KIND_CONFIG = ROOT / "kind-config.yaml"
-IMAGE_VARIABLE = "MILEPOST_KIND_IMAGE"
+ARTIFACTS = ROOT / "artifacts" / "e2e"
+STORIES = ARTIFACTS / "stories.json"
+CREATE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says; see the top of this file."""
+
+    current: str | None
+    load: Sequence[str]
+    node_image: str | None
+    tag: str | None
+    keep: bool
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Settings:
+        """Raises ToolError for what is not allowed or not enough."""
+        wanted = environment.get("MILEPOST_E2E_CLUSTER", "kind")
+        if wanted not in ("kind", "current"):
+            raise ToolError(f"MILEPOST_E2E_CLUSTER: is {wanted!r}; allowed: kind, current")
+        load = shlex.split(environment.get("MILEPOST_E2E_LOAD", ""))
+        tag = environment.get("MILEPOST_E2E_TAG") or None
+        current = None
+        if wanted == "current":
+            current = environment.get("KUBECONFIG")
+            if not current or not Path(current).is_file():
+                raise ToolError(f"KUBECONFIG: is {current!r}; with MILEPOST_E2E_CLUSTER=current it names a file")
+            if not load and not tag:
+                raise ToolError("MILEPOST_E2E_LOAD: is not set; allowed: a command that takes names of images")
+        elif tag:
+            raise ToolError("MILEPOST_E2E_TAG: needs MILEPOST_E2E_CLUSTER=current, because a new cluster has no images")
+        node_image = environment.get("MILEPOST_E2E_NODE_IMAGE") or None
+        return cls(current, load, node_image, tag, bool(environment.get("MILEPOST_E2E_KEEP")))
+
+
+def require(*programs: str) -> None:
+    missing = [program for program in programs if not shutil.which(program)]
+    if missing:
+        raise ToolError(
+            f"not on the PATH: {', '.join(missing)}; the stories need helm, and kind with Docker or a cluster"
+        )
 
 
 @contextmanager
-def kind_cluster() -> Iterator[Path]:
-    """Path of the kubeconfig of a new kind cluster, which is deleted at the end. Raises ToolError."""
-    if not shutil.which("kind"):
-        raise ToolError(
-            "KUBECONFIG is not set and kind is not on the PATH: name a cluster by KUBECONFIG or install kind"
-        )
-    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        raise ToolError("KUBECONFIG is not set and kind has no Docker engine that answers")
+def kind_cluster(settings: Settings) -> Iterator[tuple[Path, Sequence[str]]]:
+    """Kubeconfig of a new kind cluster and the command that loads images into it. Raises ToolError."""
+    require("kind", "docker")
     name = f"milepost-e2e-{os.getpid()}"
-    image = os.environ.get(IMAGE_VARIABLE)
-    with tempfile.TemporaryDirectory() as folder:
-        kubeconfig = Path(folder) / "kubeconfig"
-        create = ["kind", "create", "cluster", "--name", name, "--kubeconfig", str(kubeconfig), "--wait", "120s"]
-        create += [
-            *(["--image", image] if image else []),
-            *(["--config", str(KIND_CONFIG)] if KIND_CONFIG.exists() else []),
-        ]
-        try:
-            if subprocess.run(create).returncode != 0:
-                raise ToolError(f"kind create cluster failed; {IMAGE_VARIABLE} names another node image")
-            yield kubeconfig
-        finally:
-            subprocess.run(["kind", "delete", "cluster", "--name", name, "--kubeconfig", str(kubeconfig)])
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    kubeconfig = folder / "kubeconfig"
+    named = ["--name", name]
+    create = ["kind", "create", "cluster", *named, "--kubeconfig", str(kubeconfig), "--config", str(KIND_CONFIG)]
+    create += ["--wait", f"{CREATE_SECONDS}s", *(["--image", settings.node_image] if settings.node_image else [])]
+    try:
+        if subprocess.run(create).returncode != 0:
+            raise ToolError("kind create cluster failed; MILEPOST_E2E_NODE_IMAGE names another node image")
+        yield kubeconfig, ["kind", "load", "docker-image", *named]
+    finally:
+        if settings.keep and kubeconfig.exists():
+            print(f"kept: export KUBECONFIG={kubeconfig}; kind delete cluster --name {name}")
+        else:
+            subprocess.run(["kind", "delete", "cluster", *named, "--kubeconfig", str(kubeconfig)])
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_tests(kubeconfig: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-m", "cluster", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, "KUBECONFIG": kubeconfig}).returncode
+@contextmanager
+def images(settings: Settings) -> Iterator[tuple[str, list[str]]]:
+    """A tag of this run's own, and the images built under it; they are removed at the end. Raises ToolError."""
+    if settings.tag:
+        yield settings.tag, []
+        return
+    require("docker")
+    tag = f"e2e-{os.getpid()}"
+    names = [f"{role.image}:{tag}" for role in ROLES]
+    try:
+        build = [sys.executable, str(ROOT / "tools" / "images.py"), "--tag", tag]
+        if subprocess.run(build, cwd=ROOT).returncode != 0:
+            raise ToolError("the images could not be built")
+        yield tag, names
+    finally:
+        if not settings.keep:
+            subprocess.run(["docker", "image", "rm", *names], capture_output=True)
+
+
+def load(command: Sequence[str], names: Sequence[str], kubeconfig: Path) -> None:
+    """Raises ToolError."""
+    if not names:
+        return
+    started = time.monotonic()
+    if subprocess.run([*command, *names], env={**os.environ, "KUBECONFIG": str(kubeconfig)}).returncode != 0:
+        raise ToolError(f"{' '.join(command)} could not load the images")
+    print(f"{len(names)} images loaded in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def run_stories(kubeconfig: Path, tag: str, arguments: Sequence[str]) -> int:
+    """Exit code of pytest, which may be ended by SIGINT and then still cleans up."""
+    shutil.rmtree(ARTIFACTS, ignore_errors=True)
+    paths = [] if any(Path(each.split("::")[0]).exists() for each in arguments) else ["e2e"]
+    command = [sys.executable, "-m", "pytest", "-m", "cluster", *paths, *arguments]
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "MILEPOST_E2E_TAG": tag}
+    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+
+
+def print_table(seconds: float) -> None:
+    """What was tried, how it went and how long it took."""
+    lines = json.loads(STORIES.read_text()) if STORIES.exists() else []
+    rendered = runpy.run_path(str(ROOT / "e2e" / "e2e_table.py"))["rendered"]
+    failed = [line for line in lines if line["result"] == "FAILED"]
+    print(f"\n{rendered(lines)}\n\ne2e: {len(lines) - len(failed)} passed, {len(failed)} failed ({seconds:.0f} s)")
+    if failed:
+        print(f"logs, events, resources and journals of what failed: {ARTIFACTS.relative_to(ROOT)}")
+
+
+def run(settings: Settings, arguments: Sequence[str]) -> int:
+    """Everything from the images to the table. Raises ToolError."""
+    started = time.monotonic()
+    require("helm")
+    with images(settings) as (tag, names):
+        if settings.current:
+            load(settings.load, names, Path(settings.current))
+            status = run_stories(Path(settings.current), tag, arguments)
+        else:
+            with kind_cluster(settings) as (kubeconfig, command):
+                load(command, names, kubeconfig)
+                status = run_stories(kubeconfig, tag, arguments)
+    print_table(time.monotonic() - started)
+    return status
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if named := os.environ.get("KUBECONFIG"):
-            return run_tests(named)
-        with kind_cluster() as kubeconfig:
-            return run_tests(str(kubeconfig))
+        return run(Settings.of(os.environ), sys.argv[1:])
     except ToolError as error:
         print(f"e2e: {error}", file=sys.stderr)
         return 2

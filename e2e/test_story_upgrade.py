@@ -1,0 +1,66 @@
+"""The release comes, changes and goes; what it runs does not notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2e_agent import outcome
+from e2e_cluster import restarts
+from e2e_install import DEFINITIONS, RELEASE, Installation
+from e2e_manifests import model, workflow
+from e2e_story import Story
+from e2e_waiting import stays
+
+OLDER = "0.0.9"
+
+
+@pytest.mark.cluster
+@pytest.mark.requirement("PKG-3", "OPR-7")
+def test_upgrade(story: Story, installation: Installation, tmp_path: Path) -> None:
+    """Upgrade with a run in flight: agents keep running. (No older release exists: today's as 0.0.9, with other CRDs.)"""
+    older = installation.package(OLDER, tmp_path)
+    installation.install(older, **{"operator.log.level": "DEBUG"})
+    assert installation.chart_version() == f"milepost-{OLDER}"
+    story.scripted()
+    story.apply(model(), workflow())
+    story.wait_ready(("AgentWorkflow", "flow"))
+    agent = story.agent()
+    agent.wait_ready_services({"worker"})
+    before = restarts(story.pods())
+    run = agent.start_run("Write a function. hold=coder/1/15")
+    agent.wait_event(run.run_id, "StepStarted", step="code")
+    installation.install()
+    assert installation.chart_version() != f"milepost-{OLDER}"
+    ended = agent.wait_ended(run.run_id)
+    assert (outcome(ended), ended.recoveries) == ("COMPLETED", 0), agent.history(run.run_id)
+    story.wait_ready(("AgentWorkflow", "flow"), ("ModelService", "smollm2"))
+    assert restarts(story.pods()) == before
+
+
+@pytest.mark.cluster
+@pytest.mark.requirement("PKG-3", "OPR-7", "OPR-8")
+def test_uninstall_and_install_again(story: Story, installation: Installation) -> None:
+    """Uninstall leaves definitions, resources, pods, volumes; installed again, it takes them over with no restart."""
+    story.scripted()
+    story.apply(model(), workflow())
+    story.wait_ready(("AgentWorkflow", "flow"))
+    agent = story.agent()
+    agent.wait_ready_services({"worker"})
+    before = restarts(story.pods())
+    claim = story.get("PersistentVolumeClaim", "data-flow-0")["metadata"]["uid"]
+    try:
+        installation.uninstall()
+        assert installation.chart_version() == ""
+        for name in DEFINITIONS:
+            assert "deletionTimestamp" not in story.cluster.get("CustomResourceDefinition", name)["metadata"]
+        stays("the pods", lambda: restarts(story.pods()), seconds=5)
+        assert story.get("PersistentVolumeClaim", "data-flow-0")["metadata"]["uid"] == claim
+        run = agent.wait_ended(agent.start_run("Write a function.").run_id)
+        assert outcome(run) == "COMPLETED", "a run needs no operator"
+    finally:
+        installation.install()
+    story.patch("ModelService", "smollm2", {"spec": {"description": f"Seen by the second {RELEASE}."}})
+    story.wait_ready(("AgentWorkflow", "flow"), ("ModelService", "smollm2"))
+    assert restarts(story.pods("flow")) == {key: count for key, count in before.items() if key.startswith("flow-")}
