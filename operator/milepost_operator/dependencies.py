@@ -7,7 +7,8 @@ from typing import Any
 
 from milepost_crds import AgentWorkflow, ModelService, Step
 from milepost_operator.conditions import Problem
-from milepost_operator.observation import Object, Observed, References, Resource
+from milepost_operator.names import stateful_set_name
+from milepost_operator.observation import Object, ObjectKey, Observed, References, Resource
 from milepost_operator.references import WRITING_ENGINES
 from milepost_operator.workload import model_ref_of
 
@@ -48,18 +49,21 @@ def references_of(resource: Resource) -> References:
 def dependencies_of(resource: Resource, observed: Observed) -> Dependencies:
     """What the resource refers to and cannot have now."""
     if isinstance(resource, AgentWorkflow):
-        services, mounted = (
-            _workflow_problems(resource, observed.services),
-            _class_problems("spec.checkpoint.storage.className", resource.spec.checkpoint.storage.class_name, observed),
-        )
-        return Dependencies(_each_once(services), _each_once(mounted))
+        services = _workflow_problems(resource, observed.services)
+        return Dependencies(_each_once(services), _each_once(_workflow_class_problems(resource, observed)))
     services = _service_problems(resource, observed.services)
     return Dependencies(_each_once(services), _each_once(_mount_problems(resource, observed)))
 
 
-def offered_capabilities(services: Mapping[str, Object]) -> list[str]:
-    """Tags of the services that are ready, sorted."""
-    return sorted({tag for service in services.values() if is_ready(service) for tag in _capabilities(service)})
+def offered_capabilities(workflow: AgentWorkflow, services: Mapping[str, Object]) -> list[str]:
+    """Tags of the ready services that the workflow may use, sorted."""
+    used = references_of(workflow)
+    offered: set[str] = set()
+    for name, service in services.items():
+        tags = set(_capabilities(service))
+        if is_ready(service) and (used.any_service or name in used.services or tags & used.capabilities):
+            offered |= tags
+    return sorted(offered)
 
 
 def is_ready(service: Object) -> bool:
@@ -76,6 +80,7 @@ def _workflow_references(workflow: AgentWorkflow) -> References:
         services=frozenset(named),
         capabilities=frozenset(step.capability for step in spec.steps if step.capability is not None),
         storage_class=spec.checkpoint.storage.class_name,
+        any_service=any(_is_open(step) for step in spec.steps),
     )
 
 
@@ -86,6 +91,10 @@ def _workflow_problems(workflow: AgentWorkflow, services: Mapping[str, Object]) 
         yield from _step_problems(f"spec.steps[{index}]", step, services)
     if spec.router.default_service is not None:
         yield from _named_problems("spec.router.defaultService.name", spec.router.default_service.name, services)
+
+
+def _is_open(step: Step) -> bool:
+    return step.service_ref is None and step.capability is None
 
 
 def _step_problems(field: str, step: Step, services: Mapping[str, Object]) -> Iterator[Problem]:
@@ -135,6 +144,13 @@ def _mount_problems(service: ModelService, observed: Observed) -> Iterator[Probl
             yield Problem("ClaimNotFound", f"{message}; allowed: a claim of the namespace {service.metadata.namespace}")
     cache = getattr(spec.llama_cpp, "cache", None)
     yield from _class_problems("spec.llamaCpp.cache.className", getattr(cache, "class_name", None), observed)
+
+
+def _workflow_class_problems(workflow: AgentWorkflow, observed: Observed) -> Iterator[Problem]:
+    # A class that goes away later harms nobody who has a volume already.
+    if ObjectKey("apps/v1", "StatefulSet", stateful_set_name(workflow.name)) not in observed.children:
+        name = workflow.spec.checkpoint.storage.class_name
+        yield from _class_problems("spec.checkpoint.storage.className", name, observed)
 
 
 def _class_problems(field: str, name: str | None, observed: Observed) -> Iterator[Problem]:

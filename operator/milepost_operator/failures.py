@@ -1,5 +1,6 @@
 """What pods, volumes and the API server say when something goes wrong, as problems with a remedy."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from milepost_operator.observation import Object, ObjectKey, Refusal
 
 _IMAGE_REASONS = {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
+_SOMEONE_ELSES = ("Only one reference can have Controller set to true", "Apply failed with")
+_RANDOM_POD = re.compile(r'pods? "[^"]*" is forbidden: ')
 _REFUSED = 2
 _LINE_LIMIT = 500
 _UNSCHEDULABLE_REMEDIES = (
@@ -46,16 +49,17 @@ def _pod_problem(pod: Object, role: Role) -> Problem | None:
 
 def _container_problem(pod: str, container: Mapping[str, Any], role: Role) -> Problem | None:
     waiting = container.get("state", {}).get("waiting") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    reason = waiting.get("reason", "")
     if reason in _IMAGE_REASONS:
-        image = container.get("image", "")
+        # What the kubelet says alternates between the attempt and the pause after it.
         return Problem(
             "ImageNotAvailable",
-            f'the image "{image}" cannot be had ({_line(message) or reason}); load it into the nodes, name another by '
-            f"the chart's value images.{role}, or add spec.imagePullSecrets for a private registry",
+            f'the image "{container.get("image", "")}" cannot be had (see `kubectl describe pod {pod}`); load it into '
+            f"the nodes, name another by the chart's value images.{role}, or set spec.imagePullSecrets",
         )
     if reason in _START_REASONS:
-        return Problem("ContainerNotStarted", f"the container of pod {pod} cannot be started: {_line(message)}")
+        said = _line(waiting.get("message", "")) or reason
+        return Problem("ContainerNotStarted", f"the container of pod {pod} cannot be started: {said}")
     ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
     return _ended(pod, ended) if ended else None
 
@@ -99,6 +103,7 @@ def workload_problems(workload: Object | None, events: Sequence[Object], *, miss
 
 
 def _refused_pod(message: str) -> Problem:
+    message = _RANDOM_POD.sub("", message)  # each attempt names another pod, which is nothing new
     if "exceeded quota" in message:
         return Problem("QuotaExceeded", f"{_line(message)}; {_QUOTA_REMEDY}")
     return Problem("PodRejected", f"the API server takes no pod: {_line(message)}")
@@ -168,17 +173,13 @@ def refusal_problem(refusal: Refusal) -> tuple[Problem, bool]:
     if code == 422 and any(part in refusal.message for part in ("immutable", "Forbidden: updates to")):
         remedy = f"set it back, or delete the {refusal.key.kind} so that it is made again (its volumes stay)"
         return Problem("ImmutableField", f"{what}: {said}; {remedy}"), False
-    if code == 409 and refusal.reason == NAME_TAKEN:
+    if any(part in refusal.message for part in _SOMEONE_ELSES):
         return Problem("NameConflict", f"{what}: {said}; allowed: another metadata.name"), False
     if code == 409:
         return Problem("Conflict", f"{what}: {said}; it is tried again"), True
     if code == 0 or code == 429 or code >= 500:
         return Problem("ApiUnavailable", f"{what}: the API server says {code or 'nothing'}: {said}"), True
     return Problem("Rejected", f"{what}: {said}"), False
-
-
-NAME_TAKEN = "NameTaken"
-"""Reason of a refusal by ourselves: the object exists and belongs to someone else."""
 
 
 def contested_problem(key: ObjectKey) -> Problem:

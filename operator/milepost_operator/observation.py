@@ -30,11 +30,16 @@ class References:
     """Name and key."""
     claims: frozenset[str] = frozenset()
     storage_class: str | None = None
+    any_service: bool = False
+    """Whether any ModelService of the namespace may be chosen, whatever it offers."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What the API server said to one of our writes. `verb` is apply, delete or status; `code` its HTTP status."""
+    """What the API server said to one of our requests. `verb` is apply, delete, status or get; `code` its HTTP status.
+
+    An apply that takes no field away from other managers and therefore fails (409) means that the name is taken.
+    """
 
     verb: str
     key: ObjectKey
@@ -69,6 +74,8 @@ class Observed:
     """Warnings about children, pods and claims, newest last; only read when something is not ready."""
     services: Mapping[str, Object] = field(default_factory=dict)
     """Every ModelService of the namespace by name, with its status."""
+    namesake: Object | None = None
+    """The resource of the other kind that has the same name, whose children would have the same names too."""
     config_maps: frozenset[str] = frozenset()
     """Those of the references that exist."""
     secrets: frozenset[tuple[str, str]] = frozenset()

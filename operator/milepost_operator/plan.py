@@ -110,11 +110,16 @@ def _barred(resource: Resource, observed: Observed) -> list[Problem]:
 
 
 def _name_conflict(resource: Resource, observed: Observed) -> list[Problem]:
-    # Whose Service of that name is there already keeps it; a ModelService hears of a conflict when it applies.
-    held = ObjectKey("v1", "Service", resource.name) in observed.children
-    if not isinstance(resource, AgentWorkflow) or resource.name not in observed.services or held:
+    """Children of both kinds have the same names: the older resource keeps them, and of two alike the ModelService."""
+    is_workflow = isinstance(resource, AgentWorkflow)
+    other = observed.namesake or (observed.services.get(resource.name) if is_workflow else None)
+    if other is None:
         return []
-    message = f'metadata.name: the ModelService "{resource.name}" has this name; allowed: a name of its own'
+    made = (other["metadata"].get("creationTimestamp") or "", resource.metadata.creation_timestamp or "")
+    if made[0] > made[1] or (made[0] == made[1] and not is_workflow):
+        return []
+    kind = "ModelService" if is_workflow else "AgentWorkflow"
+    message = f'metadata.name: the {kind} "{resource.name}" had this name first; allowed: a name of its own'
     return [Problem("NameConflict", message)]
 
 
@@ -186,7 +191,7 @@ def _look_again(
 ) -> float | None:
     if findings.paused:
         return None
-    if dependencies.mounted:
+    if dependencies.mounted or (findings.held is not None and findings.held.reason == "NameConflict"):
         return MISSING_SECONDS
     if findings.held is not None or findings.rollout.complete or not findings.rollout.exists:
         return None

@@ -22,6 +22,7 @@ DEPENDENCIES_RESOLVED = "DependenciesResolved"
 CHECKPOINT_STORE_READY = "CheckpointStoreReady"
 
 _ANNOUNCED = (READY, DEGRADED, DEPENDENCIES_RESOLVED, CHECKPOINT_STORE_READY)
+_EXPECTED = {"ScaledToZero", "Starting", "WaitingForVolume", "ServiceNotReady"}
 _CAPABILITY_LIMIT = 64
 
 
@@ -64,7 +65,7 @@ def status_of(resource: Resource, observed: Observed, findings: Findings, now: d
         "endpoint": target(resource.name, resource.metadata.namespace, role_of(resource)),
     }
     if isinstance(resource, AgentWorkflow):
-        offered = offered_capabilities(observed.services)[:_CAPABILITY_LIMIT]
+        offered = offered_capabilities(resource, observed.services)[:_CAPABILITY_LIMIT]
         return status | ({"capabilities": offered} if offered else {})
     labels = selector_labels(resource.name, role_of(resource))
     status["selector"] = ",".join(f"{key}={value}" for key, value in labels.items())
@@ -85,14 +86,15 @@ def _event(condition: dict[str, Any], before: Condition | None) -> PlannedEvent 
     if type_ not in _ANNOUNCED or (before is not None and before.status == status):
         return None
     good = status == ("False" if type_ == DEGRADED else "True")
-    if before is None and (type_ == DEGRADED) == good:
+    if before is None and (type_, status) not in {(READY, "True"), (DEGRADED, "True")}:
         return None
     text = condition.get("message") or f"{type_} is {status}"
     if type_ == DEGRADED and good:
         return PlannedEvent("Normal", "Recovered", "nothing is wrong any more")
     if good:
         return PlannedEvent("Normal", type_, text)
-    return PlannedEvent("Warning", condition["reason"], f"{type_}: {text}")
+    kind = "Normal" if condition["reason"] in _EXPECTED else "Warning"
+    return PlannedEvent(kind, condition["reason"], f"{type_} is {status}: {text}")
 
 
 def _aspects(resource: Resource, observed: Observed, findings: Findings) -> list[Aspect]:
