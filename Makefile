@@ -13,14 +13,17 @@ run: setup ## Milepost on this machine with one reviewed run; stays up until Ctr
 demo: setup ## the same, killed in the middle: shows that the run goes on and nothing is repeated
 	@$(PY) tools/demo.py
 
-test: setup ## every test that needs no cluster
-	@$(PY) -m pytest -m "not cluster" -n 2 --dist loadfile -q
+test: setup ## every test that needs no cluster and no images
+	@$(PY) -m pytest -m "not cluster and not images" -n 2 --dist loadfile -q
 
 e2e: setup ## the tests that need a cluster: the one of KUBECONFIG, or a kind cluster made for it
 	@$(PY) tools/e2e.py
 
 images: setup ## the container images (TAG=.. ONLY=agent,tools BASE=..), with their sizes
 	@$(PY) tools/images.py --tag "$(TAG)" --only "$(ONLY)" --base "$(BASE)"
+
+images-test: images ## the images in containers without network, capabilities or a writable root
+	@MILEPOST_IMAGES_TAG="$(TAG)" $(PY) -m pytest -m images tests/images -q
 
 bench: bench-store bench-start ## both benchmarks
 
@@ -45,5 +48,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test e2e images bench bench-store bench-start check fmt gen lock clean
+.PHONY: help setup run demo test e2e images images-test bench bench-store bench-start check fmt gen lock clean
 .DEFAULT_GOAL := help

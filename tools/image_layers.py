@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SLIM_BASE_MB = 125
+"""Size of the usual python:3.13-slim (x86-64, unpacked), which limits are counted with whatever base is used."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -16,16 +19,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Role:
-    """One image: a target of images/Dockerfile.
-
-    `limit_mb` is what the image may weigh, `counted` tells whether its weights count.
-    """
+    """One image: a target of images/Dockerfile."""
 
     target: str
     layers: tuple[str, ...]
     embeds: bool = False
     """Carries the embedding model of the router and the document index."""
     limit_mb: int | None = None
+    """What it may weigh on a base of SLIM_BASE_MB."""
 
     @property
     def image(self) -> str:

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console import LiveLine, ToolError, run_logged
-from image_context import Context, Target, digest_of
-from image_layers import ROLES, Role
+from image_context import RECIPE, Context, Target, digest_of
+from image_layers import ROLES, SLIM_BASE_MB, Role
 from pip_runner import Pip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +45,15 @@ class Built:
     beyond_base_mb: float
     seconds: float
 
+    @property
+    def slim_mb(self) -> float:
+        """What it weighs on the usual slim base."""
+        return SLIM_BASE_MB + self.beyond_base_mb
+
+    @property
+    def within_limit(self) -> bool:
+        return self.role.limit_mb is None or self.slim_mb < self.role.limit_mb
+
 
 class Docker:
     """The few commands of Docker that a build needs."""
@@ -62,6 +71,8 @@ class Docker:
 
     def target_of(self, base: str) -> Target:
         """What runs in `base`, which is pulled when it is not here."""
+        if self.inspect(base) is None:
+            print(f"base: pulling {base}", flush=True)
         command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python3", base, "-c", DESCRIBE_BASE]
         done = subprocess.run(command, capture_output=True, text=True)
         try:
@@ -112,6 +123,8 @@ class Build:
             line = LiveLine(name)
             self.docker.build(role, name, self.context, self._options(role, inputs), line)
             line.done("built")
+        else:
+            print(f"{name}: up to date", flush=True)
         made = self.docker.inspect(name)
         assert made is not None
         size, base_size = float(str(made["Size"])), float(str(base["Size"]))
@@ -119,7 +132,7 @@ class Build:
 
     def _inputs(self, role: Role, base_id: str) -> str:
         parts = [self.context / "layers" / layer for layer in role.layers]
-        parts += [self.context / name for name in ("Dockerfile", "install_layer.py", "prepare_runtime.py")]
+        parts += [self.context / name for name in RECIPE]
         parts += [self.context / "models"] if role.embeds else []
         return f"{digest_of(parts, self.context)[:32]}-{base_id.removeprefix('sha256:')[:12]}"
 
@@ -132,9 +145,7 @@ class Build:
         project = _project()
         labels = {
             "org.opencontainers.image.title": role.image,
-            "org.opencontainers.image.description": str(project["description"]),
             "org.opencontainers.image.version": str(project["version"]),
-            "org.opencontainers.image.licenses": str(project["license"]),
             "org.opencontainers.image.base.name": self.base,
             INPUTS_LABEL: inputs,
         }
@@ -145,12 +156,20 @@ class Build:
 
 
 def table(images: Sequence[Built]) -> str:
-    rows = [("image", "MB", "beyond base", "limit", "seconds")]
+    """Sizes, and what was wrong with them."""
+    rows = [("image", "MB", "beyond base", f"on {SLIM_BASE_MB} MB", "limit", "seconds")]
     for image in images:
-        limit = str(image.role.limit_mb) if image.role.limit_mb else "-"
-        rows.append((image.name, f"{image.size_mb:.0f}", f"{image.beyond_base_mb:.0f}", limit, f"{image.seconds:.1f}"))
+        sizes = [f"{size:.0f}" for size in (image.size_mb, image.beyond_base_mb, image.slim_mb)]
+        limit = "-" if image.role.limit_mb is None else f"< {image.role.limit_mb}"
+        mark = "" if image.within_limit else " OVER"
+        rows.append((image.name, sizes[0], sizes[1], sizes[2], limit + mark, f"{image.seconds:.1f}"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    base = images[0].size_mb - images[0].beyond_base_mb
+    lines.append(
+        f"The base has {base:.0f} MB here; limits are counted on {SLIM_BASE_MB} MB, the usual python:3.13-slim."
+    )
+    return "\n".join(lines)
 
 
 def _project() -> dict[str, object]:
@@ -193,9 +212,9 @@ def main() -> int:
     except ToolError as error:
         print(f"\nimages: {error}", file=sys.stderr)
         return 2
-    print(f"\n{table(images)}\n\n{len(images)} images in {time.monotonic() - started:.1f} s; next:")
+    print(f"\n{table(images)}\n{len(images)} images in {time.monotonic() - started:.1f} s; next:")
     print(f"  kind load docker-image {' '.join(image.name for image in images)}")
-    return 0
+    return 0 if all(image.within_limit for image in images) else 1
 
 
 if __name__ == "__main__":
