@@ -20,6 +20,7 @@ EVIDENCE = RESULTS.parent
 STORY_SECONDS = 900
 TABLE = pytest.StashKey[Table]()
 NAMESPACES = pytest.StashKey[list[str]]()
+FAILED = pytest.StashKey[bool]()
 INSTALLED = ("installation", "story", "make_story")
 
 
@@ -51,6 +52,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     item.config.stash[TABLE].add(report)
+    if report.failed:
+        item.session.stash[FAILED] = item.stash[FAILED] = True
     if report.failed and "cluster" in item.keywords and "KUBECONFIG" in os.environ:
         folder = EVIDENCE / re.sub(r"[^\w.-]+", "_", item.name)[:100]
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,7 @@ def tag() -> str:
 
 @pytest.fixture(scope="session")
 def keep() -> bool:
-    """Whether everything is to be left as it is at the end."""
+    """Whether Milepost and the namespaces of failed stories are to be left as they are."""
     return bool(os.environ.get("MILEPOST_E2E_KEEP"))
 
 
@@ -120,7 +123,7 @@ def make_story(
 
     yield make
     for each in made:
-        each.close(keep=keep)
+        each.close(keep=keep and request.session.stash.get(FAILED, False))
         namespaces.remove(each.namespace)
 
 
@@ -132,5 +135,5 @@ def story(request: pytest.FixtureRequest, installation: Installation, keep: bool
     namespaces = request.config.stash[NAMESPACES]
     namespaces.append(made.namespace)
     yield made
-    made.close(keep=keep)
+    made.close(keep=keep and request.node.stash.get(FAILED, False))
     namespaces.remove(made.namespace)

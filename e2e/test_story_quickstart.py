@@ -50,7 +50,7 @@ def test_quickstart(story: Story, installation: Installation, record_property: N
 def test_linear_example(story: Story) -> None:
     """The example `linear` calculates with its tool and explains with its model."""
     story.apply_files(EXAMPLES / "linear")
-    story.wait_ready(("ModelService", "toolbox"), ("AgentWorkflow", "linear"))
+    story.wait_ready(("ModelService", "smollm2"), ("ModelService", "toolbox"), ("AgentWorkflow", "linear"))
     agent = story.agent("linear")
     run = agent.wait_ended(agent.start_run("What is 17 * 23?").run_id)
     assert outcome(run) == "COMPLETED", agent.history(run.run_id)

@@ -19,7 +19,7 @@ OLDER = "0.0.9"
 @pytest.mark.cluster
 @pytest.mark.requirement("PKG-3", "OPR-7")
 def test_upgrade(story: Story, installation: Installation, tmp_path: Path) -> None:
-    """Upgrade with a run in flight: agents keep running. (No older release exists: today's as 0.0.9, with other CRDs.)"""
+    """Upgrade with a run in flight: agents keep running. (No older release exists: today's as 0.0.9, other CRDs.)"""
     older = installation.package(OLDER, tmp_path)
     installation.install(older, **{"operator.log.level": "DEBUG"})
     assert installation.chart_version() == f"milepost-{OLDER}"

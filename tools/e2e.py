@@ -33,6 +33,7 @@ KIND_CONFIG = ROOT / "kind-config.yaml"
 ARTIFACTS = ROOT / "artifacts" / "e2e"
 STORIES = ARTIFACTS / "stories.json"
 CREATE_SECONDS = 120
+STOP_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,22 @@ def load(command: Sequence[str], names: Sequence[str], kubeconfig: Path) -> None
 
 
 def run_stories(kubeconfig: Path, tag: str, arguments: Sequence[str]) -> int:
-    """Exit code of pytest, which may be ended by SIGINT and then still cleans up."""
+    """Exit code of pytest, which takes back what it made when it is told to stop."""
     shutil.rmtree(ARTIFACTS, ignore_errors=True)
     paths = [] if any(Path(each.split("::")[0]).exists() for each in arguments) else ["e2e"]
     command = [sys.executable, "-m", "pytest", "-m", "cluster", *paths, *arguments]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "MILEPOST_E2E_TAG": tag}
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    # In a session of its own, so that a Ctrl-C reaches it once, and from here.
+    tests = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        return tests.wait()
+    except KeyboardInterrupt:
+        tests.send_signal(signal.SIGINT)
+        tests.wait(STOP_SECONDS)
+        raise
+    finally:
+        if tests.poll() is None:
+            tests.kill()
 
 
 def print_table(seconds: float) -> None:
