@@ -17,7 +17,8 @@ from kubernetes.client.exceptions import ApiException
 from milepost_crds import GROUP, VERSION, ManifestError, load_manifests, parse_resource
 
 CRDS = Path(__file__).resolve().parent.parent / "crds"
-CASES = runpy.run_path(str(CRDS / "tests" / "crds_table.py"))["CASES"]
+TABLE = runpy.run_path(str(CRDS / "tests" / "crds_table.py"))
+CASES, UPDATES = TABLE["CASES"], TABLE["UPDATES"]
 EXAMPLES = CRDS.parent / "examples"
 PLURALS = {"AgentWorkflow": "agentworkflows", "ModelService": "modelservices"}
 NAMESPACE = "default"
@@ -83,13 +84,14 @@ def _established(extensions: client.ApiextensionsV1Api, name: str) -> Any:
     raise AssertionError(f"{name} was not established within 30 s")
 
 
-def _create(resources: client.CustomObjectsApi, resource: dict[str, Any]) -> dict[str, Any]:
+def _create(resources: client.CustomObjectsApi, resource: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Server-side dry run with strict field validation; a CRD just established may not be served for a moment."""
+    options = {"dry_run": "All", **options}
     give_up = monotonic() + 30
     while True:
         try:
             created: dict[str, Any] = resources.create_namespaced_custom_object(
-                GROUP, VERSION, NAMESPACE, PLURALS[resource["kind"]], resource, dry_run="All", field_validation="Strict"
+                GROUP, VERSION, NAMESPACE, PLURALS[resource["kind"]], resource, field_validation="Strict", **options
             )
         except ApiException as error:
             if error.status != 404 or monotonic() > give_up:
@@ -120,6 +122,43 @@ def test_an_invalid_resource_is_refused_for_the_same_field(case: Any, resources:
     for line in refused_here.value.errors:
         sentence = line.split(": ", 1)[1]
         assert sentence in message or sentence not in CEL_MESSAGES
+
+
+@pytest.mark.requirement("CRD-4")
+@pytest.mark.parametrize("update", UPDATES, ids=lambda update: update.name)
+def test_an_update_is_taken_or_refused_with_what_to_do_instead(update: Any, resources: client.CustomObjectsApi) -> None:
+    before, plural = update.before.resource(), PLURALS[update.before.resource()["kind"]]
+    name = f"update-{UPDATES.index(update)}"
+    before["metadata"]["name"] = name
+    stored = _create(resources, before, dry_run=None)
+    try:
+        after = update.after() | {"metadata": stored["metadata"]}
+        if update.fault is None:
+            _replace(resources, plural, name, after)
+            return
+        with pytest.raises(ApiException) as refused:
+            _replace(resources, plural, name, after)
+        message = json.loads(refused.value.body)["message"]
+        assert refused.value.status == 422
+        assert f"{update.fault}: Invalid value" in message
+        assert re.search(r"(cannot shrink|cannot be changed); allowed: .* or a \w+ of another name", message)
+    finally:
+        resources.delete_namespaced_custom_object(GROUP, VERSION, NAMESPACE, plural, name)
+
+
+def _replace(resources: client.CustomObjectsApi, plural: str, name: str, resource: dict[str, Any]) -> None:
+    resources.replace_namespaced_custom_object(
+        GROUP, VERSION, NAMESPACE, plural, name, resource, dry_run="All", field_validation="Strict"
+    )
+
+
+@pytest.mark.requirement("CRD-5")
+@pytest.mark.parametrize("kind", PLURALS)
+def test_kubectl_shows_the_reason_only_when_it_is_asked_for_more(kind: str, definitions: dict[str, Any]) -> None:
+    name = f"{PLURALS[kind]}.{GROUP}"
+    columns = {found.name: found.priority for found in definitions[name].spec.versions[0].additional_printer_columns}
+    assert columns["Reason"] == 1
+    assert not columns["Ready"]
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: str(path.relative_to(EXAMPLES)))

@@ -21,6 +21,7 @@ from milepost_crds.engines import (
     HuggingFaceSource,
     LlamaCpp,
     McpServer,
+    ModelCache,
     ModelSource,
     OpenAI,
     PackageSource,
@@ -30,6 +31,7 @@ from milepost_crds.engines import (
 )
 from milepost_crds.errors import CrdError, ManifestError
 from milepost_crds.manifests import Manifest, load_manifests, parse_resource
+from milepost_crds.memory import RUNTIME_BYTES, MemoryEstimate, ModelShape, estimate_memory
 from milepost_crds.metadata import (
     API_VERSION,
     GROUP,
@@ -56,6 +58,7 @@ from milepost_crds.units import parse_duration, parse_quantity
 __all__ = [
     "API_VERSION",
     "GROUP",
+    "RUNTIME_BYTES",
     "VERSION",
     "AgentWorkflow",
     "AgentWorkflowSpec",
@@ -77,9 +80,12 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "McpServer",
+    "MemoryEstimate",
+    "ModelCache",
     "ModelService",
     "ModelServiceSpec",
     "ModelServiceStatus",
+    "ModelShape",
     "ModelSource",
     "ModelStatus",
     "NamedRef",
@@ -99,6 +105,7 @@ __all__ = [
     "Storage",
     "Tools",
     "VolumePath",
+    "estimate_memory",
     "load_manifests",
     "parse_duration",
     "parse_quantity",

@@ -21,7 +21,7 @@ from milepost_crds.fields import (
 )
 from milepost_crds.metadata import NAME_RULE, Condition, NamedRef, ObjectMeta, Reported
 from milepost_crds.modelservice import Count
-from milepost_crds.rules import Model, Rule, at_most_one
+from milepost_crds.rules import Model, Rule, at_most_one, not_smaller, unchanged
 from milepost_crds.scheduling import Scheduling
 
 RESERVED_STEP_NAMES = ("recommend", "arbitrate", "finish")
@@ -29,6 +29,8 @@ LINEAR_HOPS = 3
 CYCLIC_HOPS = 5
 
 _CYCLE_ENDS = "self.steps.filter(step, step.name == self.cycle.from || step.name == self.cycle.to)"
+
+_NEW_VOLUMES = "a workflow of another name, whose runs begin anew"
 
 StepTimeout = Annotated[Duration, DurationRange("1s", "1h")]
 RunTimeout = Annotated[Duration, DurationRange("1s", "24h")]
@@ -93,6 +95,11 @@ class Arbitrator(Model):
 class Storage(Model):
     """The volume of one replica."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        unchanged("className", _NEW_VOLUMES, optional=True),
+        not_smaller("size", _NEW_VOLUMES),
+    )
+
     size: PositiveQuantity = Field(default="1Gi", description="Size of the volume.")
     class_name: ObjectName | None = Field(default=None, description="StorageClass; left out, the cluster's default.")
 
@@ -117,6 +124,8 @@ class Retention(Model):
 
 class Checkpoint(Model):
     """Where and how safely the state of runs is kept."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (unchanged("backend", _NEW_VOLUMES),)
 
     backend: Literal["sqlite", "postgres"] = Field(
         default="sqlite", description="One SQLite file for each replica, or a shared Postgres."

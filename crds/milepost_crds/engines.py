@@ -12,13 +12,17 @@ from milepost_crds.fields import (
     REVISION_PATTERN,
     Label,
     ObjectName,
+    PositiveQuantity,
     RelativePath,
     Sha256,
     UniqueItems,
     Url,
+    nested,
 )
 from milepost_crds.metadata import NamedRef, ObjectRef, SecretKeyRef
-from milepost_crds.rules import Model, Rule, exactly_one
+from milepost_crds.rules import Model, Rule, exactly_one, not_smaller, unchanged
+
+_NEW_CACHE = "a ModelService of another name, which downloads anew"
 
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=HOST_PATTERN)]
 Argument = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -72,10 +76,23 @@ class ModelSource(Model):
     sha256: Sha256 | None = Field(default=None, description="SHA-256 of the file, checked before it is used.")
 
 
+class ModelCache(Model):
+    """The volume that downloads are kept on."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        unchanged("className", _NEW_CACHE, optional=True),
+        not_smaller("size", _NEW_CACHE),
+    )
+
+    size: PositiveQuantity = Field(default="10Gi", description="Size of the volume: the file, and once more converted.")
+    class_name: ObjectName | None = Field(default=None, description="StorageClass; left out, the cluster's default.")
+
+
 class LlamaCpp(Model):
     """A GGUF model served by llama.cpp."""
 
     source: ModelSource = Field(description="Where the GGUF file comes from.")
+    cache: ModelCache = nested(ModelCache, "The volume that downloads are kept on; only url and huggingFace need one.")
     quantization: Literal["Q8_0", "Q4_0"] | None = Field(
         default=None,
         description="Type that the weights are converted to at the first load; left out, none.",

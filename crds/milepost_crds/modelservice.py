@@ -109,6 +109,10 @@ class ModelStatus(Reported):
     context_tokens: Count | None = Field(default=None, description="Context of one sequence in effect, in tokens.")
     sequences: Count | None = Field(default=None, description="Sequences decoded side by side.")
     threads: Count | None = Field(default=None, description="Threads that compute.")
+    weights_bytes: Count | None = Field(default=None, description="Bytes of the file that was loaded.")
+    kv_bytes_per_token: Count | None = Field(
+        default=None, description="Bytes of keys and values that one token of context takes."
+    )
 
 
 class ModelServiceStatus(Reported):

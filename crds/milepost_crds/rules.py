@@ -102,5 +102,34 @@ def at_most_one(*aliases: str) -> Rule:
     )
 
 
+def unchanged(alias: str, remedy: str, *, optional: bool = False) -> Rule:
+    """An update leaves the field as it was; `optional`: it may not be added or taken away either.
+
+    Only the API server sees updates, so there is nothing to judge here. It tries the rule on a default of the object
+    whose fields have no defaults yet, too: a field that is always there is asked for all the same.
+    """
+    name = _cel_name(alias)
+    same = f"{_either_absent(name)} || self.{name} == oldSelf.{name}"
+    if optional:
+        same = f"has(self.{name}) == has(oldSelf.{name}) && ({same})"
+    return Rule(f"cannot be changed; allowed: its value as it was, or {remedy}", same, _always, field=alias)
+
+
+def not_smaller(alias: str, remedy: str) -> Rule:
+    """An update leaves the quantity as it was or makes it larger."""
+    name = _cel_name(alias)
+    compared = f"quantity(string(self.{name})).compareTo(quantity(string(oldSelf.{name}))) >= 0"
+    cel = f"{_either_absent(name)} || {compared}"
+    return Rule(f"cannot shrink; allowed: its size as it was or more, or {remedy}", cel, _always, field=alias)
+
+
+def _either_absent(name: str) -> str:
+    return f"!has(self.{name}) || !has(oldSelf.{name})"
+
+
+def _always(model: Any) -> bool:
+    return True
+
+
 def _cel_name(alias: str) -> str:
     return f"__{alias}__" if alias in {"package", "namespace"} else alias.replace("-", "__dash__")

@@ -59,11 +59,12 @@ def _definition(
     *,
     plural: str,
     short_name: str,
-    columns: list[dict[str, str]],
+    columns: list[Schema],
     subresources: dict[str, Any],
 ) -> Schema:
     kind = model.__name__
     ready = _column("Ready", '.status.conditions[?(@.type=="Ready")].status')
+    reason = _column("Reason", '.status.conditions[?(@.type=="Ready")].reason') | {"priority": 1}
     age = _column("Age", ".metadata.creationTimestamp", kind="date")
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -85,7 +86,7 @@ def _definition(
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "additionalPrinterColumns": [ready, *columns, age],
+                    "additionalPrinterColumns": [ready, *columns, age, reason],
                     "subresources": subresources,
                     "schema": {"openAPIV3Schema": _root(structural_schema(model))},
                 }
@@ -101,7 +102,7 @@ def _root(schema: Schema) -> Schema:
     return schema | {"properties": properties, "required": ["spec"]}
 
 
-def _column(name: str, path: str, kind: str = "string") -> dict[str, str]:
+def _column(name: str, path: str, kind: str = "string") -> Schema:
     return {"name": name, "type": kind, "jsonPath": path}
 
 

@@ -84,6 +84,19 @@ def service(name: str, changes: dict[str, Any], fault: str | None = None) -> Cas
     return Case(f"service: {name}", SERVICE, changes, fault)
 
 
+@dataclass(frozen=True)
+class Update:
+    """A stored resource, `before`, and a change to it; `fault` as in a Case."""
+
+    name: str
+    before: Case
+    changes: dict[str, Any]
+    fault: str | None = None
+
+    def after(self) -> dict[str, Any]:
+        return Case(self.name, self.before.resource(), self.changes).resource()
+
+
 def engine(name: str, block: dict[str, Any], fault: str | None = None) -> Case:
     return service(name, {"spec.llamaCpp": REMOVE} | {f"spec.{key}": value for key, value in block.items()}, fault)
 
@@ -344,6 +357,9 @@ SERVICES = [
     service(
         "repo without owner", {_SOURCE: {"huggingFace": {"repo": "model", "file": "m"}}}, f"{_SOURCE}.huggingFace.repo"
     ),
+    service("a cache", {"spec.llamaCpp.cache": {"size": "40Gi", "className": "fast"}}),
+    service("a cache of nothing", {"spec.llamaCpp.cache.size": "0"}, "spec.llamaCpp.cache.size"),
+    service("a cache class with a slash", {"spec.llamaCpp.cache.className": "a/b"}, "spec.llamaCpp.cache.className"),
     service("unknown quantization", {"spec.llamaCpp.quantization": "Q2_K"}, "spec.llamaCpp.quantization"),
     service("context too short", {"spec.llamaCpp.contextTokens": 255}, "spec.llamaCpp.contextTokens"),
     service("65 sequences", {"spec.llamaCpp.sequences": 65}, "spec.llamaCpp.sequences"),
@@ -396,3 +412,32 @@ SERVICES = [
 ]
 
 CASES = WORKFLOWS + SERVICES
+
+_STORED = workflow("stored", {"spec.checkpoint": {"storage": {"size": "2Gi", "className": "fast"}}})
+_DEFAULTS = workflow("stored with defaults", {})
+_STORAGE = "spec.checkpoint.storage"
+_CACHED = service("stored", {"spec.llamaCpp.cache": {"size": "2Gi", "className": "fast"}})
+_CACHE = "spec.llamaCpp.cache"
+
+UPDATES = [
+    Update("nothing", _STORED, {}),
+    Update("larger storage", _STORED, {f"{_STORAGE}.size": "3Gi"}),
+    Update("the same size in other words", _STORED, {f"{_STORAGE}.size": "2048Mi"}),
+    Update("the same size as a number", _STORED, {f"{_STORAGE}.size": 2147483648}),
+    Update("defaults written out", _DEFAULTS, {"spec.checkpoint": {"backend": "sqlite", "storage": {"size": "1Gi"}}}),
+    Update("another durability", _STORED, {"spec.checkpoint.durability": "normal"}),
+    Update("storage left out, which means the default", _DEFAULTS, {"spec.checkpoint": {}}),
+    Update("smaller storage", _STORED, {f"{_STORAGE}.size": "2047Mi"}, f"{_STORAGE}.size"),
+    Update("smaller storage as a number", _STORED, {f"{_STORAGE}.size": 2147483647}, f"{_STORAGE}.size"),
+    Update("storage left out, which is smaller", _STORED, {"spec.checkpoint": {}}, f"{_STORAGE}.size"),
+    Update("another class", _STORED, {f"{_STORAGE}.className": "slow"}, f"{_STORAGE}.className"),
+    Update("class left out", _STORED, {f"{_STORAGE}.className": REMOVE}, f"{_STORAGE}.className"),
+    Update("class added", _DEFAULTS, {f"{_STORAGE}.className": "fast"}, f"{_STORAGE}.className"),
+    Update("another backend", _STORED, {"spec.checkpoint.backend": "postgres"}, "spec.checkpoint.backend"),
+    Update("larger cache", _CACHED, {f"{_CACHE}.size": "3Gi"}),
+    Update("a cache written out", service("stored with defaults", {}), {_CACHE: {"size": "10Gi"}}),
+    Update("another engine", _CACHED, {"spec.llamaCpp": REMOVE, "spec.rag": RAG}),
+    Update("smaller cache", _CACHED, {f"{_CACHE}.size": "1Gi"}, f"{_CACHE}.size"),
+    Update("another class of the cache", _CACHED, {f"{_CACHE}.className": "slow"}, f"{_CACHE}.className"),
+    Update("class added to the cache", service("plain", {}), {f"{_CACHE}.className": "x"}, f"{_CACHE}.className"),
+]

@@ -122,7 +122,7 @@ def test_kubectl_gets_names_columns_and_subresources() -> None:
         assert names["shortNames"] == [short_name]
         assert names["categories"] == ["milepost"]
         columns = [column["name"] for column in version(kind)["additionalPrinterColumns"]]
-        assert columns == ["Ready", *middle, "Age"]
+        assert columns == ["Ready", *middle, "Age", "Reason"]
         assert version(kind)["subresources"]["status"] == {}
     assert version("ModelService")["subresources"]["scale"]["specReplicasPath"] == ".spec.replicas"
     assert "scale" not in version("AgentWorkflow")["subresources"]

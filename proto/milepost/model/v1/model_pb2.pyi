@@ -12,7 +12,7 @@ class DescribeModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeModelResponse(_message.Message):
-    __slots__ = ("model", "sha256", "size_bytes", "context_tokens", "threads", "sequences", "chat", "embeddings", "embedding_size")
+    __slots__ = ("model", "sha256", "size_bytes", "context_tokens", "threads", "sequences", "chat", "embeddings", "embedding_size", "kv_bytes_per_token")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,7 @@ class DescribeModelResponse(_message.Message):
     CHAT_FIELD_NUMBER: _ClassVar[int]
     EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_SIZE_FIELD_NUMBER: _ClassVar[int]
+    KV_BYTES_PER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     model: str
     sha256: str
     size_bytes: int
@@ -31,7 +32,8 @@ class DescribeModelResponse(_message.Message):
     chat: bool
     embeddings: bool
     embedding_size: int
-    def __init__(self, model: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., threads: _Optional[int] = ..., sequences: _Optional[int] = ..., chat: _Optional[bool] = ..., embeddings: _Optional[bool] = ..., embedding_size: _Optional[int] = ...) -> None: ...
+    kv_bytes_per_token: int
+    def __init__(self, model: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., context_tokens: _Optional[int] = ..., threads: _Optional[int] = ..., sequences: _Optional[int] = ..., chat: _Optional[bool] = ..., embeddings: _Optional[bool] = ..., embedding_size: _Optional[int] = ..., kv_bytes_per_token: _Optional[int] = ...) -> None: ...
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content")
