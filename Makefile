@@ -16,8 +16,8 @@ demo: setup ## the same, killed in the middle: shows that the run goes on and no
 test: setup ## every test that needs no cluster and no images
 	@$(PY) -m pytest -m "not cluster and not images" -n 2 --dist loadfile -q
 
-e2e: setup ## the tests that need a cluster: the one of KUBECONFIG, or a kind cluster made for it
-	@$(PY) tools/e2e.py
+e2e: setup ## the stories on a kind cluster made for them (ARGS="-k kill"); other clusters: see tools/e2e.py
+	@$(PY) tools/e2e.py $(ARGS)
 
 images: setup ## the container images (TAG=.. ONLY=agent,tools BASE=..), with their sizes
 	@$(PY) tools/images.py --tag "$(TAG)" --only "$(ONLY)" --base "$(BASE)"
