@@ -125,7 +125,7 @@ async def test_every_alert_reads_metrics_that_the_operator_serves(chart: Chart) 
     assert len(names) == len(set(names)) > 5
     for alert in group["rules"]:
         [(metric, selector)] = re.findall(r"(\w+)\{([^}]*)\}", alert["expr"])
-        assert 'job="team-x-milepost-metrics"' in selector
+        assert 'job="team-x-milepost-operator-metrics"' in selector
         labels = set(re.findall(r"(\w+)!?=", selector)) - {"job"}
         assert metric == "up" or labels <= served[metric], metric
         told = " ".join(alert["annotations"].values())

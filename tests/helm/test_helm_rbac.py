@@ -37,19 +37,19 @@ def in_namespaces(namespaces: Iterable[str]) -> dict[str, Any]:
 
 def test_cluster_wide_the_operator_is_granted_exactly_what_it_names(chart: Chart) -> None:
     objects = chart.render()
-    role = one(objects, "ClusterRole", "milepost")
+    role = one(objects, "ClusterRole", "milepost:operator")
     assert granted(role) == named("watched", "cluster") | named("own")
     assert of_kind(objects, "Role", "RoleBinding") == []
-    assert one(objects, "ClusterRoleBinding")["roleRef"]["name"] == "milepost"
+    assert one(objects, "ClusterRoleBinding")["roleRef"]["name"] == "milepost:operator"
 
 
 def test_in_namespaces_the_operator_is_granted_exactly_what_it_names_there(chart: Chart) -> None:
     objects = chart.render(in_namespaces(["team-a", "team-b"]))
     roles = {key_of(role)[1:]: granted(role) for role in of_kind(objects, "Role")}
     assert roles == {
-        ("team-a", "milepost"): named("watched"),
-        ("team-b", "milepost"): named("watched"),
-        (NAMESPACE, "milepost-own"): named("own"),
+        ("team-a", "milepost:operator"): named("watched"),
+        ("team-b", "milepost:operator"): named("watched"),
+        (NAMESPACE, "milepost:operator-own"): named("own"),
     }
     bindings = of_kind(objects, "RoleBinding")
     assert {key_of(binding)[1:] for binding in bindings} == set(roles)
@@ -59,7 +59,7 @@ def test_in_namespaces_the_operator_is_granted_exactly_what_it_names_there(chart
             "kind": "Role",
             "name": binding["metadata"]["name"],
         }
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "milepost", "namespace": NAMESPACE}]
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "milepost-operator", "namespace": NAMESPACE}]
 
 
 def test_in_namespaces_nothing_is_bound_cluster_wide(chart: Chart) -> None:
@@ -73,8 +73,8 @@ def test_in_namespaces_nothing_is_bound_cluster_wide(chart: Chart) -> None:
 
 def test_the_operator_holds_what_it_gives_to_agents(chart: Chart) -> None:
     given = {("", "services", verb) for verb in ("get", "list", "watch")}
-    assert granted(one(chart.render(), "ClusterRole", "milepost")) >= given
-    assert granted(one(chart.render(in_namespaces(["team-a"])), "Role", "milepost")) >= given
+    assert granted(one(chart.render(), "ClusterRole", "milepost:operator")) >= given
+    assert granted(one(chart.render(in_namespaces(["team-a"])), "Role", "milepost:operator")) >= given
 
 
 def test_rights_from_elsewhere_leave_none_here(chart: Chart) -> None:
@@ -109,7 +109,7 @@ def test_user_roles_join_those_of_the_cluster(chart: Chart) -> None:
         for role in of_kind(chart.render(), "ClusterRole")
     }
     assert joined == {
-        "milepost": set(),
+        "milepost:operator": set(),
         "milepost-view": {"view", "edit", "admin"},
         "milepost-edit": {"edit", "admin"},
     }

@@ -111,8 +111,9 @@ def test_every_container_has_probes_limits_and_an_image(objects: list[Object]) -
             assert container["resources"]["limits"]["memory"]
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                assert container[probe]["httpGet"]["path"] == "/healthz"
+            for probe, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
+                probe = f"{probe}Probe"
+                assert container[probe]["httpGet"]["path"] == path
                 assert ports[container[probe]["httpGet"]["port"]] == 8080
                 assert container[probe]["timeoutSeconds"] >= 5
             assert container["image"].count("@") + container["image"].rsplit("/", 1)[-1].count(":") >= 1
@@ -216,7 +217,7 @@ def test_another_release_has_names_of_its_own(chart: Chart) -> None:
     assert named
     assert all(name.startswith("team-x-milepost") for name in named)
     overridden = chart.render(TABLE["other name"])
-    assert {key_of(found)[2] for found in overridden if found["kind"] == "Deployment"} == {"mp"}
+    assert {key_of(found)[2] for found in overridden if found["kind"] == "Deployment"} == {"mp-operator"}
 
 
 def test_the_chart_has_the_versions_of_the_project(chart: Chart) -> None:

@@ -1,16 +1,24 @@
+{{/* Beginning of all names; short enough for what is appended to stay within a DNS label. */}}
 {{- define "milepost.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride -}}
-{{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
 {{- end -}}
+{{- $name | trunc 45 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "milepost.operatorName" -}}
+{{- include "milepost.fullname" . }}-operator
+{{- end }}
+
+{{/* A colon is allowed here and in no name of a workflow, whose Role can so never be taken for the operator's. */}}
+{{- define "milepost.roleName" -}}
+{{- include "milepost.fullname" . }}:operator
 {{- end }}
 
 {{- define "milepost.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
-{{- .Values.serviceAccount.name | default (include "milepost.fullname" .) -}}
+{{- .Values.serviceAccount.name | default (include "milepost.operatorName" .) -}}
 {{- else -}}
 {{- required "serviceAccount.name: is empty; allowed: the name of an existing account when serviceAccount.create is false" .Values.serviceAccount.name -}}
 {{- end -}}
