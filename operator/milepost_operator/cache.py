@@ -96,7 +96,10 @@ class Cache:
             self._unlink(place, old)
         self._link(place, new)
         affects = frozenset(key for key in (owner, old.owner if old is not None else None) if key is not None)
-        same = old is not None and old.uid == new.uid and old.shape == new.shape and old.owner == owner
+        if old is None:
+            # A child that appears is mostly our own work, told by a watch that was faster than the answer.
+            return Observation(Seen.CHANGE if type_.kind in OWNERS else Seen.STATUS, affects)
+        same = old.uid == new.uid and old.shape == new.shape and old.owner == owner
         return Observation(Seen.STATUS if same else Seen.CHANGE, affects)
 
     def remove(self, type_: ResourceType, found: Object) -> Observation:
@@ -227,14 +230,11 @@ def _owner(type_: ResourceType, small: Object) -> tuple[ResourceKey | None, str 
 
 
 def _shape(small: Object) -> int:
-    metadata = {
-        key: value for key, value in small["metadata"].items() if key not in {"resourceVersion", "managedFields"}
+    metadata = {key: value for key, value in small["metadata"].items() if key != "resourceVersion"}
+    annotations = metadata.pop("annotations", None) or {}
+    metadata["annotations"] = {
+        key: value for key, value in annotations.items() if not key.startswith("deployment.kubernetes.io/")
     }
-    annotations = metadata.get("annotations")
-    if annotations:
-        metadata["annotations"] = {
-            key: value for key, value in annotations.items() if not key.startswith("deployment.kubernetes.io/")
-        }
     rest = {key: value for key, value in small.items() if key not in {"metadata", "status"}}
     # The generation speaks for the spec of whatever has one.
     if "generation" in metadata:

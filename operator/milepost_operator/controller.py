@@ -8,7 +8,7 @@ import uuid
 from contextvars import ContextVar
 
 from milepost_operator.cache import Cache, Observation, ResourceKey, Seen
-from milepost_operator.cluster import MODEL_SERVICE, OWNERS, ApiError, ResourceType
+from milepost_operator.cluster import MODEL_SERVICE, ApiError, ResourceType
 from milepost_operator.dependents import Dependents
 from milepost_operator.leadership import Leadership
 from milepost_operator.metrics import CONTROLLERS, Metrics
@@ -16,8 +16,8 @@ from milepost_operator.observation import Object
 from milepost_operator.reconcile import Outcome, Reconciler
 from milepost_operator.workqueue import Priority, WorkQueue
 
-SETTLE_SECONDS = 0.15
-"""News of a child's status often come several at once; they are looked at together."""
+SETTLE_SECONDS = 0.25
+"""News of a child's status, or of a service, often come several at once; they are looked at together."""
 REFUSED_SECONDS = 10.0
 """First pause after what only a user can mend; it doubles."""
 
@@ -83,19 +83,18 @@ class Controller:
     def _route(self, type_: ResourceType, found: Object, observation: Observation) -> None:
         if observation.seen is Seen.NOTHING:
             return
-        is_owner = type_.kind in OWNERS
         for key in observation.affects:
-            if observation.seen is Seen.CHANGE or is_owner:
+            if observation.seen is Seen.CHANGE:
                 self._queue.add(key)
             else:
-                self._queue.add_after(key, SETTLE_SECONDS)
+                self._queue.add_after(key, SETTLE_SECONDS, Priority.NEWS)
         if type_ is MODEL_SERVICE:
             metadata = found["metadata"]
             self._tell_dependents(ResourceKey(type_.kind, metadata["namespace"], metadata["name"]))
 
     def _tell_dependents(self, key: ResourceKey) -> None:
         for dependent in self._dependents.affected(key, self._cache.resource(key)):
-            self._queue.add(dependent)
+            self._queue.add_after(dependent, SETTLE_SECONDS, Priority.NEWS)
 
     async def _handle(self, key: ResourceKey) -> None:
         controller = key.kind.lower()

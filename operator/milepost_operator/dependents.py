@@ -3,18 +3,19 @@
 from collections import defaultdict
 
 from milepost_operator.cache import ResourceKey
+from milepost_operator.cluster import AGENT_WORKFLOW
 from milepost_operator.observation import Object, References
 
 _Offer = tuple[str, int | None, str | None, str | None, tuple[str, ...], tuple[str, ...]]
 
 
 class Dependents:
-    """References turned round: from a service, or a capability, to those that name it."""
+    """References turned round: from a service to those that name it, and to the workflows that may choose it."""
 
     def __init__(self) -> None:
         self._references: dict[ResourceKey, References] = {}
         self._by_service: defaultdict[tuple[str, str], set[ResourceKey]] = defaultdict(set)
-        self._by_capability: defaultdict[tuple[str, str], set[ResourceKey]] = defaultdict(set)
+        self._workflows: defaultdict[str, set[ResourceKey]] = defaultdict(set)
         self._offers: dict[tuple[str, str], _Offer] = {}
 
     def note(self, key: ResourceKey, references: References) -> None:
@@ -25,19 +26,19 @@ class Dependents:
         self._references[key] = references
         for name in references.services:
             self._by_service[key.namespace, name].add(key)
-        for tag in references.capabilities:
-            self._by_capability[key.namespace, tag].add(key)
+        if key.kind == AGENT_WORKFLOW.kind:
+            self._workflows[key.namespace].add(key)
 
     def forget(self, key: ResourceKey) -> None:
         """Drops what a resource named."""
         known = self._references.pop(key, None)
         if known is None:
             return
-        for index, names in ((self._by_service, known.services), (self._by_capability, known.capabilities)):
-            for name in names:
-                index[key.namespace, name].discard(key)
-                if not index[key.namespace, name]:
-                    del index[key.namespace, name]
+        for name in known.services:
+            self._by_service[key.namespace, name].discard(key)
+            if not self._by_service[key.namespace, name]:
+                del self._by_service[key.namespace, name]
+        self._workflows[key.namespace].discard(key)
 
     def affected(self, key: ResourceKey, service: Object | None) -> frozenset[ResourceKey]:
         """Who depends on a ModelService, if it is not as it was when this was last asked; None: it is gone."""
@@ -49,10 +50,9 @@ class Dependents:
             del self._offers[place]
         else:
             self._offers[place] = new
-        tags = {tag for offer in (old, new) if offer is not None for tag in offer[-1]}
         found = set(self._by_service.get(place, ()))
-        for tag in tags:
-            found |= self._by_capability.get((key.namespace, tag), set())
+        # A workflow shows what can be chosen now, whoever offers it.
+        found |= self._workflows.get(key.namespace, set())
         return frozenset(found - {key})
 
 

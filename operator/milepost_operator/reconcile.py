@@ -241,7 +241,7 @@ class Reconciler:
         }
 
     def _description(self, key: ResourceKey, body: Object, resource: Resource) -> Description | None:
-        """What the service said of itself, in this life or, as its status has it, before."""
+        """What the service said of itself in this life; what it said before is in its status."""
         if not isinstance(resource, ModelService) or resource.spec.llama_cpp is None:
             return None
         version = body["metadata"]["uid"], body["metadata"].get("generation", 0)
@@ -249,11 +249,10 @@ class Reconciler:
         if known is not None:
             return known
         status = body.get("status") or {}
-        before = described_before(status)
-        is_new = before is None or status.get("observedGeneration") != version[1]
+        is_new = not status.get("model") or status.get("observedGeneration") != version[1]
         if self._describer is not None and is_new and any(map(is_ready, self._cache.pods(key))):
             self._describer.want(key, version, f"{key.name}.{key.namespace}.svc:50052")
-        return before
+        return None
 
     def _forget(self, key: ResourceKey) -> None:
         uid = self._uids.pop(key, None)
@@ -277,19 +276,6 @@ def is_ready(pod: Object) -> bool:
     """Whether a pod's condition Ready is True."""
     conditions = (pod.get("status") or {}).get("conditions", ())
     return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
-
-
-def described_before(status: Mapping[str, Any]) -> Description | None:
-    """What the status of a ModelService holds of its model."""
-    model = status.get("model") or {}
-    if not model.get("digest"):
-        return None
-    return Description(
-        digest=model["digest"],
-        context_tokens=model.get("contextTokens", 0),
-        sequences=model.get("sequences", 0),
-        threads=model.get("threads", 0),
-    )
 
 
 def same(wanted: Any, found: Any) -> bool:

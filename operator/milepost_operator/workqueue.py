@@ -17,10 +17,11 @@ BACKOFF_CAP_SECONDS = 300.0
 
 
 class Priority(IntEnum):
-    """Changes go before the periodic second look."""
+    """What somebody changed goes before news of how it goes, and both before the periodic second look."""
 
     CHANGE = 0
-    RESYNC = 1
+    NEWS = 1
+    RESYNC = 2
 
 
 class QueueObserver(Protocol):
