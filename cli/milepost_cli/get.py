@@ -33,17 +33,18 @@ def runs(backend: Backend, *, limit: int, as_json: bool) -> int:
 
 
 def run(backend: Backend, run_id: str, *, as_json: bool) -> int:
-    """One run with its hops and the router's time as measured."""
-    _, found = backend.with_run(run_id)
+    """One run with its hops, the router's time as measured and, in a cluster, the pod that it belongs to."""
+    agent, found = backend.with_run(run_id)
+    pod = agent.name if agent.name != agent.workflow else ""
     if as_json:
         times = router_times(found)
         router = {"hops": len(times), "p95_ms": percentile(times, 0.95), "max_ms": max(times, default=0.0)}
-        write_json({**to_json(found), "router_time": router})
+        write_json({**to_json(found), "router_time": router, **({"pod": pod} if pod else {})})
         return 0
     from milepost_cli.pages import page, print_run  # noqa: PLC0415 - rich is only paid for where it shows
 
     with page() as out:
-        print_run(out, found, backend.option)
+        print_run(out, found, backend.option, pod)
     return 0
 
 

@@ -126,15 +126,15 @@ def _why_not_ready(ready: Readiness | None) -> str:
     return one_line(": ".join(part for part in (ready.reason, ready.message) if part), 160)
 
 
-def print_run(out: Console, run: agent_pb2.Run, option: str) -> None:
+def print_run(out: Console, run: agent_pb2.Run, option: str, pod: str = "") -> None:
     """Everything about one run: facts, hops with recommendation beside decision, times as measured, result.
 
-    `option` ends the commands that are shown.
+    `option` ends the commands that are shown; `pod` is where the run belongs, if it is one.
     """
     state = run_state(run)
     out.print(Text.assemble((f"run {run.run_id}  ", "bold"), (state, f"bold {state_style(state)}")))
     facts = Table.grid(padding=(0, 2))
-    for name, value in _facts(run):
+    for name, value in (*_facts(run), *((("pod", pod),) if pod else ())):
         facts.add_row(Text(name, style="dim"), Text(printable(value)))
     out.print(Padding(facts, (0, 0, 1, 2)))
     for hop in run.hops:

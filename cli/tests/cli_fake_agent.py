@@ -16,6 +16,7 @@ from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 
 RUN_ID = "7d3c5a10-0000-4000-8000-000000000001"
+CORRELATION_ID = "0b9f0000-0000-4000-8000-000000000009"
 OTHER_RUN_ID = "91aa0000-0000-4000-8000-000000000002"
 
 
@@ -79,9 +80,23 @@ def review_loop_events(outcome: str = "Completed") -> list[Written]:
 
 
 class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryServiceServicer):
-    """Holds one run whose journal is `events`; `pause_after` events the stream waits for `go_on`."""
+    """Holds one run whose journal is `events`; `pause_after` events the stream waits for `go_on`.
 
-    def __init__(self, events: Sequence[Written], outcome: int = agent_pb2.RUN_OUTCOME_COMPLETED) -> None:
+    With `holds` off it has no run until one is started.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[Written],
+        outcome: int = agent_pb2.RUN_OUTCOME_COMPLETED,
+        *,
+        run_id: str = RUN_ID,
+        correlation_id: str = CORRELATION_ID,
+        holds: bool = True,
+    ) -> None:
+        self.run_id = run_id
+        self.correlation_id = correlation_id
+        self.holds = holds
         self.events = [_event(number, written) for number, written in enumerate(events, start=101)]
         self.outcome = outcome
         self.requests: list[Any] = []
@@ -113,8 +128,8 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
 
     def run(self) -> agent_pb2.Run:
         run = agent_pb2.Run(
-            run_id=RUN_ID,
-            correlation_id="0b9f0000-0000-4000-8000-000000000009",
+            run_id=self.run_id,
+            correlation_id=self.correlation_id,
             workflow="review-loop",
             prompt="Write it",
             state=agent_pb2.RUN_STATE_ENDED,
@@ -135,7 +150,10 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
 
     def StartRun(self, request: agent_pb2.StartRunRequest, context: Any) -> agent_pb2.StartRunResponse:
         self.requests.append(request)
-        return agent_pb2.StartRunResponse(run=self.run())
+        existing = self.holds and request.correlation_id == self.correlation_id
+        if not self.holds:
+            self.holds, self.correlation_id = True, request.correlation_id
+        return agent_pb2.StartRunResponse(run=self.run(), existing=existing)
 
     def WatchRun(self, request: agent_pb2.WatchRunRequest, context: Any) -> Iterator[agent_pb2.WatchRunResponse]:
         self.after_sequences.append(request.after_sequence)
@@ -151,12 +169,16 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
 
     def GetRun(self, request: agent_pb2.GetRunRequest, context: Any) -> agent_pb2.GetRunResponse:
         self.requests.append(request)
-        if request.run_id != RUN_ID:
+        if not self.holds or request.run_id not in (self.run_id, self.correlation_id):
             context.abort(grpc.StatusCode.NOT_FOUND, f"there is no run '{request.run_id}'")
         return agent_pb2.GetRunResponse(run=self.run())
 
     def ListRuns(self, request: agent_pb2.ListRunsRequest, context: Any) -> agent_pb2.ListRunsResponse:
         self.requests.append(request)
+        if not self.holds:
+            return agent_pb2.ListRunsResponse()
+        if self.run_id != RUN_ID:
+            return agent_pb2.ListRunsResponse(runs=[self.run()])
         if not request.page_token and request.page_size > 1:
             return agent_pb2.ListRunsResponse(runs=[self.run()], next_page_token="more")
         other = self.run()

@@ -16,7 +16,7 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.rest import should_bypass_proxies
 from kubernetes.config import ConfigException
-from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, list_kube_config_contexts, load_kube_config
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger, load_kube_config
 
 from milepost_cli.cluster.errors import ClusterError, ForbiddenError, UnreachableError
 from milepost_cli.text import one_line
@@ -46,23 +46,22 @@ class Access:
         where = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION or DEFAULT
         _check_there_is_one(where)
         try:
-            contexts, current = list_kube_config_contexts(config_file=where)
+            contexts, current = _contexts(where)
         except MALFORMED as error:
-            raise ClusterError(_unusable(where, context, error)) from error
-        chosen = next((one for one in contexts if one["name"] == context), None) if context else current
-        if chosen is None:
-            names = ", ".join(sorted(str(one["name"]) for one in contexts)) or "none"
-            raise ClusterError(f"{where}: there is no context {context}; allowed: {names}")
+            raise ClusterError(f"{where}: no usable kubeconfig: {one_line(str(error), 300)}") from error
+        allowed = ", ".join(sorted(contexts)) or "none"
+        name = context or current
+        if not name:
+            raise ClusterError(f"{where}: no current context is set; choose one with --context; allowed: {allowed}")
+        if name not in contexts:
+            raise ClusterError(f"{where}: there is no context {name}; allowed: {allowed}")
         configuration = Configuration()
         configuration.retries = False
         try:
-            load_kube_config(
-                config_file=where, context=chosen["name"], client_configuration=configuration, persist_config=False
-            )
+            load_kube_config(config_file=where, context=name, client_configuration=configuration, persist_config=False)
         except MALFORMED as error:
-            raise ClusterError(f"{where}: context {chosen['name']}: {one_line(str(error), 300)}") from error
-        namespace = str((chosen.get("context") or {}).get("namespace") or "default")
-        return cls(configuration, str(chosen["name"]), namespace)
+            raise ClusterError(f"{where}: context {name}: {one_line(str(error), 300)}") from error
+        return cls(configuration, name, contexts[name])
 
     def close(self) -> None:
         self._client.rest_client.close()
@@ -167,11 +166,14 @@ def _check_there_is_one(where: str) -> None:
         )
 
 
-def _unusable(where: str, context: str | None, error: Exception) -> str:
-    words = one_line(str(error), 300)
-    if "current-context" in words and context is None:
-        return f"{where}: no current context is set; choose one with --context"
-    return f"{where}: no usable kubeconfig: {words}"
+def _contexts(where: str) -> tuple[dict[str, str], str]:
+    """Namespace by context, and the name of the current context or nothing. What one context lacks harms no other."""
+    merged = KubeConfigMerger(where).config
+    if merged is None:
+        raise ValueError("it is empty")
+    listed = [node.value for node in merged.value["contexts"]]
+    namespaces = {str(one["name"]): str((one.get("context") or {}).get("namespace") or "default") for one in listed}
+    return namespaces, str(merged.value.get("current-context") or "")
 
 
 def _cause(error: BaseException) -> str:
