@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "helm" / "milepost"
 RELEASE = "milepost"
 NAMESPACE = "milepost-system"
-OLDEST_KUBERNETES = "1.29.0"
+OLDEST_KUBERNETES = "1.30.0"
 
 Object = dict[str, Any]
 Values = Mapping[str, Any]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from helm_chart import NAMESPACE, RELEASE, ROOT, Chart, Values
+from milepost_cli.main import parser
 from milepost_crds import load_manifests
 
 pytestmark = pytest.mark.requirement("PKG-2")
@@ -32,6 +33,7 @@ def test_the_notes_apply_run_and_watch(watched: list[str], used: str, chart: Cha
     apply, run, watch = commands(chart, tmp_path, {"watch": {"namespaces": watched}})
     assert apply[:5] == ["kubectl", "apply", "--namespace", used, "-f"]
     names = {manifest.resource.name for manifest in load_manifests(sorted((ROOT / apply[5]).glob("*.yaml")))}
-    assert run[:2] == ["milepost", "run"] and run[2] in names
-    assert run[-2:] == ["--namespace", used]
-    assert watch == ["milepost", "watch", "RUN", "--namespace", used]
+    asked = parser().parse_args(run[1:])
+    assert run[0] == "milepost" and asked.workflow in names and asked.namespace == used
+    watched_run = parser().parse_args(watch[1:])
+    assert watch[:2] == ["milepost", "watch"] and watched_run.namespace == used

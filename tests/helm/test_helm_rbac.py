@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 
 from helm_chart import NAMESPACE, Chart, Object, key_of, of_kind, one
+from milepost_crds import API_VERSION, ManifestError, parse_resource
 from milepost_operator.permissions import RULES, Scope
 
 Grant = tuple[str, str, str]
 """API group, resource, verb."""
+MODEL_SERVICE = {
+    "apiVersion": API_VERSION,
+    "kind": "ModelService",
+    "spec": {"capabilities": ["tools"], "tools": {"builtIn": ["clock"], "modelRef": {"name": "model"}}},
+}
 
 pytestmark = pytest.mark.requirement("PKG-2")
 
@@ -75,6 +81,14 @@ def test_the_operator_holds_what_it_gives_to_agents(chart: Chart) -> None:
     given = {("", "services", verb) for verb in ("get", "list", "watch")}
     assert granted(one(chart.render(), "ClusterRole", "milepost:operator")) >= given
     assert granted(one(chart.render(in_namespaces(["team-a"])), "Role", "milepost:operator")) >= given
+
+
+def test_no_workflow_can_have_the_name_of_the_operators_role(chart: Chart) -> None:
+    for values in ({}, in_namespaces(["team-a"])):
+        for role in of_kind(chart.render(values | {"rbac": {"userRoles": False}}), "Role", "ClusterRole"):
+            with pytest.raises(ManifestError):
+                parse_resource({**MODEL_SERVICE, "metadata": {"name": role["metadata"]["name"]}})
+    assert parse_resource({**MODEL_SERVICE, "metadata": {"name": "milepost-operator"}})
 
 
 def test_rights_from_elsewhere_leave_none_here(chart: Chart) -> None:

@@ -228,8 +228,8 @@ def test_the_chart_has_the_versions_of_the_project(chart: Chart) -> None:
 
 
 def test_an_older_kubernetes_is_refused(chart: Chart) -> None:
-    with pytest.raises(HelmError, match=r"requires kubeVersion: >=1\.29"):
-        chart.helm("template", RELEASE, str(chart.folder), kubernetes="1.28.9")
+    with pytest.raises(HelmError, match=r"requires kubeVersion: >=1\.30"):
+        chart.helm("template", RELEASE, str(chart.folder), kubernetes="1.29.9")
 
 
 def test_lint_has_nothing_to_say(chart: Chart) -> None:
