@@ -9,6 +9,7 @@ were linked with and that a slim base lacks.
 from __future__ import annotations
 
 import compileall
+import ctypes
 import filecmp
 import py_compile
 import re
@@ -44,6 +45,8 @@ def main() -> None:
     site = next(prefix.glob("lib/python3*/site-packages"))
     for library in sorted(wheels.glob("libraries/*")):
         shutil.copy(library, site / "llama_cpp" / "lib")
+    for library in sorted(site.glob("llama_cpp/lib/*.so")):
+        require_loadable(library)
     leave_out(prefix, site)
     link_copies(prefix)
     for name in PACKED:
@@ -52,6 +55,14 @@ def main() -> None:
     compileall.compile_dir(
         site, quiet=1, maxlevels=50, stripdir=str(prefix), prependdir=HOME, invalidation_mode=UNCHECKED
     )
+
+
+def require_loadable(library: Path) -> None:
+    """Ends the build with one line when a library that was compiled on another machine does not fit this base."""
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        sys.exit(f"install_layer: {library.name}, compiled by `make setup`, does not run on this base: {error}")
 
 
 def install(wheels: Path, prefix: Path) -> None:

@@ -6,6 +6,8 @@ TAG is the version of pyproject.toml unless given; ONLY=agent,tools builds some;
 from __future__ import annotations
 
 import argparse
+import fcntl
+import hashlib
 import json
 import os
 import re
@@ -15,8 +17,9 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from console import LiveLine, ToolError, run_logged
@@ -29,6 +32,8 @@ MADE = ROOT / "dist" / "images"
 LOG = ROOT / "artifacts" / "images.log"
 DEFAULT_BASE = "python:3.13-slim"
 INPUTS_LABEL = "dev.milepost.inputs"
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+OWN_ERROR = re.compile(r"^(?:#\d+ [\d.]+ )?(install_layer: .+|ERROR: .+)$", re.MULTILINE)
 STEP = re.compile(r"^(?:Step (\d+/\d+)|#\d+ \[(\S+ +\d+/\d+)\])")
 DESCRIBE_BASE = (
     "import json, platform; print(json.dumps([platform.python_version(), platform.machine(), platform.libc_ver()[1]]))"
@@ -69,10 +74,16 @@ class Docker:
         done = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
         return json.loads(done.stdout)[0] if done.returncode == 0 else None
 
+    def tag(self, image: str, name: str) -> bool:
+        return subprocess.run(["docker", "tag", image, name], capture_output=True).returncode == 0
+
+    def with_inputs(self, inputs: str) -> str | None:
+        """Id of an image that was built from these inputs, under whatever tag."""
+        command = ["docker", "image", "ls", "--quiet", "--no-trunc", "--filter", f"label={INPUTS_LABEL}={inputs}"]
+        return next(iter(subprocess.run(command, capture_output=True, text=True).stdout.split()), None)
+
     def target_of(self, base: str) -> Target:
         """What runs in `base`, which is pulled when it is not here."""
-        if self.inspect(base) is None:
-            print(f"base: pulling {base}", flush=True)
         command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python3", base, "-c", DESCRIBE_BASE]
         done = subprocess.run(command, capture_output=True, text=True)
         try:
@@ -88,9 +99,12 @@ class Docker:
                 line.update(f"step {found[1] or found[2]}")
 
         command = ["docker", "build", "--network", "none", "--target", role.target, "-t", name, *options, str(context)]
-        status, tail = run_logged(command, LOG, on_line, {"BUILDKIT_PROGRESS": "plain"})
+        environment = {"BUILDKIT_PROGRESS": "plain", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}  # kind cannot load them
+        status, tail = run_logged(command, LOG, on_line, environment)
         if status != 0:
-            raise ToolError(f"{name}: docker build failed: {_last(chr(10).join(tail))} (all of it: {LOG})")
+            text = "\n".join(tail)
+            cause = (OWN_ERROR.findall(text) or [_last(text)])[-1]
+            raise ToolError(f"{name}: docker build failed: {cause} (all of it: {LOG})")
 
 
 class Build:
@@ -102,57 +116,74 @@ class Build:
         self.roles = roles
         self.docker = Docker()
         self.context = MADE / "context"
+        self.digests: dict[str, str] = {}
 
     def run(self) -> list[Built]:
+        """Raises ToolError."""
         self.docker.require()
-        target = self.docker.target_of(self.base)
+        target = self._target()
         base = self.docker.inspect(self.base)
         assert base is not None
         line = LiveLine("context")
-        MADE.mkdir(parents=True, exist_ok=True)
         cache = Path(os.environ.get("MILEPOST_CACHE_DIR") or "~/.cache/milepost").expanduser().absolute()
         Context(self.context, target, cache, Pip(Path(sys.executable), LOG)).write(line.update)
         line.done(f"Python {target.python}, {target.machine}, {_megabytes(self.context):.0f} MB")
         return [self._image(role, base) for role in self.roles]
 
+    def _target(self) -> Target:
+        """Asked of the base once, and then remembered for as long as it is the same."""
+        found = self.docker.inspect(self.base)
+        if found is None:
+            print(f"base: pulling {self.base}", flush=True)
+            return self.docker.target_of(self.base)
+        known = MADE / f"base-{str(found['Id']).removeprefix('sha256:')[:12]}.json"
+        if not known.exists():
+            known.write_text(json.dumps(astuple(self.docker.target_of(self.base))))
+        return Target(*json.loads(known.read_text()))
+
     def _image(self, role: Role, base: dict[str, object]) -> Built:
         started = time.monotonic()
         name = f"{role.image}:{self.tag}"
-        inputs = self._inputs(role, str(base["Id"]))
-        if self._inputs_of(name) != inputs:
-            line = LiveLine(name)
-            self.docker.build(role, name, self.context, self._options(role, inputs), line)
-            line.done("built")
-        else:
+        labels = self._labels(role)
+        inputs = self._inputs(role, labels, str(base["Id"]))
+        if self._inputs_of(name) == inputs:
             print(f"{name}: up to date", flush=True)
+        elif (twin := self.docker.with_inputs(inputs)) and self.docker.tag(twin, name):
+            print(f"{name}: the same as under another tag", flush=True)
+        else:
+            line = LiveLine(name)
+            labels = {**labels, INPUTS_LABEL: inputs}
+            options = ["--build-arg", f"BASE={self.base}"]
+            options += [part for label, value in labels.items() for part in ("--label", f"{label}={value}")]
+            self.docker.build(role, name, self.context, options, line)
+            line.done("built")
         made = self.docker.inspect(name)
         assert made is not None
         size, base_size = float(str(made["Size"])), float(str(base["Size"]))
         return Built(role, name, size / 1e6, (size - base_size) / 1e6, time.monotonic() - started)
 
-    def _inputs(self, role: Role, base_id: str) -> str:
-        parts = [self.context / "layers" / layer for layer in role.layers]
-        parts += [self.context / name for name in RECIPE]
-        parts += [self.context / "models"] if role.embeds else []
-        return f"{digest_of(parts, self.context)[:32]}-{base_id.removeprefix('sha256:')[:12]}"
+    def _inputs(self, role: Role, labels: dict[str, str], base_id: str) -> str:
+        """Names everything that shapes the image of `role`."""
+        parts = [f"layers/{layer}" for layer in role.layers] + [*RECIPE] + (["models"] if role.embeds else [])
+        shape = [role.target, base_id, *map(str, labels.items()), *map(self._digest, parts)]
+        return hashlib.sha256("\n".join(shape).encode()).hexdigest()[:32]
+
+    def _digest(self, part: str) -> str:
+        if part not in self.digests:
+            self.digests[part] = digest_of([self.context / part], self.context)
+        return self.digests[part]
 
     def _inputs_of(self, name: str) -> str | None:
         config = (self.docker.inspect(name) or {}).get("Config")
         labels = config.get("Labels") if isinstance(config, dict) else None
         return labels.get(INPUTS_LABEL) if labels else None
 
-    def _options(self, role: Role, inputs: str) -> list[str]:
-        project = _project()
-        labels = {
+    def _labels(self, role: Role) -> dict[str, str]:
+        return {
             "org.opencontainers.image.title": role.image,
-            "org.opencontainers.image.version": str(project["version"]),
+            "org.opencontainers.image.version": str(_project()["version"]),
             "org.opencontainers.image.base.name": self.base,
-            INPUTS_LABEL: inputs,
         }
-        options = ["--build-arg", f"BASE={self.base}"]
-        for name, value in labels.items():
-            options += ["--label", f"{name}={value}"]
-        return options
 
 
 def table(images: Sequence[Built]) -> str:
@@ -170,6 +201,19 @@ def table(images: Sequence[Built]) -> str:
         f"The base has {base:.0f} MB here; limits are counted on {SLIM_BASE_MB} MB, the usual python:3.13-slim."
     )
     return "\n".join(lines)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the folder of contexts, so that two builds do not write one context."""
+    MADE.mkdir(parents=True, exist_ok=True)
+    with (MADE / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("images: waiting for another build of this folder", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _project() -> dict[str, object]:
@@ -192,7 +236,7 @@ def _megabytes(folder: Path) -> float:
 
 
 def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Run 'docker")]
     return lines[-1][:200] if lines else "no output"
 
 
@@ -206,11 +250,18 @@ def main() -> int:
     started = time.monotonic()
     try:
         LOG.parent.mkdir(exist_ok=True)
-        images = Build(given.tag or str(_project()["version"]), given.base or DEFAULT_BASE, _roles(given.only)).run()
+        tag = given.tag or str(_project()["version"])
+        if not TAG.fullmatch(tag):
+            raise ToolError(f"TAG: {tag!r} is no tag; allowed: letters, digits, `_`, `.`, `-`")
+        roles = _roles(given.only)
+        with alone():
+            images = Build(tag, given.base or DEFAULT_BASE, roles).run()
     except KeyboardInterrupt:
+        print("\nimages: stopped", file=sys.stderr)
         return 130
-    except ToolError as error:
-        print(f"\nimages: {error}", file=sys.stderr)
+    except (ToolError, OSError) as error:
+        told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        print(f"\nimages: {told}", file=sys.stderr)
         return 2
     print(f"\n{table(images)}\n{len(images)} images in {time.monotonic() - started:.1f} s; next:")
     print(f"  kind load docker-image {' '.join(image.name for image in images)}")
