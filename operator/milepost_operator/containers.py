@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from milepost_crds import AgentWorkflow, ModelService
+from milepost_crds import AgentWorkflow, MemoryEstimate, ModelService
 from milepost_operator.known_models import ModelSize, known_size
 from milepost_operator.manifests import Container, digest
 from milepost_operator.manifests.pod_template import Mount
@@ -20,7 +20,6 @@ from milepost_operator.sizing import (
     DEFAULTS,
     LIGHT_MODEL,
     Default,
-    MemoryEstimate,
     effective_resources,
     model_default,
 )

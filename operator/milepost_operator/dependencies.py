@@ -7,6 +7,7 @@ from typing import Any
 
 from milepost_crds import AgentWorkflow, ModelService, Step
 from milepost_operator.conditions import Problem
+from milepost_operator.containers import downloads
 from milepost_operator.names import stateful_set_name
 from milepost_operator.observation import Object, ObjectKey, Observed, References, Resource
 from milepost_operator.references import WRITING_ENGINES
@@ -35,14 +36,13 @@ def references_of(resource: Resource) -> References:
     spec = resource.spec
     config_map = spec.rag.documents.config_map if spec.rag is not None else None
     secret = spec.open_ai.secret_ref if spec.open_ai is not None else None
-    cache = getattr(spec.llama_cpp, "cache", None)
     model = model_ref_of(resource)
     return References(
         services=frozenset([model] if model is not None else []),
         config_maps=frozenset([config_map.name] if config_map is not None else []),
         secrets=frozenset([(secret.name, secret.key)] if secret is not None else []),
         claims=frozenset(name for _, name in _claims(resource)),
-        storage_class=getattr(cache, "class_name", None),
+        storage_class=_cache_class(resource),
     )
 
 
@@ -142,8 +142,12 @@ def _mount_problems(service: ModelService, observed: Observed) -> Iterator[Probl
         if name not in observed.named_claims:
             message = f'{field}: no PersistentVolumeClaim is named "{name}"'
             yield Problem("ClaimNotFound", f"{message}; allowed: a claim of the namespace {service.metadata.namespace}")
-    cache = getattr(spec.llama_cpp, "cache", None)
-    yield from _class_problems("spec.llamaCpp.cache.className", getattr(cache, "class_name", None), observed)
+    yield from _class_problems("spec.llamaCpp.cache.className", _cache_class(service), observed)
+
+
+def _cache_class(service: ModelService) -> str | None:
+    engine = service.spec.llama_cpp
+    return engine.cache.class_name if engine is not None and downloads(service) else None
 
 
 def _workflow_class_problems(workflow: AgentWorkflow, observed: Observed) -> Iterator[Problem]:

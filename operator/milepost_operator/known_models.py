@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from milepost_crds import LlamaCpp
-from milepost_operator.sizing import ModelShape
+from milepost_crds import LlamaCpp, ModelShape
 
 _BITS_PER_WEIGHT = {
     "Q2_K": 3.0, "Q3_K_S": 3.5, "Q3_K_M": 3.9, "Q3_K_L": 4.3, "IQ4_XS": 4.3, "Q4_0": 4.6, "Q4_1": 5.0,

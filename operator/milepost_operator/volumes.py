@@ -11,8 +11,6 @@ from milepost_operator.manifests import ClaimTemplate, claim_expansion
 from milepost_operator.names import cache_claim_name, claim_name, stateful_set_name
 from milepost_operator.observation import Object, ObjectKey, Observed
 
-CACHE_SIZE = "10Gi"
-
 
 @dataclass(frozen=True)
 class Volumes:
@@ -51,10 +49,10 @@ def state_volumes(workflow: AgentWorkflow, observed: Observed, access_mode: str)
 
 def cache_volume(service: ModelService, observed: Observed) -> Volumes:
     """The claim that keeps the downloads of a service, if it has any."""
-    if not downloads(service):
+    engine = service.spec.llama_cpp
+    if engine is None or not downloads(service):
         return Volumes(None)
-    cache = getattr(service.spec.llama_cpp, "cache", None)
-    asked = ClaimTemplate(getattr(cache, "size", CACHE_SIZE), "ReadWriteOnce", getattr(cache, "class_name", None))
+    asked = ClaimTemplate(engine.cache.size, "ReadWriteOnce", engine.cache.class_name)
     name = cache_claim_name(service.name)
     existing = observed.children.get(ObjectKey("v1", "PersistentVolumeClaim", name))
     if existing is None:
