@@ -26,7 +26,8 @@ CHANNEL_OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
-ATTEMPT_TIMEOUT = 2.0  # seconds; between attempts the keeper is asked whether it is worth to go on
+ATTEMPT_TIMEOUT = 2.0  # seconds
+ASK_KEEPER_EVERY = 0.5  # seconds; whether it is worth to go on waiting
 PATIENCE = 30.0  # seconds that an agent may take to come back
 PAGE = 500
 
@@ -60,8 +61,8 @@ class Keeper(Protocol):
 class Agent:
     """One agent. Every call is repeated while the agent is away, so each must be safe to repeat.
 
-    `name` is what people know it by; `options` are of gRPC and come after those that every channel has;
-    `attempt_timeout` is the longest one attempt of a call may take, in seconds.
+    `name` is what people know it by; `options` are of gRPC and count more than those that every channel has;
+    `attempt_timeout` is the longest that one attempt of a call may take, in seconds.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Agent:
         self.keeper = keeper
         self._patience = keeper.patience
         self._attempt_timeout = attempt_timeout
-        self._channel = grpc.insecure_channel(target, options=(*CHANNEL_OPTIONS, *options))
+        self._channel = grpc.insecure_channel(target, options=list((dict(CHANNEL_OPTIONS) | dict(options)).items()))
         self.stub = agent_pb2_grpc.AgentServiceStub(self._channel)
         self._registry = registry_pb2_grpc.RegistryServiceStub(self._channel)
 
@@ -137,7 +138,7 @@ class Agent:
         while True:
             attempt = min(self._attempt_timeout, max(deadline - time.monotonic(), 0.1))
             try:
-                return method(request, timeout=attempt, wait_for_ready=True)
+                return self._attempt(method, request, attempt)
             except grpc.RpcError as error:
                 if not is_away(error):
                     raise refusal(error) from error
@@ -148,6 +149,17 @@ class Agent:
                         f"{self.keeper.advice()}"
                     ) from error
                 time.sleep(0.05)
+
+    def _attempt(self, method: Unary[Request, Answer], request: Request, timeout: float) -> Answer:
+        call = method.future(request, timeout=timeout, wait_for_ready=True)
+        try:
+            while True:
+                try:
+                    return call.result(timeout=ASK_KEEPER_EVERY)
+                except grpc.FutureTimeoutError:
+                    self.keeper.check()
+        finally:
+            call.cancel()
 
 
 def is_away(error: grpc.RpcError) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version as distribution_version
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Command = Callable[[argparse.Namespace], int]
 INTERRUPTED = 130
+TERMINATED = 143
 MOST_RUNS = 10_000
 
 
@@ -280,6 +282,7 @@ def _backend(options: argparse.Namespace) -> Backend:
     if any(flags) or any(variables):
         from milepost_cli.cluster import connect  # noqa: PLC0415 - only a cluster pays for its client
 
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that what was opened is closed
         namespace, context = variables or (None, None)
         return connect(options.namespace or namespace, options.context or context, options.kubeconfig)
     from milepost_cli.local import LocalBackend  # noqa: PLC0415

@@ -67,9 +67,11 @@ class FakeDialer:
         self.agents = agents
         self.dialled: list[str] = []
         self.refusal: DialError | None = None
+        self.takes = 0.0  # seconds to connect
 
     async def dial(self, pod: str, port: int) -> SocketStream:
         self.dialled.append(pod)
+        await asyncio.sleep(self.takes)
         if self.refusal is not None:
             raise self.refusal
         if pod not in self.agents:

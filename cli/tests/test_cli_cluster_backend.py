@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -209,8 +210,31 @@ def test_a_place_without_workflows_is_explained(api: FakeApi, dialer: FakeDialer
 @pytest.mark.requirement("CLI-1")
 def test_a_forwarding_that_is_not_allowed_ends_the_call_at_once(backend: ClusterBackend, dialer: FakeDialer) -> None:
     dialer.refusal = RefusedError('cannot get resource "pods/portforward"', 403)
+    began = time.monotonic()
     with pytest.raises(ForbiddenError, match="403: cannot get resource"):
-        backend.accepting("review-loop", CORRELATION_ID, is_new=True).describe()
+        backend.accepting("review-loop", CORRELATION_ID, is_new=True).within(60).describe()
+    assert time.monotonic() - began < 30
+
+
+def test_a_denial_after_a_connection_is_waited_out(
+    backend: ClusterBackend, dialer: FakeDialer, agents: dict[str, FakeAgent]
+) -> None:
+    agent, _ = backend.with_run(RUN_ID)
+    dialer.refusal = RefusedError("roles are not read yet", 403)
+    agents["review-loop-0"].stop()
+    with pytest.raises(AwayError, match="roles are not read yet"):
+        agent.describe()
+    agents["review-loop-0"].start()
+    dialer.refusal = None
+    assert agent.describe().workflow == "review-loop"
+
+
+@pytest.mark.requirement("CLI-1")
+def test_a_cluster_that_is_far_away_is_reached(backend: ClusterBackend, dialer: FakeDialer) -> None:
+    dialer.takes = 1.5
+    agent = backend.accepting("review-loop", CORRELATION_ID, is_new=True).within(30)
+    assert agent.describe().workflow == "review-loop"
+    assert len(dialer.dialled) == 1
 
 
 @pytest.mark.requirement("CLI-1")

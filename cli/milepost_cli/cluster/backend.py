@@ -34,10 +34,14 @@ from milepost_cli.cluster.resources import AGENT_PORT, OperatedService, Workflow
 from milepost_cli.errors import AgentError, AwayError, NotFoundError
 
 Answer = TypeVar("Answer")
-CHANNEL_OPTIONS = (  # a connection that died on the way is noticed, and none looks idle to what is in between
+CHANNEL_OPTIONS = (
+    # a connection that died on the way is noticed, and none looks idle to what is in between
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # by this name, how long one attempt to connect may take: far away, a forwarding is not made in 50 ms
+    ("grpc.min_reconnect_backoff_ms", 15_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 ATTEMPT_TIMEOUT = 10.0
 ASKING_PATIENCE = 10.0  # seconds that a pod whose container runs may take to answer one of several
@@ -213,7 +217,7 @@ class ClusterBackend:
     def _agent(self, workflow: Workflow, pod: str, snapshot: Snapshot) -> Agent:
         if pod not in self._agents:
             port = snapshot.pods[pod].port if pod in snapshot.pods else AGENT_PORT
-            keeper = PodKeeper(self._api, snapshot.namespace, workflow.name, pod, self._option, self._forwarder.failure)
+            keeper = PodKeeper(self._api, snapshot.namespace, workflow.name, pod, self._option, self._forwarder)
             self._agents[pod] = Agent(
                 workflow.name,
                 self._forwarder.target(pod, port),

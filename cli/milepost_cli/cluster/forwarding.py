@@ -45,6 +45,7 @@ class Forwarder:
         self._dialer = dialer
         self._folder = _private_folder()
         self._failures: dict[str, DialError] = {}
+        self._reached: set[str] = set()
         self._servers: dict[tuple[str, int], asyncio.Server] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -68,6 +69,10 @@ class Forwarder:
     def failure(self, pod: str) -> DialError | None:
         """Why the last connection to `pod` could not be made, or None when it could."""
         return self._failures.get(pod)
+
+    def reached(self, pod: str) -> bool:
+        """Whether a connection to `pod` could be made before."""
+        return pod in self._reached
 
     def close(self) -> None:
         """End all connections, the thread and the sockets."""
@@ -106,6 +111,7 @@ class Forwarder:
     async def _forward(self, pod: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             stream = await self._dialer.dial(pod, port)
+            self._reached.add(pod)
             self._failures.pop(pod, None)
             try:
                 await _until_either_ends(_upwards(reader, stream), _downwards(stream, writer))

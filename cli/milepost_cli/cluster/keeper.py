@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +25,13 @@ class Api(Protocol):
     def close(self) -> None: ...
 
 
+class Connections(Protocol):
+    """What is known of the connections to pods; see Forwarder."""
+
+    def failure(self, pod: str) -> DialError | None: ...
+    def reached(self, pod: str) -> bool: ...
+
+
 @dataclass
 class PodKeeper:
     """The keeper of the agent in one pod. `option` ends the commands that it names."""
@@ -35,26 +41,30 @@ class PodKeeper:
     workflow: str
     pod: str
     option: str
-    failure: Callable[[str], DialError | None]
+    connections: Connections
     patience: float = PATIENCE
     following_patience: float = FOLLOWING_PATIENCE
     _seen: str = ""
     _look_at: float = field(default=0.0)
 
     def check(self) -> None:
-        """Raises ForbiddenError, and NotFoundError when the workflow is gone or has no such pod any more."""
-        failure = self.failure(self.pod)
-        if isinstance(failure, RefusedError):
+        """Raises ForbiddenError, and NotFoundError when the workflow is gone or has no such pod any more.
+
+        A pod that could be reached before is waited for whatever is said: an API server that restarts denies
+        everything until it has read its roles.
+        """
+        failure = self.connections.failure(self.pod)
+        if isinstance(failure, RefusedError) and not self.connections.reached(self.pod):
             raise ForbiddenError(self.api.denial(failure.status, str(failure)))
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_EVERY
-        with contextlib.suppress(UnreachableError):
+        with contextlib.suppress(UnreachableError, ForbiddenError):
             self._look()
 
     def status(self) -> str:
         """Why the pod does not answer, as last seen; empty when nothing is known."""
-        failure = self.failure(self.pod)
+        failure = self.connections.failure(self.pod)
         seen = self._seen or (str(failure) if failure is not None else "")
         return f"pod {self.pod}: {seen}" if seen else ""
 
