@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from helm_chart import Chart, HelmError, Object, environment_of, one
+from helm_values import described_paths, paths
 from milepost_operator.settings import OperatorSettings
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
@@ -121,27 +121,6 @@ def settings_of(objects: list[Object], monkeypatch: pytest.MonkeyPatch) -> Opera
     for name, value in environment_of(objects).items():
         monkeypatch.setenv(name, value if isinstance(value, str) else value["fieldRef"]["fieldPath"])
     return OperatorSettings.load()
-
-
-def described_paths(node: Object, root: Object, path: str = "") -> Iterator[str]:
-    """Dotted paths of the values that the schema describes, down to what users fill in as they like."""
-    if "$ref" in node:
-        node = root["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    inner = node.get("properties")
-    if not inner or path in {"operator.resources", "operator.affinity"}:
-        yield path
-        return
-    for name, child in inner.items():
-        yield from described_paths(child, root, f"{path}.{name}".lstrip("."))
-
-
-def paths(value: Any, leaves: set[str], path: str = "") -> Iterator[str]:
-    """Dotted paths of the defaults, down to the leaves."""
-    if path in leaves or not isinstance(value, dict):
-        yield path
-        return
-    for name, child in value.items():
-        yield from paths(child, leaves, f"{path}.{name}".lstrip("."))
 
 
 def test_the_account_that_is_named_is_bound(chart: Chart) -> None:
