@@ -220,4 +220,9 @@ def _ready_condition(service: Object) -> Mapping[str, Any]:
 
 
 def _each_once(problems: Iterator[Problem]) -> list[Problem]:
-    return list(dict.fromkeys(problems))
+    """The same of several fields as one, with all of them in front."""
+    fields: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        field, _, said = problem.message.partition(": ")
+        fields.setdefault((problem.reason, said), []).append(field)
+    return [Problem(reason, f"{', '.join(named)}: {said}") for (reason, said), named in fields.items()]

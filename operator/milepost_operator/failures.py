@@ -165,7 +165,7 @@ def refusal_problem(refusal: Refusal) -> tuple[Problem, bool]:
     if code == 403 and "exceeded quota" in refusal.message:
         return Problem("QuotaExceeded", f"{what}: {said}; {_QUOTA_REMEDY}"), False
     if refusal.key.kind == "PersistentVolumeClaim" and code in {403, 422}:
-        remedy = "a class with allowVolumeExpansion is needed to enlarge a volume; set the size back, or move the data"
+        remedy = "set allowVolumeExpansion in its StorageClass, or use a resource of another name with a larger volume"
         return Problem("VolumeNotResizable", f"{what}: {said}; {remedy}"), False
     if code == 403:
         remedy = "grant the operator's role this verb, for example by upgrading the chart"
@@ -196,7 +196,7 @@ def _named(key: ObjectKey) -> str:
 
 
 def _line(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = " ".join(text.split()).rstrip(".")
     return flat if len(flat) <= _LINE_LIMIT else flat[: _LINE_LIMIT - 1] + "…"
 
 

@@ -8,13 +8,26 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from milepost_operator.cache import Cache, ResourceKey
-from milepost_operator.cluster import CLAIM, CONFIG_MAP, EVENT, SECRET, STORAGE_CLASS, ApiError, Cluster, ResourceType
+from milepost_operator.cluster import (
+    AGENT_WORKFLOW,
+    CLAIM,
+    CONFIG_MAP,
+    EVENT,
+    MODEL_SERVICE,
+    SECRET,
+    STORAGE_CLASS,
+    ApiError,
+    Cluster,
+    ResourceType,
+)
 from milepost_operator.observation import Description, Object, ObjectKey, Observed, References, Refusal
 
 LOOKUP_SECONDS = 3.0
 WARNINGS_SECONDS = 5.0
 PATIENCE_SECONDS = 4.0
 """How long a resource may be not ready before anybody asks for events about it."""
+
+_OTHER_KIND = {AGENT_WORKFLOW.kind: MODEL_SERVICE.kind, MODEL_SERVICE.kind: AGENT_WORKFLOW.kind}
 
 T = TypeVar("T")
 _Warnings = Mapping[tuple[str, str], Sequence[Object]]
@@ -60,6 +73,7 @@ class Gatherer:
             claims=own_claims,
             events=await self._warnings(key, body, children, pods, own_claims),
             services=self._cache.services(namespace),
+            namesake=self._cache.resource(key._replace(kind=_OTHER_KIND[key.kind])),
             config_maps=frozenset(maps),
             secrets=frozenset((name, item) for name, item in references.secrets if item in (keys[name] or ())),
             named_claims={name: found for name, found in claims.items() if found is not None},
