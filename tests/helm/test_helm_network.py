@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from helm_chart import NAMESPACE, Chart, Object, of_kind, one
+from milepost_operator.leadership import OPERATOR_SELECTOR
 from milepost_operator.metrics import Metrics, QueueMetrics
 from milepost_operator.names import FIELD_MANAGER, object_labels
 from milepost_operator.workqueue import WorkQueue
@@ -52,6 +53,14 @@ def test_the_policies_select_the_pods_that_the_operator_makes(chart: Chart) -> N
         assert not selects(found[NAMESPACE, "milepost-operator"]["podSelector"], labels)
     assert selects(found[NAMESPACE, "milepost-operator"]["podSelector"], operator)
     assert not selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], operator)
+
+
+def test_operators_find_one_another_by_the_labels_of_their_pods(chart: Chart) -> None:
+    selector = dict(part.split("=") for part in OPERATOR_SELECTOR.split(","))
+    given = {"operator": {"podLabels": dict.fromkeys(selector, "other")}, "commonLabels": dict.fromkeys(selector, "x")}
+    for values in ({}, given):
+        labels = one(chart.render(values), "Deployment")["spec"]["template"]["metadata"]["labels"]
+        assert labels.items() >= selector.items()
 
 
 def test_the_operator_reaches_dns_the_api_server_and_milepost_pods_alone(chart: Chart) -> None:
