@@ -22,6 +22,7 @@ import yaml
 from kubernetes import client
 
 from e2e_cluster import Cluster, ready_pods
+from e2e_cut import CutWay
 from e2e_manifests import scripted, workflow
 from e2e_pods import agent_pods, registries
 from e2e_waiting import eventually
@@ -180,6 +181,34 @@ def test_a_deleted_agent_pod_is_a_pause_and_every_event_comes_once(
 
 def ranked_pods(name: str, correlation_id: str) -> list[str]:
     return ranked([f"{name}-0", f"{name}-1"], correlation_id)
+
+
+@pytest.mark.requirement("CLI-1")
+def test_a_way_that_is_cut_and_mended_is_a_pause(
+    agents: str, cluster: Cluster, milepost: Milepost, namespace: str, tmp_path: Path
+) -> None:
+    until_known(milepost, "worker")
+    with CutWay(cluster.kubeconfig) as way:
+        kubeconfig = way.write_kubeconfig(tmp_path / "cut.kubeconfig")
+        following = [*command(), "run", agents, "hold=coder/1/12", "--follow", "--json", "-n", namespace]
+        following += ["--kubeconfig", str(kubeconfig)]
+        with subprocess.Popen(following, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            assert run.stdout is not None
+            seen = []
+            for wanted in ("code", "lost"):
+                for line in run.stdout:
+                    seen.append(json.loads(line))
+                    if wanted in (seen[-1].get("event", {}).get("step"), seen[-1].get("connection", {}).get("state")):
+                        break
+                (way.cut if wanted == "code" else way.mend)()
+            rest, errors = run.communicate(timeout=LIMIT)
+    seen += [json.loads(line) for line in rest.splitlines()]
+    assert run.returncode == 0, errors
+    sequences = [each["event"]["sequence"] for each in seen if "event" in each]
+    assert sequences == sorted(set(sequences))
+    assert [each["connection"]["state"] for each in seen if "connection" in each][-1] == "back"
+    assert seen[-1]["run"]["outcome"] == "Completed"
+    assert seen[-1]["run"]["recoveries"] == 0
 
 
 @pytest.mark.requirement("AGT-6", "CLI-1")

@@ -60,7 +60,7 @@ def dialer(agents: dict[str, FakeAgent]) -> FakeDialer:
 @pytest.fixture
 def backend(api: FakeApi, dialer: FakeDialer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterBackend]:
     """With short patience, since nothing here comes back by itself."""
-    monkeypatch.setattr(cluster_backend, "FIRST_POD_PATIENCE", 0.0)
+    monkeypatch.setattr(cluster_backend, "START_PATIENCE", 0.0)
     monkeypatch.setattr(cluster_backend, "ASKING_PATIENCE", 1.0)
     monkeypatch.setattr(cluster_backend, "PodKeeper", impatient)
     with ClusterBackend(api, dialer, NAMESPACE, f" -n {NAMESPACE}") as backend:
@@ -190,6 +190,47 @@ def test_a_workflow_without_a_pod_says_what_the_operator_says(backend: ClusterBa
         NotFoundError, match="no workflow other in namespace team; allowed: review-loop, unseen, waiting"
     ):
         backend.accepting("other", CORRELATION_ID, is_new=True)
+
+
+@pytest.mark.requirement("CLI-1")
+def test_a_workflow_that_is_just_coming_up_is_waited_for_aloud(
+    api: FakeApi, dialer: FakeDialer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_backend, "LOOK_EVERY", 0.0)
+    told: list[str] = []
+
+    def next_stage(text: str) -> None:
+        told.append(text)
+        stages.pop(0)()
+
+    stages = [
+        lambda: api.pod("fresh-0", "fresh", **WAITING),
+        lambda: api.pod("fresh-0", "fresh", containerStatuses=[container(waiting={"reason": "ContainerCreating"})]),
+        lambda: api.pod("fresh-0", "fresh"),
+    ]
+    api.workflow("fresh")
+    with ClusterBackend(api, dialer, NAMESPACE, "", next_stage) as backend:
+        assert backend.accepting("fresh", CORRELATION_ID, is_new=True).name == "fresh-0"
+    assert told == [
+        "waiting for the first pod of fresh",
+        "waiting for fresh-0: Pending: Unschedulable: 0/1 nodes",
+        "waiting for fresh-0: ContainerCreating",
+    ]
+
+
+@pytest.mark.requirement("CLI-1")
+def test_a_pod_that_cannot_run_is_not_waited_for_when_the_operator_says_so(api: FakeApi, dialer: FakeDialer) -> None:
+    crashing = container(3, waiting={"reason": "CrashLoopBackOff"})
+    said = [condition("Ready", "False", "ConfigurationRefused", "no such model"), condition("Degraded", "True")]
+    api.workflow("broken", conditions=said)
+    api.pod("broken-0", "broken", containerStatuses=[crashing])
+    api.workflow("paused", conditions=[condition("Ready", "False", "Paused"), condition("Progressing", "False")])
+    with ClusterBackend(api, dialer, NAMESPACE, "") as backend:
+        words = r"has no pod that runs: ConfigurationRefused: no such model \(broken-0: CrashLoopBackOff\)"
+        with pytest.raises(AgentError, match=words):
+            backend.accepting("broken", CORRELATION_ID, is_new=True)
+        with pytest.raises(AgentError, match="workflow paused has no pod yet: Paused"):
+            backend.accepting("paused", CORRELATION_ID, is_new=True)
 
 
 @pytest.mark.requirement("CLI-1")

@@ -7,6 +7,7 @@ for is looked for in all pods, and lists are put together from all of them.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -28,9 +29,9 @@ from milepost_cli.backend import (
 from milepost_cli.client import Agent
 from milepost_cli.cluster.discovery import Namespace, Snapshot
 from milepost_cli.cluster.forwarding import Dialer, Forwarder
-from milepost_cli.cluster.keeper import Api, PodKeeper
+from milepost_cli.cluster.keeper import LOOK_EVERY, Api, PodKeeper
 from milepost_cli.cluster.placement import ranked
-from milepost_cli.cluster.resources import AGENT_PORT, OperatedService, Workflow, ready_text
+from milepost_cli.cluster.resources import AGENT_PORT, OperatedService, Pod, Workflow, ready_text
 from milepost_cli.errors import AgentError, AwayError, NotFoundError
 
 Answer = TypeVar("Answer")
@@ -45,15 +46,25 @@ CHANNEL_OPTIONS = (
 )
 ATTEMPT_TIMEOUT = 10.0
 ASKING_PATIENCE = 10.0  # seconds that a pod whose container runs may take to answer one of several
-FIRST_POD_PATIENCE = 10.0
+START_PATIENCE = 120.0  # seconds that the first pod of a workflow may take, its image included
 MOST_AT_ONCE = 16
 
 
-class ClusterBackend:
-    """`option` ends every command that is shown, so that it finds the same namespace of the same cluster."""
+def _tell(text: str) -> None:
+    sys.stderr.write(f"milepost: {text}\n")
 
-    def __init__(self, api: Api, dialer: Dialer, namespace: str, option: str) -> None:
+
+class ClusterBackend:
+    """`option` ends every command that is shown, so that it finds the same namespace of the same cluster.
+
+    `tell` takes one line for people while something is waited for.
+    """
+
+    def __init__(
+        self, api: Api, dialer: Dialer, namespace: str, option: str, tell: Callable[[str], None] = _tell
+    ) -> None:
         self._api = api
+        self._tell = tell
         self._namespace = Namespace(api, namespace)
         self._option = option
         self._forwarder = Forwarder(dialer)
@@ -83,7 +94,8 @@ class ClusterBackend:
             if known is not None:
                 return known
         order = ranked(wanted.pods, correlation_id)
-        ready = [name for name in order if is_new and name in snapshot.pods and snapshot.pods[name].ready]
+        there = [snapshot.pods[name] for name in order if is_new and name in snapshot.pods]
+        ready = [pod.name for pod in there if pod.ready] or [pod.name for pod in there if pod.up]
         return self._agent(wanted, (ready or order)[0], snapshot)
 
     def with_run(self, run_id: str) -> tuple[Agent, agent_pb2.Run]:
@@ -132,16 +144,23 @@ class ClusterBackend:
         return rows
 
     def _with_pods(self, workflow: str) -> Snapshot:
-        """Waits a little for the first pod. Raises AgentError with what the operator says when there is none."""
-        deadline = time.monotonic() + FIRST_POD_PATIENCE
+        """Waits for the first pod that runs, and tells what for. Raises AgentError when none is to come."""
+        deadline = time.monotonic() + START_PATIENCE
+        told = ""
         while True:
             snapshot = self._namespace.look()
             wanted = snapshot.workflow(workflow)
-            if any(name in snapshot.pods for name in wanted.pods):
+            pods = [snapshot.pods[name] for name in wanted.pods if name in snapshot.pods]
+            if any(pod.up for pod in pods):
                 return snapshot
-            if wanted.degraded or time.monotonic() > deadline:
-                raise AgentError(f"workflow {workflow} has no pod yet: {ready_text(wanted.ready)}")
-            time.sleep(0.5)
+            late = time.monotonic() > deadline
+            if late or wanted.degraded or not (pods or wanted.progressing):
+                raise AgentError(_without_pods(wanted, pods))
+            waits = f"{pods[0].name}: {pods[0].trouble}" if pods else f"the first pod of {workflow}"
+            if waits != told:
+                told = waits
+                self._tell(f"waiting for {waits}")
+            time.sleep(LOOK_EVERY)
 
     def _knowing(self, snapshot: Snapshot, workflow: Workflow, correlation_id: str) -> Agent | None:
         """Raises AwayError when a pod that may know the id does not answer: two pods with one id would be two runs."""
@@ -227,6 +246,13 @@ class ClusterBackend:
                 attempt_timeout=ATTEMPT_TIMEOUT,
             )
         return self._agents[pod]
+
+
+def _without_pods(workflow: Workflow, pods: Sequence[Pod]) -> str:
+    if not pods:
+        return f"workflow {workflow.name} has no pod yet: {ready_text(workflow.ready)}"
+    seen = "; ".join(f"{pod.name}: {pod.trouble}" for pod in pods)
+    return f"workflow {workflow.name} has no pod that runs: {ready_text(workflow.ready)} ({seen})"
 
 
 def _named(away: Sequence[Away]) -> str:

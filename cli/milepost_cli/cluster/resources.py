@@ -56,12 +56,13 @@ class Pod:
 
 @dataclass(frozen=True)
 class Workflow:
-    """An AgentWorkflow. `pods` are the names of the pods that it should have."""
+    """An AgentWorkflow. `pods` are the names of those that it should have; `progressing` unless the operator denies."""
 
     name: str
     pods: Sequence[str]
     ready: Readiness
     degraded: bool
+    progressing: bool
     endpoint: str
     described: agent_pb2.GetAgentResponse
 
@@ -87,6 +88,7 @@ class Workflow:
             pods=[f"{_set_name(name)}-{ordinal}" for ordinal in range(int(spec.get("replicas", 1)))],
             ready=_readiness(workflow),
             degraded=_condition(workflow, "Degraded").get("status") == "True",
+            progressing=_condition(workflow, "Progressing").get("status") != "False",
             endpoint=_endpoint(workflow, AGENT_PORT),
             described=described,
         )
