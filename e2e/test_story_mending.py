@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from e2e_install import Installation
-from e2e_manifests import SMALL, linear, model, toolbox
+from e2e_manifests import Manifest, linear, model, toolbox
 from e2e_story import Story
 
 
@@ -47,27 +47,31 @@ def test_quota_exceeded(story: Story) -> None:
 @pytest.mark.cluster
 @pytest.mark.requirement("PKG-3", "OPR-5")
 def test_volume_does_not_bind(story: Story) -> None:
-    """A storage class that does not exist is named in a condition; the workflow gets ready once it does."""
+    """A missing storage class, then a volume that nobody provisions, are named in conditions; mended, both heal."""
     name = story.namespace
-    checkpoint = {"storage": {"size": "64Mi", "className": name}}
-    story.apply(model(), linear(checkpoint=checkpoint, resources=SMALL))
-    story.condition("AgentWorkflow", "flow", "CheckpointStoreReady", "False", message=name, within=60)
-    story.condition("AgentWorkflow", "flow", "Ready", "False", within=30)
     [default, *_] = [each for each in story.cluster.list("StorageClass") if _is_default(each)]
+    story.apply(model(), linear(checkpoint={"storage": {"size": "64Mi", "className": name}}))
+    story.condition("AgentWorkflow", "flow", "Ready", "False", reason="StorageClassNotFound", message=name, within=30)
     try:
-        story.cluster.apply(
-            {
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "StorageClass",
-                "metadata": {"name": name},
-                "provisioner": default["provisioner"],
-                "volumeBindingMode": default["volumeBindingMode"],
-            }
-        )
+        story.cluster.apply(storage_class(name, "milepost.dev/nobody", default["volumeBindingMode"]))
+        story.condition("AgentWorkflow", "flow", "CheckpointStoreReady", "False", message="data-flow-0", within=90)
+        story.condition("AgentWorkflow", "flow", "Ready", "False", within=30)
+        story.cluster.delete_and_wait("StorageClass", name)
+        story.cluster.apply(storage_class(name, default["provisioner"], default["volumeBindingMode"]))
         story.wait_ready(("AgentWorkflow", "flow"))
         story.condition("AgentWorkflow", "flow", "CheckpointStoreReady", "True", within=30)
     finally:
         story.cluster.delete("StorageClass", name)
+
+
+def storage_class(name: str, provisioner: str, binding: str) -> Manifest:
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": provisioner,
+        "volumeBindingMode": binding,
+    }
 
 
 def _is_default(storage_class: dict[str, dict[str, dict[str, str]]]) -> bool:

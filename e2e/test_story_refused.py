@@ -27,7 +27,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (model(llamaCpp=None), ("spec", "exactly one")),
     (model(capabilities=["Not A Tag"]), ("spec.capabilities",)),
     (model(capabilities=[f"tag-{number}" for number in range(17)]), ("spec.capabilities", "16")),
-    (model(replicas=1, autoscaling={"minReplicas": 1, "maxReplicas": 2}), ("spec", "replicas", "autoscaling")),
+    (model(replicas=2, autoscaling={"minReplicas": 1, "maxReplicas": 2}), ("spec", "replicas", "autoscaling")),
     (model(generation={"temperature": 3}), ("spec.generation.temperature", "2")),
 ]
 
