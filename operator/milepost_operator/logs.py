@@ -39,6 +39,7 @@ class _OncePerOutage(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("kopf"):
             return True
+        record.exc_info = None  # why it gave up is told in a line of ours
         if record.getMessage().startswith("OS signals are ignored"):
             return False  # they are ours
         if not record.getMessage().startswith("Request attempt"):

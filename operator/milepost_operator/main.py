@@ -5,29 +5,26 @@ import logging
 import random
 import signal
 import sys
-import threading
 from collections.abc import Sequence
-
-import kopf
 
 from milepost_crds import GROUP, VERSION
 from milepost_operator.api_cluster import ApiCluster, load_configuration
 from milepost_operator.cache import Cache, ResourceKey
-from milepost_operator.cluster import ApiError, ResourceType
+from milepost_operator.cluster import ApiError
 from milepost_operator.controller import Controller, log_fields, prime, run_workers
 from milepost_operator.dependents import Dependents
 from milepost_operator.describe import Describer
 from milepost_operator.errors import ConfigurationError
 from milepost_operator.gather import Gatherer
-from milepost_operator.handlers import WATCHED, registry_for, settings_for
+from milepost_operator.handlers import WATCHED
 from milepost_operator.health import HealthServer
 from milepost_operator.leadership import Leadership
 from milepost_operator.listing import Listings
 from milepost_operator.logs import configure_logging
 from milepost_operator.metrics import ConditionRow, Metrics, QueueMetrics
-from milepost_operator.observation import Object
 from milepost_operator.reconcile import Reconciler
 from milepost_operator.settings import OperatorSettings
+from milepost_operator.watching import watch
 from milepost_operator.workqueue import WorkQueue
 
 DRAIN_SECONDS = 20.0
@@ -104,7 +101,7 @@ class Operator:
             tasks.append(asyncio.create_task(self._listings.follow(self._settings.resync_seconds)))
             failures = 0
             while True:
-                problem = await self._watch()
+                problem = await watch(WATCHED, self._settings.namespaces, self._listings.hear)
                 failures += 1
                 pause = _pause(failures)
                 log.warning("Stopped watching: %s; again in %.1f s", problem, pause)
@@ -140,31 +137,6 @@ class Operator:
         if not versions:
             return f"the cluster has no {GROUP} resources; install the CustomResourceDefinitions of {GROUP}/{VERSION}"
         return f"the cluster serves {GROUP}/{', '.join(versions)}, and this operator needs {GROUP}/{VERSION}"
-
-    async def _watch(self) -> str:
-        """Lets kopf watch until it gives up; returns why it did."""
-        loop = asyncio.get_running_loop()
-
-        def hear(type_: ResourceType, event: str | None, found: Object) -> None:
-            loop.call_soon_threadsafe(self._listings.hear, type_, event, found)
-
-        stop = threading.Event()
-        try:
-            # In a thread and loop of its own: kopf takes signals, and every task beside its own, for its business.
-            await asyncio.to_thread(
-                kopf.run,
-                registry=registry_for(WATCHED, hear),
-                settings=settings_for(WATCHED),
-                clusterwide=not self._settings.namespaces,
-                namespaces=self._settings.namespaces,
-                standalone=True,
-                stop_flag=stop,
-            )
-        except Exception as error:
-            return " ".join(str(error).split())[:300] or type(error).__name__
-        finally:
-            stop.set()
-        return "kopf ended"
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
