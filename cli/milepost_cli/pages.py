@@ -123,7 +123,7 @@ def _ready_cell(ready: Readiness | None) -> Text:
 def _why_not_ready(ready: Readiness | None) -> str:
     if ready is None or ready.status == "True":
         return ""
-    return one_line(": ".join(part for part in (ready.reason, ready.message) if part), 160)
+    return one_line(": ".join(part for part in (ready.reason, ready.message) if part), 300)
 
 
 def print_run(out: Console, run: agent_pb2.Run, option: str, pod: str = "") -> None:

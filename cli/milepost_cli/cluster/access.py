@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from milepost_cli.text import one_line
 
 TIMEOUT = (5.0, 20.0)  # seconds to connect, and to answer
 PAGE = 500
+OBJECT_NAME = re.compile(r"^(<[^>]*>|\w+\([^()]*\)): ")
 DEFAULT = "~/.kube/config"
 MALFORMED = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError)
 Object = Mapping[str, Any]
@@ -178,9 +180,8 @@ def _contexts(where: str) -> tuple[dict[str, str], str]:
 
 def _cause(error: BaseException) -> str:
     """The innermost reason, without the object names that urllib3 puts before it."""
-    causes = list(_chain(error))
-    words = str(causes[-1]) or type(causes[-1]).__name__
-    return one_line(words.rpartition(">: ")[2] or words, 200)
+    innermost = list(_chain(error))[-1]
+    return one_line(OBJECT_NAME.sub("", str(innermost)), 200) or type(innermost).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -28,6 +28,7 @@ from milepost_cli.backend import (
 )
 from milepost_cli.client import Agent
 from milepost_cli.cluster.discovery import Namespace, Snapshot
+from milepost_cli.cluster.errors import UnreachableError
 from milepost_cli.cluster.forwarding import Dialer, Forwarder
 from milepost_cli.cluster.keeper import LOOK_EVERY, Api, PodKeeper
 from milepost_cli.cluster.placement import ranked
@@ -45,7 +46,8 @@ CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 ATTEMPT_TIMEOUT = 10.0
-ASKING_PATIENCE = 10.0  # seconds that a pod whose container runs may take to answer one of several
+ASKING_PATIENCE = 10.0  # seconds that a pod may take to answer one of several
+UNREADY_PATIENCE = 3.0  # seconds for one that runs and is not ready
 START_PATIENCE = 120.0  # seconds that the first pod of a workflow may take, its image included
 MOST_AT_ONCE = 16
 
@@ -147,8 +149,8 @@ class ClusterBackend:
         """Waits for the first pod that runs, and tells what for. Raises AgentError when none is to come."""
         deadline = time.monotonic() + START_PATIENCE
         told = ""
+        snapshot = self._namespace.look()
         while True:
-            snapshot = self._namespace.look()
             wanted = snapshot.workflow(workflow)
             pods = [snapshot.pods[name] for name in wanted.pods if name in snapshot.pods]
             if any(pod.up for pod in pods):
@@ -161,6 +163,8 @@ class ClusterBackend:
                 told = waits
                 self._tell(f"waiting for {waits}")
             time.sleep(LOOK_EVERY)
+            with contextlib.suppress(UnreachableError):
+                snapshot = self._namespace.look()
 
     def _knowing(self, snapshot: Snapshot, workflow: Workflow, correlation_id: str) -> Agent | None:
         """Raises AwayError when a pod that may know the id does not answer: two pods with one id would be two runs."""
@@ -219,7 +223,8 @@ class ClusterBackend:
             for pod in snapshot.pods_of(workflow):
                 if pod.up:
                     agent = self._agent(workflow, pod.name, snapshot)
-                    asked[self._pool.submit(question, agent.within(ASKING_PATIENCE))] = agent
+                    patience = ASKING_PATIENCE if pod.ready else UNREADY_PATIENCE
+                    asked[self._pool.submit(question, agent.within(patience))] = agent
                 else:
                     away.append(Away(pod.name, pod.trouble))
         answers: list[tuple[Agent, Answer]] = []
