@@ -144,28 +144,26 @@ class Build:
     def _image(self, role: Role, base: dict[str, object]) -> Built:
         started = time.monotonic()
         name = f"{role.image}:{self.tag}"
-        labels = self._labels(role)
-        inputs = self._inputs(role, labels, str(base["Id"]))
+        arguments = {"BASE": self.base, "VERSION": str(_project()["version"])}
+        inputs = self._inputs(role, arguments, str(base["Id"]))
         if self._inputs_of(name) == inputs:
             print(f"{name}: up to date", flush=True)
         elif (twin := self.docker.with_inputs(inputs)) and self.docker.tag(twin, name):
             print(f"{name}: the same as under another tag", flush=True)
         else:
             line = LiveLine(name)
-            labels = {**labels, INPUTS_LABEL: inputs}
-            options = ["--build-arg", f"BASE={self.base}"]
-            options += [part for label, value in labels.items() for part in ("--label", f"{label}={value}")]
-            self.docker.build(role, name, self.context, options, line)
+            options = [part for each in arguments.items() for part in ("--build-arg", "=".join(each))]
+            self.docker.build(role, name, self.context, [*options, "--label", f"{INPUTS_LABEL}={inputs}"], line)
             line.done("built")
         made = self.docker.inspect(name)
         assert made is not None
         size, base_size = float(str(made["Size"])), float(str(base["Size"]))
         return Built(role, name, size / 1e6, (size - base_size) / 1e6, time.monotonic() - started)
 
-    def _inputs(self, role: Role, labels: dict[str, str], base_id: str) -> str:
+    def _inputs(self, role: Role, arguments: dict[str, str], base_id: str) -> str:
         """Names everything that shapes the image of `role`."""
         parts = [f"layers/{layer}" for layer in role.layers] + [*RECIPE] + (["models"] if role.embeds else [])
-        shape = [role.target, base_id, *map(str, labels.items()), *map(self._digest, parts)]
+        shape = [role.target, base_id, *map("=".join, arguments.items()), *map(self._digest, parts)]
         return hashlib.sha256("\n".join(shape).encode()).hexdigest()[:32]
 
     def _digest(self, part: str) -> str:
@@ -177,13 +175,6 @@ class Build:
         config = (self.docker.inspect(name) or {}).get("Config")
         labels = config.get("Labels") if isinstance(config, dict) else None
         return labels.get(INPUTS_LABEL) if labels else None
-
-    def _labels(self, role: Role) -> dict[str, str]:
-        return {
-            "org.opencontainers.image.title": role.image,
-            "org.opencontainers.image.version": str(_project()["version"]),
-            "org.opencontainers.image.base.name": self.base,
-        }
 
 
 def table(images: Sequence[Built]) -> str:
