@@ -18,10 +18,14 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What is not there. A pod cannot start without `mounted`; without `services` it starts and waits for them."""
+    """What is not there. A pod cannot start without `mounted`; without `services` it starts and waits for them.
+
+    Without `needed`, which is part of `services`, no request can be served, however ready the pods are.
+    """
 
     services: Sequence[Problem]
     mounted: Sequence[Problem]
+    needed: Sequence[Problem]
 
     @property
     def problems(self) -> Sequence[Problem]:
@@ -50,9 +54,11 @@ def dependencies_of(resource: Resource, observed: Observed) -> Dependencies:
     """What the resource refers to and cannot have now."""
     if isinstance(resource, AgentWorkflow):
         services = _workflow_problems(resource, observed.services)
-        return Dependencies(_each_once(services), _each_once(_workflow_class_problems(resource, observed)))
-    services = _service_problems(resource, observed.services)
-    return Dependencies(_each_once(services), _each_once(_mount_problems(resource, observed)))
+        mounted = _workflow_class_problems(resource, observed)
+        needed = _workflow_needs(resource, observed.services)
+        return Dependencies(_each_once(services), _each_once(mounted), _each_once(needed))
+    writer = _each_once(_service_problems(resource, observed.services))
+    return Dependencies(writer, _each_once(_mount_problems(resource, observed)), writer)
 
 
 def offered_capabilities(workflow: AgentWorkflow, services: Mapping[str, Object]) -> list[str]:
@@ -91,6 +97,15 @@ def _workflow_problems(workflow: AgentWorkflow, services: Mapping[str, Object]) 
         yield from _step_problems(f"spec.steps[{index}]", step, services)
     if spec.router.default_service is not None:
         yield from _named_problems("spec.router.defaultService.name", spec.router.default_service.name, services)
+
+
+def _workflow_needs(workflow: AgentWorkflow, services: Mapping[str, Object]) -> Iterator[Problem]:
+    # Who may offer a capability besides is not known here: a user's own Service can be in the registry, too.
+    spec = workflow.spec
+    yield from _writer_problems("spec.arbitrator.modelRef.name", spec.arbitrator.model_ref.name, services)
+    for index, step in enumerate(spec.steps):
+        if step.service_ref is not None and not step.optional:
+            yield from _named_problems(f"spec.steps[{index}].serviceRef.name", step.service_ref.name, services)
 
 
 def _is_open(step: Step) -> bool:

@@ -1,10 +1,11 @@
 """What pods, volumes and the API server say when something goes wrong, as problems with a remedy."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from milepost_operator.conditions import Problem
+from milepost_operator.conditions import Problem, seconds_since
 from milepost_operator.names import CONTAINER, Role
 from milepost_operator.observation import Object, ObjectKey, Refusal
 
@@ -13,6 +14,9 @@ _START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunCont
 _SOMEONE_ELSES = ("Only one reference can have Controller set to true", "Apply failed with")
 _RANDOM_POD = re.compile(r'pods? "[^"]*" is forbidden: ')
 _REFUSED = 2
+UNBOUND_SECONDS = 60.0
+"""After which a volume that nobody makes is more than slow."""
+
 _LINE_LIMIT = 500
 _UNSCHEDULABLE_REMEDIES = (
     ("Insufficient cpu", "lower spec.resources.requests.cpu, or add nodes"),
@@ -130,23 +134,33 @@ def mount_problems(pods: Sequence[Object], events: Sequence[Object]) -> list[Pro
     return []
 
 
-def claim_problems(claims: Sequence[Object], events: Sequence[Object], field: str) -> list[Problem]:
-    """Volumes that cannot be made. One that waits for its first pod is none of them."""
-    return list(_claim_problems(claims, events, field))
+def claim_problems(claims: Sequence[Object], events: Sequence[Object], field: str, now: datetime) -> list[Problem]:
+    """Volumes that cannot be made, or are not made for a long time; one that waits for its first pod is none."""
+    found = (_claim_problem(claim, events, field, now) for claim in claims)
+    return [problem for problem in found if problem is not None]
 
 
-def _claim_problems(claims: Sequence[Object], events: Sequence[Object], field: str) -> Iterator[Problem]:
-    for claim in claims:
-        name, phase = claim["metadata"]["name"], claim.get("status", {}).get("phase")
-        if phase == "Lost":
-            message = f"{name} has lost its volume; restore the PersistentVolume, or delete the claim and its runs"
-            yield Problem("VolumeLost", message)
-        if phase != "Pending":
-            continue
-        message = newest_event(events, "PersistentVolumeClaim", name, {"ProvisioningFailed", "FailedBinding"})
-        if message:
-            remedy = f"set {field}.className to a class that can make it, or make a volume for it"
-            yield Problem("VolumeNotBound", f"{name} has no volume: {_line(message)}; {remedy}")
+def _claim_problem(claim: Object, events: Sequence[Object], field: str, now: datetime) -> Problem | None:
+    name, phase = claim["metadata"]["name"], claim.get("status", {}).get("phase")
+    if phase == "Lost":
+        message = f"{name} has lost its volume; restore the PersistentVolume, or delete the claim and its runs"
+        return Problem("VolumeLost", message)
+    if phase != "Pending":
+        return None
+    said = newest_event(events, "PersistentVolumeClaim", name, {"ProvisioningFailed", "FailedBinding"})
+    if not said and _is_asked_for(claim) and seconds_since(_created(claim), now) > UNBOUND_SECONDS:
+        said = f"nobody has made one for a minute; see `kubectl describe pvc {name}`"
+    remedy = f"set {field}.className to a class that can make it, or make a volume for it"
+    return Problem("VolumeNotBound", f"{name} has no volume: {_line(said)}; {remedy}") if said else None
+
+
+def _is_asked_for(claim: Object) -> bool:
+    """Whether its provisioner was told to go on: at once, or when its first pod had found a node."""
+    return "volume.kubernetes.io/storage-provisioner" in (claim["metadata"].get("annotations") or {})
+
+
+def _created(claim: Object) -> str:
+    return str(claim["metadata"].get("creationTimestamp", ""))
 
 
 def newest_event(events: Sequence[Object], kind: str, name: str, reasons: set[str]) -> str:

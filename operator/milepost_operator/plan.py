@@ -26,7 +26,7 @@ from milepost_operator.memory import memory_problem
 from milepost_operator.names import ANNOTATION_PAUSED, selector_labels
 from milepost_operator.observation import Defaults, Object, ObjectKey, Observed, Plan, Resource
 from milepost_operator.rollout import Rollout, rollout_of, workload_key
-from milepost_operator.status import DEGRADED, PROGRESSING, READY, Findings, events_of, is_serving, status_of
+from milepost_operator.status import DEGRADED, PROGRESSING, READY, Findings, events_of, status_of
 from milepost_operator.supported import unsupported
 from milepost_operator.workload import role_of
 
@@ -49,11 +49,12 @@ def plan(resource: Resource, observed: Observed, defaults: Defaults, now: dateti
     barred = _barred(resource, observed)
     held = next(iter([*barred, *_missing_mounts(resource, dependencies)]), None)
     paused = resource.metadata.annotations.get(ANNOTATION_PAUSED) == "true"
-    children = children_of(resource, observed, defaults, ready=is_serving(resource, rollout))
+    serving = rollout.serves and not dependencies.needed
+    children = children_of(resource, observed, defaults, ready=serving)
     apply: list[Object] = []
     prune: list[ObjectKey] = []
     if held is not None and not paused:
-        apply = _registry_entry(resource, observed, rollout)
+        apply = _registry_entry(resource, observed, serving)
     elif not paused:
         apply, prune = [*children.objects, *children.expansions], _no_longer_wanted(observed, children)
     findings = Findings(
@@ -64,7 +65,8 @@ def plan(resource: Resource, observed: Observed, defaults: Defaults, now: dateti
         failures=[*barred, *_failures(resource, observed, rollout), *children.problems, *_refused(observed, False)],
         passing=_refused(observed, True),
         dependencies=dependencies.problems,
-        volumes=_volume_problems(resource, observed, rollout),
+        needed=dependencies.needed,
+        volumes=_volume_problems(resource, observed, rollout, now),
     )
     status = status_of(resource, observed, findings, now)
     return Plan(apply, prune, status, events_of(resource, status), _look_again(findings, dependencies, status, now))
@@ -136,11 +138,11 @@ def _missing_mounts(resource: Resource, dependencies: Dependencies) -> Sequence[
     return dependencies.mounted if resource.spec.replicas > 0 else ()
 
 
-def _registry_entry(resource: Resource, observed: Observed, rollout: Rollout) -> list[Object]:
+def _registry_entry(resource: Resource, observed: Observed, serving: bool) -> list[Object]:
     """The Service of what runs on while nothing else is touched: agents must see whether it is ready."""
     if not isinstance(resource, ModelService) or ObjectKey("v1", "Service", resource.name) not in observed.children:
         return []
-    return [client_service(resource, ready=is_serving(resource, rollout))]
+    return [client_service(resource, ready=serving)]
 
 
 def _no_longer_wanted(observed: Observed, children: Children) -> list[ObjectKey]:
@@ -162,13 +164,13 @@ def _failures(resource: Resource, observed: Observed, rollout: Rollout) -> list[
     ]
 
 
-def _volume_problems(resource: Resource, observed: Observed, rollout: Rollout) -> list[Problem]:
+def _volume_problems(resource: Resource, observed: Observed, rollout: Rollout, now: datetime) -> list[Problem]:
     if isinstance(resource, AgentWorkflow):
-        return claim_problems(observed.claims, observed.events, "spec.checkpoint.storage")
+        return claim_problems(observed.claims, observed.events, "spec.checkpoint.storage", now)
     if rollout.complete or rollout.wanted == 0:
         return []
     claims = [child for key, child in observed.children.items() if key.kind == "PersistentVolumeClaim"]
-    return claim_problems(claims, observed.events, "spec.llamaCpp.cache")
+    return claim_problems(claims, observed.events, "spec.llamaCpp.cache", now)
 
 
 def _refused(observed: Observed, passing: bool) -> list[Problem]:

@@ -11,9 +11,13 @@ from milepost_operator.observation import Object, ObjectKey, Observed, Resource
 
 @dataclass(frozen=True)
 class Rollout:
-    """Pods that are wanted, exist, are ready, and are of the newest template; `seen`: their controller knows of it."""
+    """Pods that are wanted, exist, are ready, and are of the newest template; `seen`: their controller knows of it.
+
+    `needed` of them must be ready for requests to be served.
+    """
 
     wanted: int
+    needed: int
     replicas: int = 0
     ready: int = 0
     updated: int = 0
@@ -25,6 +29,11 @@ class Rollout:
         """Whether all pods that are wanted are there, new and ready, and no others."""
         counts = (self.replicas, self.ready, self.updated)
         return self.exists and self.seen and all(count == self.wanted for count in counts)
+
+    @property
+    def serves(self) -> bool:
+        """Whether enough pods are ready."""
+        return self.wanted > 0 and self.ready >= self.needed
 
     @property
     def counted(self) -> str:
@@ -42,11 +51,15 @@ def workload_key(resource: Resource) -> ObjectKey:
 def rollout_of(resource: Resource, observed: Observed) -> Rollout:
     """How far the pods of a resource are, as their controller says."""
     found = observed.children.get(workload_key(resource))
+    wanted = resource.spec.replicas
+    # Any pod of a service can answer; each pod of a workflow has runs that no other has.
+    needed = wanted if isinstance(resource, AgentWorkflow) else 1
     if found is None:
-        return Rollout(wanted=resource.spec.replicas)
+        return Rollout(wanted, needed)
     status: Mapping[str, Any] = found.get("status") or {}
     return Rollout(
-        wanted=resource.spec.replicas,
+        wanted,
+        needed,
         replicas=status.get("replicas", 0),
         ready=status.get("readyReplicas", 0),
         updated=_updated(found, status),

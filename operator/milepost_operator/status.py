@@ -31,7 +31,8 @@ class Findings:
     """All that is known about a resource when its status is written.
 
     `held` says why the pods are left as they are; `failures` is what a person must mend, `passing` what passes by
-    itself, `dependencies` what is referred to and not there, `volumes` what keeps claims from being bound.
+    itself, `dependencies` what is referred to and not there, `needed` those of them without which nothing is served,
+    `volumes` what keeps claims from being bound.
     """
 
     rollout: Rollout
@@ -41,14 +42,13 @@ class Findings:
     failures: Sequence[Problem] = ()
     passing: Sequence[Problem] = ()
     dependencies: Sequence[Problem] = ()
+    needed: Sequence[Problem] = ()
     volumes: Sequence[Problem] = ()
 
-
-def is_serving(resource: Resource, rollout: Rollout) -> bool:
-    """Whether requests are served: by one pod of a ModelService at least, by every pod of an AgentWorkflow."""
-    if isinstance(resource, AgentWorkflow):
-        return rollout.exists and rollout.ready >= rollout.wanted
-    return rollout.wanted > 0 and rollout.ready > 0
+    @property
+    def serving(self) -> bool:
+        """Whether requests are served."""
+        return self.rollout.serves and not self.needed
 
 
 def status_of(resource: Resource, observed: Observed, findings: Findings, now: datetime) -> dict[str, Any]:
@@ -69,16 +69,16 @@ def status_of(resource: Resource, observed: Observed, findings: Findings, now: d
         return status | ({"capabilities": offered} if offered else {})
     labels = selector_labels(resource.name, role_of(resource))
     status["selector"] = ",".join(f"{key}={value}" for key, value in labels.items())
-    if is_serving(resource, rollout):
+    if findings.serving:
         status["capabilities"] = list(resource.spec.capabilities)
     return status | _model(resource, observed, rollout)
 
 
 def events_of(resource: Resource, status: dict[str, Any]) -> list[PlannedEvent]:
-    """An event for each condition that is not what it was; none for what is not so yet."""
+    """An event for each reason why a condition is not what it was; none for what is not so yet."""
     previous = {each.type: each for each in resource.status.conditions} if resource.status is not None else {}
     found = (_event(condition, previous.get(condition["type"])) for condition in status["conditions"])
-    return [event for event in found if event is not None]
+    return list({(event.kind, event.reason): event for event in reversed([*filter(None, found)])}.values())[::-1]
 
 
 def _event(condition: dict[str, Any], before: Condition | None) -> PlannedEvent | None:
@@ -98,7 +98,7 @@ def _event(condition: dict[str, Any], before: Condition | None) -> PlannedEvent 
 
 
 def _aspects(resource: Resource, observed: Observed, findings: Findings) -> list[Aspect]:
-    aspects = [_ready(resource, findings), _progressing(resource, findings), _degraded(findings)]
+    aspects = [_ready(findings), _progressing(findings), _degraded(findings)]
     if isinstance(resource, AgentWorkflow):
         aspects.append(_checkpoint_store(resource, observed.claims, findings))
     else:
@@ -106,10 +106,12 @@ def _aspects(resource: Resource, observed: Observed, findings: Findings) -> list
     return [*aspects, _dependencies(findings)]
 
 
-def _ready(resource: Resource, findings: Findings) -> Aspect:
+def _ready(findings: Findings) -> Aspect:
     rollout = findings.rollout
-    if is_serving(resource, rollout):
+    if findings.serving:
         return Aspect.holds(READY, "Serving", rollout.counted)
+    if rollout.serves:
+        return Aspect.fails(READY, findings.needed)
     if findings.held is not None:
         return Aspect.fails(READY, [findings.held])
     if rollout.wanted == 0:
@@ -120,7 +122,7 @@ def _ready(resource: Resource, findings: Findings) -> Aspect:
     return Aspect(READY, "False", "Starting", rollout.counted)
 
 
-def _progressing(resource: Resource, findings: Findings) -> Aspect:
+def _progressing(findings: Findings) -> Aspect:
     rollout = findings.rollout
     if findings.paused:
         message = "the annotation milepost.dev/paused is set: the children are left alone; remove it to go on"
@@ -134,8 +136,9 @@ def _progressing(resource: Resource, findings: Findings) -> Aspect:
         return Aspect(PROGRESSING, "False", "Complete", rollout.counted)
     if stuck:
         return Aspect.fails(PROGRESSING, stuck)
-    reason = "RollingOut" if is_serving(resource, rollout) else "Starting"
-    return Aspect.holds(PROGRESSING, reason, f"{rollout.counted}, {rollout.updated} of the newest template")
+    updated = 0 if findings.outdated else rollout.updated
+    reason = "RollingOut" if rollout.serves else "Starting"
+    return Aspect.holds(PROGRESSING, reason, f"{rollout.counted}, {updated} of the newest template")
 
 
 def _degraded(findings: Findings) -> Aspect:
@@ -154,7 +157,7 @@ def _dependencies(findings: Findings) -> Aspect:
 def _model_loaded(service: ModelService, findings: Findings) -> Aspect:
     if service.spec.llama_cpp is None:
         return Aspect.holds(MODEL_LOADED, "NotNeeded", f"the engine {service.spec.engine_name} loads no weights")
-    ready = _ready(service, findings)
+    ready = _ready(findings)
     if ready.status == "True":
         return Aspect.holds(MODEL_LOADED, "Loaded")
     reason = "Loading" if ready.reason == "Starting" else ready.reason
@@ -165,15 +168,12 @@ def _checkpoint_store(workflow: AgentWorkflow, claims: Sequence[Object], finding
     if findings.volumes:
         return Aspect.fails(CHECKPOINT_STORE_READY, findings.volumes)
     names = [claim_name(workflow.name, ordinal) for ordinal in range(workflow.spec.replicas)]
-    bound = [
-        claim
-        for claim in claims
-        if claim["metadata"]["name"] in names and claim.get("status", {}).get("phase") == "Bound"
-    ]
-    counted = f"{len(bound)} of {len(names)} {'volume is' if len(names) == 1 else 'volumes are'} bound"
-    if len(bound) == len(names):
-        return Aspect.holds(CHECKPOINT_STORE_READY, "Bound", counted)
-    return Aspect(CHECKPOINT_STORE_READY, "False", "WaitingForVolume", counted)
+    bound = {claim["metadata"]["name"] for claim in claims if claim.get("status", {}).get("phase") == "Bound"}
+    waiting = [name for name in names if name not in bound]
+    if waiting:
+        return Aspect(CHECKPOINT_STORE_READY, "False", "WaitingForVolume", f"not bound yet: {', '.join(waiting)}")
+    counted = "the volume is bound" if len(names) == 1 else f"all {len(names)} volumes are bound"
+    return Aspect.holds(CHECKPOINT_STORE_READY, "Bound", counted)
 
 
 def _model(service: ModelService, observed: Observed, rollout: Rollout) -> dict[str, Any]:

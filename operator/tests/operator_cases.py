@@ -136,14 +136,27 @@ def settled(resource: Any, *, ready: int | None = None, **observed: Any) -> tupl
     return with_status(resource, planned(resource, after).status), after
 
 
-def claim(name: str, *, phase: str = "Bound", size: str = "1Gi", class_name: str = "standard") -> Object:
-    """A claim of a StatefulSet."""
+def claim(
+    name: str,
+    *,
+    phase: str = "Bound",
+    size: str = "1Gi",
+    class_name: str = "standard",
+    created: str = "2026-11-23T11:00:00Z",
+    provisioner: str = "",
+) -> Object:
+    """A claim of a StatefulSet; `provisioner` is the annotation of one whose volume is to be made now."""
     spec = {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": size}}}
     spec["storageClassName"] = class_name
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "creationTimestamp": created,
+            "annotations": {provisioner: "somebody"} if provisioner else {},
+        },
         "spec": spec,
         "status": {"phase": phase},
     }

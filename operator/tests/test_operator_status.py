@@ -10,6 +10,7 @@ from operator_cases import (
     WRITER_REF,
     around,
     carried_out,
+    child,
     claim,
     condition,
     event,
@@ -94,6 +95,23 @@ def test_a_service_scaled_to_zero_is_not_ready_and_nothing_is_wrong_with_it() ->
     assert found["Progressing"] == ("False", "Complete")
 
 
+@pytest.mark.requirement("CRD-6", "OPR-3")
+def test_ready_needs_the_services_without_which_no_request_is_served() -> None:
+    for resource in (workflow(), model("toolbox", tools={"builtIn": ["clock"]} | WRITER_REF)):
+        running, observed = settled(resource)
+        away = replace(observed, services={"writer": service_body("writer", ready=False)})
+        done = planned(running, away)
+        assert truths(done.status)["Ready"] == ("False", "ServiceNotReady")
+        assert truths(done.status)["Progressing"] == ("False", "Complete")
+        assert truths(done.status)["Degraded"] == ("False", "AsExpected")
+        assert done.apply and (done.prune, done.requeue_after) == ([], None)
+    assert "capabilities" not in done.status
+    assert "milepost.dev/registry" not in child(done, "Service")["metadata"]["labels"]
+    chosen = workflow(steps=[{"name": "a", "role": "a", "capability": "offered-by-a-service-of-the-user"}])
+    assert truths(planned(*settled(chosen)).status)["Ready"] == ("True", "Serving")
+    assert truths(planned(*settled(chosen)).status)["DependenciesResolved"] == ("False", "CapabilityNotOffered")
+
+
 @pytest.mark.requirement("CRD-6", "OPR-2")
 def test_the_old_pod_serves_while_the_new_one_comes() -> None:
     running, observed = settled(model())
@@ -155,7 +173,23 @@ def test_a_workflow_lists_what_ready_services_offer_to_it() -> None:
     assert found["capabilities"] == ["coding", "general", "poetry"]
 
 
+ASKED_FOR = claim(
+    "data-review-0",
+    phase="Pending",
+    created="2026-11-23T11:58:59Z",
+    provisioner="volume.kubernetes.io/storage-provisioner",
+)
+NOT_ASKED_FOR = claim("data-review-0", phase="Pending", created="2026-11-23T11:58:59Z")
+JUST_ASKED_FOR = claim(
+    "data-review-0",
+    phase="Pending",
+    created="2026-11-23T11:59:01Z",
+    provisioner="volume.kubernetes.io/storage-provisioner",
+)
 VOLUME_CASES = [
+    ([ASKED_FOR], [], ("False", "VolumeNotBound")),
+    ([NOT_ASKED_FOR], [], ("False", "WaitingForVolume")),
+    ([JUST_ASKED_FOR], [], ("False", "WaitingForVolume")),
     ([], [], ("False", "WaitingForVolume")),
     ([claim("data-review-0")], [], ("True", "Bound")),
     ([claim("data-review-0", phase="Pending")], [], ("False", "WaitingForVolume")),
@@ -197,7 +231,7 @@ def test_an_event_tells_of_each_change_once() -> None:
     assert told(before, observed) == [("Normal", "Ready")]
     assert told(running, observed) == []
     failing = replace(settled(fresh, ready=0)[1], pods=[pod(container=CRASHED)])
-    assert told(running, failing) == [("Warning", "OutOfMemory"), ("Warning", "OutOfMemory")]
+    assert told(running, failing) == [("Warning", "OutOfMemory")]
     failed = with_status(running, planned(running, failing).status)
     assert told(failed, failing) == []
     assert told(failed, observed) == [("Normal", "Ready"), ("Normal", "Recovered")]
@@ -216,7 +250,7 @@ def test_a_failure_at_the_first_visit_is_told_and_what_is_not_so_yet_is_not() ->
     waiting = replace(observed, services={"writer": service_body("writer", ready=False)})
     assert told(running, waiting) == [("Normal", "ServiceNotReady")]
     missing = with_status(running, planned(running, lost).status)
-    assert told(missing, observed) == [("Normal", "DependenciesResolved")]
+    assert told(missing, observed) == [("Normal", "Ready"), ("Normal", "DependenciesResolved")]
 
 
 @pytest.mark.requirement("OPR-5")
