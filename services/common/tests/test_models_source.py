@@ -12,6 +12,7 @@ from milepost_crds import LlamaCpp
 from milepost_service.errors import ConfigurationError
 from milepost_service.models import default_cache_dir, ensure_model, package_file, requantise
 from milepost_service.models.__main__ import main
+from milepost_service.volumes import volume_path
 
 GGUF_START = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0)
 
@@ -54,10 +55,14 @@ def test_an_unchanged_package_file_is_used_where_it_is(package: Path, tmp_path: 
         (block(sha256="0" * 64), f"has sha256 {hashlib.sha256(GGUF_START).hexdigest()}; allowed: 000000"),
         (
             LlamaCpp.model_validate({"source": {"url": "https://example.org/m.gguf", "sha256": "0" * 64}}),
-            "not supported yet",
+            "not served yet; allowed: package, persistentVolumeClaim",
+        ),
+        (
+            LlamaCpp.model_validate({"source": {"persistentVolumeClaim": {"claimName": "models", "path": "m.gguf"}}}),
+            "MILEPOST_MODEL_VOLUME_DIR is not set; allowed: the folder where claim models is",
         ),
     ],
-    ids=["package", "file", "format", "checksum", "url"],
+    ids=["package", "file", "format", "checksum", "url", "volume"],
 )
 def test_what_cannot_be_prepared_is_one_line(tmp_path: Path, spec: LlamaCpp, line: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -65,6 +70,62 @@ def test_what_cannot_be_prepared_is_one_line(tmp_path: Path, spec: LlamaCpp, lin
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("llamaCpp.source")
+
+
+def claimed(path: str, sha256: str | None = None) -> LlamaCpp:
+    source = {"persistentVolumeClaim": {"claimName": "models", "path": path}} | ({"sha256": sha256} if sha256 else {})
+    return LlamaCpp.model_validate({"source": source})
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A claim as it is mounted, with a file in a folder, a link to it, links out of the volume, and no model."""
+    root = tmp_path / "volume"
+    (root / "llama").mkdir(parents=True)
+    (root / "llama" / "m.gguf").write_bytes(GGUF_START)
+    (root / "latest.gguf").symlink_to("llama/m.gguf")
+    (root / "text.gguf").write_text("no model")
+    (tmp_path / "secret.gguf").write_bytes(GGUF_START)
+    (root / "link.gguf").symlink_to(tmp_path / "secret.gguf")
+    (root / "up").symlink_to("..")
+    return root
+
+
+@pytest.mark.requirement("CRD-2")
+def test_a_file_on_a_claim_is_checked_and_used_where_it_is(volume: Path, tmp_path: Path) -> None:
+    digest = hashlib.sha256(GGUF_START).hexdigest()
+    for path in ("llama/m.gguf", "latest.gguf"):
+        found = ensure_model(claimed(path, digest), tmp_path / "cache", volume_dir=volume)
+        assert found == volume / "llama" / "m.gguf"
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.requirement("CRD-2")
+@pytest.mark.parametrize(
+    ("path", "sha256", "line"),
+    [
+        ("link.gguf", None, "leads out of the volume; allowed: "),
+        ("up/secret.gguf", None, "leads out of the volume; allowed: "),
+        ("none.gguf", None, "none.gguf cannot be read: No such file"),
+        ("llama", None, "llama cannot be read: Is a directory"),
+        ("text.gguf", None, "is not a GGUF file"),
+        ("llama/m.gguf", "0" * 64, f"has sha256 {hashlib.sha256(GGUF_START).hexdigest()}; allowed: 000000"),
+    ],
+)
+def test_a_file_on_a_claim_that_cannot_be_used_is_one_line(
+    volume: Path, tmp_path: Path, path: str, sha256: str | None, line: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ensure_model(claimed(path, sha256), tmp_path, volume_dir=volume)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("llamaCpp.source")
+
+
+def test_a_path_that_the_schema_would_refuse_does_not_leave_the_volume_either(volume: Path) -> None:
+    for path in ("../secret.gguf", "/etc/passwd", "llama/../../secret.gguf"):
+        with pytest.raises(ConfigurationError, match="leads out of the volume"):
+            volume_path(volume, path, "here")
 
 
 @pytest.mark.usefixtures("package")

@@ -10,12 +10,16 @@ from milepost_model.errors import EngineError, WorkCancelledError
 from milepost_model.weights import Weights
 from milepost_service.errors import ConfigurationError
 
+EMBEDDING_TOKENS = 512
+"""Most tokens of a text that a text-making model embeds. llama.cpp computes the logits of all of them at once: with
+8192 tokens and a vocabulary of 49152 that takes 3 GB."""
+
 
 class Embedder:
     """One text at a time; pooling as the model says, else the mean over its tokens."""
 
     def __init__(self, weights: Weights, *, context_tokens: int, threads: int) -> None:
-        size = min(context_tokens, weights.trained_context)
+        size = min(context_tokens, weights.trained_context, *([] if weights.embeds_only else [EMBEDDING_TOKENS]))
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_ubatch = size
         params.n_seq_max = 1

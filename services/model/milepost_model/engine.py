@@ -71,6 +71,7 @@ class Engine:
         self._embedder: Embedder | None = None
         self._chat: ChatTemplate | None = None
         self.sha256 = ""
+        self.kv_bytes_per_token = 0
 
     async def load(self, path: Path, *, context_tokens: int, threads: int, embeddings: bool) -> None:
         """Loads the file and computes one token (or one embedding); only then can it be called ready."""

@@ -8,10 +8,12 @@ import grpc.aio
 from milepost.capability.v1 import capability_pb2_grpc
 from milepost.model.v1 import model_pb2_grpc
 from milepost_model.engine import Engine
+from milepost_model.memory import require_memory
 from milepost_model.servicer import ModelServicer, answer_with, details_of
 from milepost_model.settings import ModelSettings
 from milepost_service.calls import CallLog
-from milepost_service.models import ensure_model
+from milepost_service.cgroup import memory_limit
+from milepost_service.models import ensure_model, read_header
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
@@ -39,7 +41,10 @@ async def serve_model(settings: ModelSettings) -> None:
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(capability, server)
 
     async def start() -> None:
-        path = await asyncio.to_thread(ensure_model, spec, settings.cache_dir)
+        path = await asyncio.to_thread(ensure_model, spec, settings.cache_dir, volume_dir=settings.model_volume_dir)
+        header = await asyncio.to_thread(read_header, path, "llamaCpp.source")
+        require_memory(header, spec, memory_limit(settings.cgroup_dir))
+        engine.kv_bytes_per_token = header.kv_bytes_per_token
         await engine.load(path, context_tokens=spec.context_tokens, threads=threads, embeddings=spec.embeddings)
 
     try:

@@ -48,6 +48,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             chat=engine.makes_text and engine.weights.chat_template is not None,
             embeddings=engine.embedding_size > 0,
             embedding_size=engine.embedding_size,
+            kv_bytes_per_token=engine.kv_bytes_per_token,
         )
 
     async def Generate(

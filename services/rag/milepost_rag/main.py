@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 import grpc.aio
 
 from milepost.capability.v1 import capability_pb2_grpc
+from milepost_crds import Rag
 from milepost_rag.answer import answer_with
 from milepost_rag.library import Library
 from milepost_rag.settings import RagSettings
@@ -15,6 +17,7 @@ from milepost_service.model_client import ModelClient
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.volumes import volume_path
 
 
 async def serve_documents(settings: RagSettings) -> None:
@@ -23,7 +26,10 @@ async def serve_documents(settings: RagSettings) -> None:
     spec = resource.spec.rag
     assert spec is not None
     library = Library(
-        settings.documents_dir, settings.data_dir, settings.embedding_model, chunk_tokens=spec.chunk_tokens
+        documents_folder(spec, settings.documents_dir),
+        settings.data_dir,
+        settings.embedding_model,
+        chunk_tokens=spec.chunk_tokens,
     )
     model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallLog()
     watching: list[asyncio.Task[None]] = []
@@ -61,6 +67,21 @@ async def serve_documents(settings: RagSettings) -> None:
                 await task
         await library.close()
         await model.close()
+
+
+def documents_folder(spec: Rag, folder: Path) -> Path:
+    """The folder of documents; one on a claim must lie on it, wherever links lead.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    claim = spec.documents.persistent_volume_claim
+    if claim is None:
+        return folder
+    depth = len(PurePosixPath(claim.path).parts)
+    if folder.parts[-depth:] == PurePosixPath(claim.path).parts:
+        volume_path(folder.parents[depth - 1], claim.path, "rag.documents.persistentVolumeClaim.path")
+    return folder
 
 
 async def _main() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from milepost_crds import Rag
 from milepost_rag.library import Changes, Library
+from milepost_rag.main import documents_folder
 from milepost_service.errors import ConfigurationError
 
 pytestmark = pytest.mark.models
@@ -63,6 +65,69 @@ async def test_changes_additions_and_deletions_are_picked_up(opened: Opener, man
     assert any("steam whistle" in text for text in texts)
     assert any("Ingrid" in text for text in texts)
     assert not any("bell" in text or "goats" in text for text in texts)
+
+
+class MountedConfigMap:
+    """A folder as kubelet lays it out: names that link into `..data`, which links to a folder of the version."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._version = 0
+
+    def put(self, texts: dict[str, str]) -> None:
+        """Writes a new version beside the old one and swaps the link, as kubelet does."""
+        self._version += 1
+        version = self.folder / f"..2026_11_23_16_50_{self._version:02}.123456789"
+        version.mkdir(parents=True)
+        for name, text in texts.items():
+            (version / name).write_text(text)
+            if not (self.folder / name).is_symlink():
+                (self.folder / name).symlink_to(Path("..data", name))
+        new = self.folder / "..data_tmp"
+        new.symlink_to(version.name)
+        old = (self.folder / "..data").resolve() if self._version > 1 else None
+        new.replace(self.folder / "..data")
+        if old:
+            for file in old.iterdir():
+                if file.name not in texts:
+                    (self.folder / file.name).unlink()
+                file.unlink()
+            old.rmdir()
+
+
+@pytest.mark.requirement("RAG-1")
+async def test_a_mounted_config_map_is_read_once_and_followed_when_it_is_swapped(tmp_path: Path, minilm: Path) -> None:
+    mounted = MountedConfigMap(tmp_path / "documents")
+    mounted.put({"lamp.md": "# Lamp\n\nIt burns oil.\n", "fog.md": "# Fog\n\nThe bell is struck.\n"})
+    library = Library(mounted.folder, tmp_path / "data", minilm, chunk_tokens=200)
+    try:
+        await library.open()
+        assert (library.document_count, library.passage_count) == (2, 2)
+        mounted.put({"lamp.md": "# Lamp\n\nIt burns gas.\n", "keeper.md": "# Keeper\n\nShe is called Ingrid.\n"})
+        assert await library.refresh() == Changes(indexed=("keeper.md", "lamp.md"), removed=("fog.md",))
+        texts = " ".join(passage.chunk.text for passage in await library.search("oil or gas", 10))
+        assert "burns gas" in texts
+        assert "burns oil" not in texts
+        mounted.put({"lamp.md": "# Lamp\n\nIt burns gas.\n", "keeper.md": "# Keeper\n\nShe is called Ingrid.\n"})
+        assert await library.refresh() == Changes(), "new files with the same content are not embedded again"
+    finally:
+        await library.close()
+
+
+def test_a_folder_on_a_claim_must_lie_on_it(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "texts" / "new").mkdir(parents=True)
+    (volume / "inside").symlink_to("texts/new")
+    (volume / "outside").symlink_to(tmp_path)
+
+    def rag(path: str) -> Rag:
+        claim = {"persistentVolumeClaim": {"claimName": "texts", "path": path}}
+        return Rag.model_validate({"documents": claim, "modelRef": {"name": "m"}})
+
+    for path in ("texts/new", "inside"):
+        assert documents_folder(rag(path), volume / path) == volume / path
+    with pytest.raises(ConfigurationError, match=r"^rag.documents.persistentVolumeClaim.path: 'outside' leads out"):
+        documents_folder(rag("outside"), volume / "outside")
 
 
 async def test_a_restart_indexes_nothing_again(opened: Opener, manual: Path) -> None:

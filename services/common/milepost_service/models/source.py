@@ -12,29 +12,44 @@ from milepost_service.models.gguf_file import require_gguf
 from milepost_service.models.package_files import package_file
 from milepost_service.models.progress import Progress, unheard
 from milepost_service.models.quantize import requantise
+from milepost_service.volumes import volume_path
 
 RECIPE_VERSION = 1
 
 
-def ensure_model(spec: LlamaCpp, cache_dir: Path, progress: Progress = unheard) -> Path:
+def ensure_model(
+    spec: LlamaCpp, cache_dir: Path, progress: Progress = unheard, *, volume_dir: Path | None = None
+) -> Path:
     """Path of the GGUF that `spec` asks for, requantised into `cache_dir` when the spec says so.
 
-    The packaged file itself is returned when nothing has to change. Raises ConfigurationError for a
-    missing package or file, a checksum that differs, a file that is no GGUF, and sources that are not
-    carried by a package.
+    The file itself is returned when nothing has to change. `volume_dir` is where the claim of the source is mounted.
+    Raises ConfigurationError for a missing package or file, a checksum that differs, a file that is no GGUF, a path
+    that leads astray, and sources that are not served yet.
     """
-    if spec.source.package is None:
-        raise ConfigurationError(
-            "llamaCpp.source: only `package` can be prepared here; not supported yet: other sources"
-        )
-    where = "llamaCpp.source.package"
-    path = package_file(spec.source.package.name, spec.source.package.file, where)
-    require_gguf(path, f"{where}.file")
+    where, path = _source_file(spec, volume_dir)
+    require_gguf(path, where)
     expected = spec.source.sha256
     digest = require_sha256(path, expected, "llamaCpp.source.sha256") if expected else None
     if spec.quantization is None:
         return path
     return _requantised(path, digest or sha256_of(path), spec.quantization, cache_dir, progress)
+
+
+def _source_file(spec: LlamaCpp, volume_dir: Path | None) -> tuple[str, Path]:
+    """The field that names the file, for messages, and the file."""
+    if (package := spec.source.package) is not None:
+        where = "llamaCpp.source.package"
+        return f"{where}.file", package_file(package.name, package.file, where)
+    if (claim := spec.source.persistent_volume_claim) is not None:
+        where = "llamaCpp.source.persistentVolumeClaim"
+        if volume_dir is None:
+            raise ConfigurationError(
+                f"{where}: MILEPOST_MODEL_VOLUME_DIR is not set; allowed: the folder where claim {claim.claim_name} is"
+            )
+        return f"{where}.path", volume_path(volume_dir, claim.path, f"{where}.path")
+    raise ConfigurationError(
+        "llamaCpp.source: url and huggingFace are not served yet; allowed: package, persistentVolumeClaim"
+    )
 
 
 def _requantised(source: Path, digest: str, quantization: str, cache_dir: Path, progress: Progress) -> Path:
