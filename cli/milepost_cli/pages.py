@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from milepost.agent.v1 import agent_pb2
+from milepost.registry.v1 import registry_pb2
 from milepost_cli.backend import Readiness, ServiceRow, WorkflowRow
 from milepost_cli.json_form import enum_field, local_time, seconds_between
 from milepost_cli.narration import agreement_text, decision_text, recommendation_text
@@ -78,13 +79,19 @@ def services_table(rows: Sequence[ServiceRow]) -> Table:
             Text(state, style=state_style(state)),
             ", ".join(service.capabilities),
             service.target,
-            f"{service.usage.cpu_cores:.2f}",
-            f"{service.usage.memory_bytes / 2**20:.0f} MiB",
+            *_usage_cells(service),
             str(row.restarts),
             *((_why_not_ready(row.ready),) if operated else ()),
             one_line(service.description, 60),
         )
     return table
+
+
+def _usage_cells(service: registry_pb2.Service) -> tuple[str, str]:
+    """CPU and memory; only a service that registers itself reports them."""
+    if not service.usage.memory_bytes:
+        return "-", "-"
+    return f"{service.usage.cpu_cores:.2f}", f"{service.usage.memory_bytes / 2**20:.0f} MiB"
 
 
 def workflows_table(rows: Sequence[WorkflowRow]) -> Table:
