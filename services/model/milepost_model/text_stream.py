@@ -19,10 +19,11 @@ class TextStream:
         if self.stopped:
             return ""
         self._held += self._decoder.decode(data)
-        ends = [position for text in self._stop if (position := self._held.find(text)) >= 0]
-        if ends:
+        # The one that was whole first counts, however the bytes came; of two that end together, the longer.
+        found = [(position + len(text), position) for text in self._stop if (position := self._held.find(text)) >= 0]
+        if found:
             self.stopped = True
-            final, self._held = self._held[: min(ends)], ""
+            final, self._held = self._held[: min(found)[1]], ""
             return final
         keep = self._possible_stop()
         final, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

@@ -25,6 +25,8 @@ def test_a_character_that_never_became_whole_is_dropped() -> None:
         (["one ST", "AY"], ["STOP"], "one STAY", False),
         (["a", "b", "c"], ["bc", "c"], "a", True),
         (["tail S"], ["STOP"], "tail S", False),
+        (["baa"], ["a", "baa"], "b", True),
+        (["b", "a", "a"], ["a", "baa"], "b", True),
     ],
 )
 def test_stop_texts(pieces: list[str], stop: list[str], expected: str, stopped: bool) -> None:
@@ -38,5 +40,5 @@ def test_however_bytes_are_split_the_text_is_the_same(text: str, step: int, stop
     data = text.encode()
     stream = TextStream(stop)
     made = "".join(stream.push(data[i : i + step]) for i in range(0, len(data), step)) + stream.finish()
-    ends = [text.find(item) for item in stop if item in text]
-    assert made == (text[: min(ends)] if ends else text)
+    found = [(text.find(item) + len(item), text.find(item)) for item in stop if item in text]
+    assert made == (text[: min(found)[1]] if found else text)
