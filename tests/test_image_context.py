@@ -14,7 +14,7 @@ import lock
 from console import ToolError
 from image_context import Context, Target, digest_of
 from image_layers import LAYERS, ROLES, Role
-from images import Built, table
+from images import Built, cause_of, table
 from pip_runner import Pip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +97,19 @@ def test_an_image_over_its_limit_is_marked() -> None:
     made = [Built(operator, "milepost-operator:x", 300, beyond_mb, 1.0) for beyond_mb in (74, 76)]
     assert [image.within_limit for image in made] == [True, False]
     assert table(made).count("OVER") == 1
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        ["install_layer: libllama.so does not run", "The command '/bin/sh -c python3' returned a non-zero code: 1"],
+        ["#14 2.103 install_layer: libllama.so does not run", "#14 ERROR: process", "ERROR: failed to solve: process"],
+    ],
+    ids=["classic builder", "BuildKit"],
+)
+def test_a_failed_build_is_told_by_the_line_that_says_why(tail: list[str]) -> None:
+    assert cause_of(tail) == "install_layer: libllama.so does not run"
+    assert cause_of(tail[1:]) == tail[-1]
 
 
 def test_the_digest_follows_names_and_contents_only(tmp_path: Path) -> None:

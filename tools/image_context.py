@@ -177,7 +177,10 @@ class Context:
         if wheel is None:
             raise ToolError(f"llama-cpp-python: no wheel in {folder}; run `make setup`")
         if self.target.machine not in wheel.name or "linux" not in wheel.name:
-            raise ToolError(f"llama-cpp-python: {wheel.name} does not run on a base for Linux on {self.target.machine}")
+            raise ToolError(
+                f"llama-cpp-python: {wheel.name} does not run on Linux on {self.target.machine}, for which the base is; "
+                "build the images on such a machine"
+            )
         return wheel
 
     def _made_by_setup(self, path: Path) -> Path:

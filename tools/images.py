@@ -33,7 +33,7 @@ LOG = ROOT / "artifacts" / "images.log"
 DEFAULT_BASE = "python:3.13-slim"
 INPUTS_LABEL = "dev.milepost.inputs"
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-OWN_ERROR = re.compile(r"^(?:#\d+ [\d.]+ )?(install_layer: .+|ERROR: .+)$", re.MULTILINE)
+OWN_ERROR = re.compile(r"^(?:#\d+ [\d.]+ )?(install_layer: .+)$", re.MULTILINE)
 STEP = re.compile(r"^(?:Step (\d+/\d+)|#\d+ \[(\S+ +\d+/\d+)\])")
 DESCRIBE_BASE = (
     "import json, platform; print(json.dumps([platform.python_version(), platform.machine(), platform.libc_ver()[1]]))"
@@ -102,9 +102,7 @@ class Docker:
         environment = {"BUILDKIT_PROGRESS": "plain", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}  # kind cannot load them
         status, tail = run_logged(command, LOG, on_line, environment)
         if status != 0:
-            text = "\n".join(tail)
-            cause = (OWN_ERROR.findall(text) or [_last(text)])[-1]
-            raise ToolError(f"{name}: docker build failed: {cause} (all of it: {LOG})")
+            raise ToolError(f"{name}: docker build failed: {cause_of(tail)} (all of it: {LOG})")
 
 
 class Build:
@@ -192,6 +190,12 @@ def table(images: Sequence[Built]) -> str:
         f"The base has {base:.0f} MB here; limits are counted on {SLIM_BASE_MB} MB, the usual python:3.13-slim."
     )
     return "\n".join(lines)
+
+
+def cause_of(tail: Sequence[str]) -> str:
+    """The line of a failed build that says why: our script's own, else the last one."""
+    text = "\n".join(tail)
+    return (OWN_ERROR.findall(text) or [_last(text)])[-1]
 
 
 @contextmanager
