@@ -178,7 +178,7 @@ class Context:
             raise ToolError(f"llama-cpp-python: no wheel in {folder}; run `make setup`")
         if self.target.machine not in wheel.name or "linux" not in wheel.name:
             raise ToolError(
-                f"llama-cpp-python: {wheel.name} does not run on Linux on {self.target.machine}, for which the base is; "
+                f"llama-cpp-python: {wheel.name} does not run on the base, Linux on {self.target.machine}; "
                 "build the images on such a machine"
             )
         return wheel

@@ -33,7 +33,7 @@ LOG = ROOT / "artifacts" / "images.log"
 DEFAULT_BASE = "python:3.13-slim"
 INPUTS_LABEL = "dev.milepost.inputs"
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-OWN_ERROR = re.compile(r"^(?:#\d+ [\d.]+ )?(install_layer: .+)$", re.MULTILINE)
+OWN_ERROR = re.compile(r"^(?:#\d+ [\d.]+ )?(install_layer: .+)$")
 STEP = re.compile(r"^(?:Step (\d+/\d+)|#\d+ \[(\S+ +\d+/\d+)\])")
 DESCRIBE_BASE = (
     "import json, platform; print(json.dumps([platform.python_version(), platform.machine(), platform.libc_ver()[1]]))"
@@ -194,8 +194,8 @@ def table(images: Sequence[Built]) -> str:
 
 def cause_of(tail: Sequence[str]) -> str:
     """The line of a failed build that says why: our script's own, else the last one."""
-    text = "\n".join(tail)
-    return (OWN_ERROR.findall(text) or [_last(text)])[-1]
+    own = [found[1] for line in tail if (found := OWN_ERROR.match(line))]
+    return own[-1] if own else _last("\n".join(tail))
 
 
 @contextmanager
