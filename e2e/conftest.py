@@ -83,6 +83,14 @@ def tag() -> str:
 
 
 @pytest.fixture(scope="session")
+def older_tag() -> str:
+    """Another tag of the same images, to upgrade from."""
+    if "MILEPOST_E2E_OLDER_TAG" not in os.environ:
+        pytest.skip("MILEPOST_E2E_OLDER_TAG names no other tag of the images; `make e2e` loads one")
+    return os.environ["MILEPOST_E2E_OLDER_TAG"]
+
+
+@pytest.fixture(scope="session")
 def keep() -> bool:
     """Whether Milepost and the namespaces of failed stories are to be left as they are."""
     return bool(os.environ.get("MILEPOST_E2E_KEEP"))

@@ -30,6 +30,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 2**20),
 )
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+Calls = dict[str, capability_pb2.Call]
 INVOKE = "/milepost.capability.v1.CapabilityService/Invoke"
 
 
@@ -128,7 +129,7 @@ class ServiceClient:
         listed = persist(self._stub.ListCalls, capability_pb2.ListCallsRequest())
         return [call for call in listed.calls if call.correlation_id == correlation_id]
 
-    def invocations(self, correlation_id: str) -> dict[str, capability_pb2.Call]:
+    def invocations(self, correlation_id: str) -> Calls:
         return {call.call_id: call for call in self.calls(correlation_id) if call.method == INVOKE}
 
 
@@ -146,3 +147,16 @@ def persist(method: Callable[..., Any], request: Any) -> Any:
 
 def outcome(run: agent_pb2.Run) -> str:
     return str(agent_pb2.RunOutcome.Name(run.outcome)).removeprefix("RUN_OUTCOME_")
+
+
+def in_flight(calls: Calls) -> set[str]:
+    """Ids of the calls that are being worked on."""
+    return {call_id for call_id, call in calls.items() if call.started > call.completed}
+
+
+def assert_nothing_repeated(before: Calls, after: Calls, told: str) -> None:
+    """A call in flight at the kill may come twice under its one id; every other call came exactly once."""
+    again = in_flight(before)
+    for call_id, call in after.items():
+        assert call.completed == 1, (call, told)
+        assert call.started == 1 or (call_id in again and call.started == 2), (call, told)

@@ -107,6 +107,11 @@ class Cluster:
             if error.status != 404:
                 raise
 
+    def evict(self, pod: str, namespace: str) -> None:
+        """Asks a pod to leave as `kubectl drain` does, past its PodDisruptionBudget. Raises ApiException (429)."""
+        eviction = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod, namespace=namespace))
+        self.core.create_namespaced_pod_eviction(pod, namespace, eviction)
+
     def delete_and_wait(self, kind: str, name: str, namespace: str | None = None, within: float = 60) -> None:
         self.delete(kind, name, namespace)
         eventually(

@@ -31,14 +31,20 @@ SERVICE_CHILDREN: Mapping[tuple[str, str], Patch] = {
     ("Service", "smollm2"): {"spec": {"selector": {"app.kubernetes.io/instance": "edited"}}},
     ("Deployment", "smollm2"): {"spec": {"replicas": 0}},
 }
-CHILDREN = {**WORKFLOW_CHILDREN, **SERVICE_CHILDREN}
+# One that downloads has a volume for that; nothing needs to run for it here.
+DOWNLOAD = {"source": {"url": "https://models.example/m.gguf", "sha256": "0" * 64}}
+DOWNLOAD_CHILDREN: Mapping[tuple[str, str], Patch] = {
+    ("PersistentVolumeClaim", "download-cache"): {"metadata": {"labels": {"app.kubernetes.io/component": "edited"}}},
+}
+CHILDREN = {**WORKFLOW_CHILDREN, **SERVICE_CHILDREN, **DOWNLOAD_CHILDREN}
 
 
 @pytest.fixture(scope="module")
 def repaired(make_story: Callable[[str], Story]) -> Story:
     story = make_story("drift")
-    story.apply(model(), linear())
+    story.apply(model(), linear(), model("download", llamaCpp=DOWNLOAD, replicas=0))
     story.wait_ready(("ModelService", "smollm2"), ("AgentWorkflow", "flow"))
+    eventually("every child is there", lambda: [story.get(*child) for child in CHILDREN], within=30)
     return story
 
 

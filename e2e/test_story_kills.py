@@ -8,18 +8,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from e2e_agent import AgentClient, ServiceClient, outcome
+from e2e_agent import AgentClient, ServiceClient, assert_nothing_repeated, in_flight, outcome
 from e2e_chaos import Chaos
 from e2e_manifests import HOPS, STEPS, model, workflow
 from e2e_story import Story
 from e2e_waiting import eventually
 from milepost.agent.v1 import agent_pb2
-from milepost.capability.v1 import capability_pb2
 
 HELD_SECONDS = 12
 WALKED = ["research", "code", "review", "code", "review"]
 STEP_OF = {step["role"]: step["name"] for step in STEPS}
-Calls = dict[str, capability_pb2.Call]
 Kill = Callable[[Story, str], None]
 
 
@@ -74,6 +72,13 @@ def test_pod_force_deleted(field: Story) -> None:
     every_hop(field, lambda story, pod: story.delete("Pod", pod, grace=0))
 
 
+@pytest.mark.cluster
+@pytest.mark.requirement("PKG-3", "DUR-3", "AGT-4")
+def test_pod_evicted(field: Story) -> None:
+    """The agent's pod evicted, as by a node that is drained, at each of the five hops: nothing is lost or repeated."""
+    every_hop(field, lambda story, pod: story.cluster.evict(pod, story.namespace))
+
+
 def every_hop(story: Story, kill: Kill) -> None:
     worker = story.service()
     agents = {case: story.agent(case.workflow) for case in CASES}
@@ -99,7 +104,9 @@ def one_kill(story: Story, agent: AgentClient, worker: ServiceClient, case: Case
     assert outcome(ended) == "COMPLETED", told
     assert [hop.step for hop in ended.hops] == WALKED, told
     assert_resumed(agent, ended, case)
-    assert_nothing_repeated(before, worker.invocations(run.correlation_id), told)
+    after = worker.invocations(run.correlation_id)
+    assert len(after) == len(WALKED), (after, told)
+    assert_nothing_repeated(before, after, told)
 
 
 def assert_resumed(agent: AgentClient, run: agent_pb2.Run, case: Case) -> None:
@@ -108,16 +115,3 @@ def assert_resumed(agent: AgentClient, run: agent_pb2.Run, case: Case) -> None:
     assert len(resumed) == run.recoveries == 1, [event.data for event in resumed]
     following = [*WALKED[case.hop :], ""][0]
     assert resumed[0].data["step"] in {case.step, following}
-
-
-def in_flight(calls: Calls) -> set[str]:
-    return {call_id for call_id, call in calls.items() if call.started > call.completed}
-
-
-def assert_nothing_repeated(before: Calls, after: Calls, told: str) -> None:
-    """A call in flight at the kill may come twice under its one id; every other call came exactly once."""
-    assert len(after) == len(WALKED), (after, told)
-    again = in_flight(before)
-    for call_id, call in after.items():
-        assert call.completed == 1, (call, told)
-        assert call.started == 1 or (call_id in again and call.started == 2), (call, told)

@@ -6,14 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from e2e_agent import outcome
+from e2e_agent import assert_nothing_repeated, outcome
 from e2e_cluster import restarts
 from e2e_install import DEFINITIONS, RELEASE, Installation
 from e2e_manifests import model, workflow
 from e2e_story import Story
-from e2e_waiting import stays
+from e2e_waiting import eventually, stays
 
 OLDER = "0.0.9"
+
+
+def ours(story: Story) -> set[str]:
+    """Uids of the pods that the operator has made."""
+    found = story.cluster.pods(story.namespace, "app.kubernetes.io/managed-by=milepost-operator")
+    return {pod["metadata"]["uid"] for pod in found}
 
 
 @pytest.mark.cluster
@@ -37,6 +43,34 @@ def test_upgrade(story: Story, installation: Installation, tmp_path: Path) -> No
     assert (outcome(ended), ended.recoveries) == ("COMPLETED", 0), agent.history(run.run_id)
     story.wait_ready(("AgentWorkflow", "flow"), ("ModelService", "smollm2"))
     assert restarts(story.pods()) == before
+
+
+@pytest.mark.cluster
+@pytest.mark.requirement("PKG-3", "OPR-7", "DUR-3")
+def test_upgrade_of_images(story: Story, installation: Installation, older_tag: str) -> None:
+    """Upgrade to other images with a run in flight: every pod is replaced, the run goes on and repeats nothing."""
+    installation.install(**{"images.tag": older_tag})
+    story.scripted()
+    story.apply(model(), workflow())
+    story.wait_ready(("AgentWorkflow", "flow"), ("ModelService", "smollm2"))
+    agent, worker = story.agent(), story.service()
+    agent.wait_ready_services({"worker"})
+    before = ours(story)
+    run = agent.start_run("Write a function. hold=coder/1/12")
+    agent.wait_event(run.run_id, "StepStarted", step="code")
+    calls = worker.invocations(run.correlation_id)
+    installation.install()
+    ended = agent.wait_ended(run.run_id)
+    assert (outcome(ended), len(ended.hops)) == ("COMPLETED", 5), agent.history(run.run_id)
+    assert_nothing_repeated(calls, worker.invocations(run.correlation_id), str(agent.history(run.run_id)))
+    story.wait_ready(("AgentWorkflow", "flow"), ("ModelService", "smollm2"))
+    eventually(
+        "every pod is another one",
+        lambda: ours(story),
+        lambda seen: len(seen) == len(before) and not seen & before,
+        within=120,
+        explain=lambda: story.cluster.pods_in_words(story.namespace),
+    )
 
 
 @pytest.mark.cluster

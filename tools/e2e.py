@@ -34,6 +34,8 @@ ARTIFACTS = ROOT / "artifacts" / "e2e"
 STORIES = ARTIFACTS / "stories.json"
 CREATE_SECONDS = 120
 STOP_SECONDS = 180.0
+OLDER = "-older"
+WITHOUT_WEIGHTS = "milepost-model"  # no story has a model to bring on a volume
 
 
 @dataclass(frozen=True)
@@ -99,21 +101,28 @@ def kind_cluster(settings: Settings) -> Iterator[tuple[Path, Sequence[str]]]:
 
 @contextmanager
 def images(settings: Settings) -> Iterator[tuple[str, list[str]]]:
-    """A tag of this run's own, and the images built under it; they are removed at the end. Raises ToolError."""
+    """A tag of this run's own, and all names of the images built for it; they are removed at the end.
+
+    Each image has a second name with the tag `TAG-older`, for the story that upgrades. Raises ToolError.
+    """
     if settings.tag:
         yield settings.tag, []
         return
     require("docker")
     tag = f"e2e-{os.getpid()}"
-    names = [f"{role.image}:{tag}" for role in ROLES]
+    names = [f"{role.image}:{tag}" for role in ROLES if role.image != WITHOUT_WEIGHTS]
+    older = [f"{name}{OLDER}" for name in names]
     try:
         build = [sys.executable, str(ROOT / "tools" / "images.py"), "--tag", tag]
         if subprocess.run(build, cwd=ROOT).returncode != 0:
             raise ToolError("the images could not be built")
-        yield tag, names
+        for name, other in zip(names, older, strict=True):
+            subprocess.run(["docker", "tag", name, other], check=True)
+        yield tag, [*names, *older]
     finally:
         if not settings.keep:
-            subprocess.run(["docker", "image", "rm", *names], capture_output=True)
+            every = [f"{role.image}:{tag}" for role in ROLES]
+            subprocess.run(["docker", "image", "rm", *every, *older], capture_output=True)
 
 
 def load(command: Sequence[str], names: Sequence[str], kubeconfig: Path) -> None:
@@ -126,12 +135,14 @@ def load(command: Sequence[str], names: Sequence[str], kubeconfig: Path) -> None
     print(f"{len(names)} images loaded in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def run_stories(kubeconfig: Path, tag: str, arguments: Sequence[str]) -> int:
+def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Sequence[str]) -> int:
     """Exit code of pytest, which takes back what it made when it is told to stop."""
     shutil.rmtree(ARTIFACTS, ignore_errors=True)
     paths = [] if any(Path(each.split("::")[0]).exists() for each in arguments) else ["e2e"]
     command = [sys.executable, "-m", "pytest", "-m", "cluster", *paths, *arguments]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "MILEPOST_E2E_TAG": tag}
+    if names:
+        environment["MILEPOST_E2E_OLDER_TAG"] = f"{tag}{OLDER}"
     # In a session of its own, so that a Ctrl-C reaches it once, and from here.
     tests = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
@@ -162,11 +173,11 @@ def run(settings: Settings, arguments: Sequence[str]) -> int:
     with images(settings) as (tag, names):
         if settings.current:
             load(settings.load, names, Path(settings.current))
-            status = run_stories(Path(settings.current), tag, arguments)
+            status = run_stories(Path(settings.current), tag, names, arguments)
         else:
             with kind_cluster(settings) as (kubeconfig, command):
                 load(command, names, kubeconfig)
-                status = run_stories(kubeconfig, tag, arguments)
+                status = run_stories(kubeconfig, tag, names, arguments)
     print_table(time.monotonic() - started)
     return status
 
