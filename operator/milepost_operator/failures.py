@@ -150,7 +150,7 @@ def _claim_problem(claim: Object, events: Sequence[Object], field: str, now: dat
     said = newest_event(events, "PersistentVolumeClaim", name, {"ProvisioningFailed", "FailedBinding"})
     if not said and _is_asked_for(claim) and seconds_since(_created(claim), now) > UNBOUND_SECONDS:
         said = f"nobody has made one for a minute; see `kubectl describe pvc {name}`"
-    remedy = f"set {field}.className to a class that can make it, or make a volume for it"
+    remedy = f"make one, or use a resource of another name with another {field}.className"
     return Problem("VolumeNotBound", f"{name} has no volume: {_line(said)}; {remedy}") if said else None
 
 

@@ -163,9 +163,7 @@ def test_a_volume_that_cannot_be_made_says_so_in_the_newest_words() -> None:
     pending = replace(observed, claims=[claim("data-review-0", phase="Pending")], events=events)
     store = condition(planned(agent, pending).status, "CheckpointStoreReady")
     assert store["reason"] == "VolumeNotBound"
-    assert store["message"].startswith(
-        "data-review-0 has no volume: no zone has room; set spec.checkpoint.storage.className"
-    )
+    assert store["message"].startswith("data-review-0 has no volume: no zone has room; make one, or use")
 
 
 @pytest.mark.requirement("OPR-5")
