@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import grpc.aio
-from pydantic import StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from milepost.agent.v1 import agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2_grpc
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.cluster_api import SERVICE_ACCOUNT, ApiAccess
 from milepost_agent.effects import Effects
-from milepost_agent.errors import StoreError
+from milepost_agent.errors import StoreError, StoreLocked
 from milepost_agent.failpoints import arm_failpoints
 from milepost_agent.learning import Learner
 from milepost_agent.nodes import NodeDependencies
@@ -29,12 +30,15 @@ from milepost_agent.servicer import AgentServicer
 from milepost_agent.store import Store
 from milepost_crds import AgentWorkflow, ManifestError, load_manifests
 from milepost_service.errors import ConfigurationError
-from milepost_service.server import run, serve
+from milepost_service.server import run, serve, standby
 from milepost_service.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
 
 DATABASE = "milepost.db"
+LOCK_POLL_SECONDS = 0.2
+CLUSTER_LOCK_WAIT_SECONDS = 120.0
+"""A pod that was deleted by force lives on for as long as its grace period while its successor starts."""
 # LangGraph would send prompts to a hosted service when the user's shell happens to set these for another program.
 FOREIGN_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 
@@ -56,6 +60,15 @@ class AgentSettings(ProcessSettings):
     """Empty: the API server that every pod is told of."""
     kubernetes_token_file: Path = SERVICE_ACCOUNT / "token"
     kubernetes_ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
+
+    lock_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    """How long another process may keep the file of the runs; unset: 120 s in a cluster, else not at all."""
+
+    @property
+    def longest_lock_wait(self) -> float:
+        if self.lock_wait_seconds is not None:
+            return self.lock_wait_seconds
+        return CLUSTER_LOCK_WAIT_SECONDS if self.registry == "kubernetes" else 0.0
 
     @model_validator(mode="after")
     def _namespace_is_known(self) -> Self:
@@ -152,10 +165,9 @@ async def serve_agent(settings: AgentSettings) -> None:
     """
     arm_failpoints(settings.failpoints)
     workflow = load_workflow(settings.workflow_file)
-    try:
-        store = await Store.open(settings.data_dir / DATABASE, durability=workflow.spec.checkpoint.durability)
-    except StoreError as error:
-        raise ConfigurationError(str(error)) from None
+    store = await open_store(settings, workflow)
+    if store is None:
+        return
     try:
         agent = await asyncio.to_thread(Agent, settings, workflow, store)
         await serve(
@@ -164,9 +176,47 @@ async def serve_agent(settings: AgentSettings) -> None:
             add_servicers=agent.add_servicers,
             start=agent.start,
             drain=agent.drain,
+            unfit=store.until_failure,
         )
     finally:
         await store.close()
+
+
+async def open_store(settings: AgentSettings, workflow: AgentWorkflow) -> Store | None:
+    """The store, as soon as the process that has it lets it go; None when a signal came first.
+
+    Raises:
+        ConfigurationError: it cannot be used, or was not let go in time.
+    """
+    found: list[Store] = []
+    longest = settings.longest_lock_wait
+
+    async def attempt() -> None:
+        durability = workflow.spec.checkpoint.durability
+        found.append(await Store.open(settings.data_dir / DATABASE, durability=durability))
+
+    async def wait(locked: StoreLocked) -> None:
+        log.warning("%s; waiting up to %g s for it to end (MILEPOST_LOCK_WAIT_SECONDS)", locked, longest)
+        deadline = time.monotonic() + longest
+        while not found:
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+            try:
+                await attempt()
+            except StoreLocked:
+                if time.monotonic() >= deadline:
+                    raise
+        log.info("the file is free now")
+
+    try:
+        try:
+            await attempt()
+        except StoreLocked as locked:
+            if not longest:
+                raise
+            await standby(settings, name=workflow.metadata.name, until=wait(locked))
+    except StoreError as error:
+        raise ConfigurationError(str(error)) from None
+    return found[0] if found else None
 
 
 def main() -> None:

@@ -141,6 +141,15 @@ async def test_network_filesystems_are_refused(monkeypatch: pytest.MonkeyPatch, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.requirement("DUR-1")
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "virtiofs", ""])
+async def test_filesystems_that_pods_have_volumes_on_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setattr(owner, "filesystem_type", lambda folder: kind)
+    await (await Store.open(tmp_path / "m.db")).close()
+
+
 def test_the_filesystem_of_a_folder_is_told_by_its_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(

@@ -112,6 +112,24 @@ async def serve(
         signals.close()
 
 
+async def standby(settings: ProcessSettings, *, name: str, until: Awaitable[None]) -> bool:
+    """Lives at the port, never ready, until `until` has returned; False when a signal came first.
+
+    For what must be waited for before there is anything to `serve`.
+    """
+    configure_logging(settings, name=name)
+    server = grpc.aio.server(options=_SERVER_OPTIONS)
+    _bind(server, settings.listen)
+    signals = _Signals()
+    await _add_services(server, lambda _: None)
+    await server.start()
+    try:
+        return await signals.before(until)
+    finally:
+        await server.stop(0)
+        signals.close()
+
+
 def run(main: Coroutine[Any, Any, None], *, name: str) -> None:
     """Runs a process to its end; a ConfigurationError is one line on stderr and exit code 2."""
     try:

@@ -77,6 +77,7 @@ class Database:
     ) -> None:
         self.counters = Counters()
         self.failure: StoreError | None = None
+        self.failed = asyncio.Event()
         self._connection = connection
         self._name = name
         self._epoch = str(epoch)
@@ -207,6 +208,8 @@ class Database:
             item.error = self.failure
 
     def _settle(self, batch: list[_Item[Any]], events: list[EventRecord]) -> None:
+        if self.failure is not None:
+            self.failed.set()
         for item in batch:
             if item.future is None:
                 if item.error is not None:

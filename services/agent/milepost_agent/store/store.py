@@ -77,6 +77,11 @@ class Store:
         """The error that stopped all writing, or None."""
         return self._database.failure
 
+    async def until_failure(self) -> str:
+        """Returns what stopped all writing, once something has."""
+        await self._database.failed.wait()
+        return str(self.failure)
+
     @property
     def counters(self) -> Counters:
         """Commits and items so far."""
