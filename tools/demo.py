@@ -20,12 +20,13 @@ from console import ToolError
 from local_mode import PROMPT, ROOT, WORKFLOW, local_mode
 from milepost.agent.v1 import agent_pb2
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
-from milepost_cli.client import Agent, Agents
+from milepost_cli.client import Agent
 from milepost_cli.errors import CliError
+from milepost_cli.local import LocalBackend
 from milepost_cli.ports import free_port
 from milepost_cli.state import StateDirectory
 from milepost_cli.views import PlainView
-from milepost_cli.watching import ConnectionLost, Reconnected, Watch
+from milepost_cli.watching import ConnectionLost, Reconnected, StillAway, Watch
 
 KILLED_STEP = "code"
 EVIDENCE = ROOT / "artifacts" / "demo"
@@ -79,14 +80,13 @@ class Demo:
 
     def run(self) -> Tally:
         """Start, kill, watch to the end. Raises ToolError when the run did not resume or did not end well."""
-        agents = Agents(self.state)
-        agent = agents.of(WORKFLOW)
-        print(f'\nstarting a run: "{PROMPT}"', flush=True)
-        run = agent.start_run(PROMPT, self.correlation_id).run
-        self._watch(agent, run)
-        ended = agent.get_run(run.run_id)
-        after = self._calls()
-        agents.close()
+        with LocalBackend(self.state) as backend:
+            agent = backend.accepting(WORKFLOW, self.correlation_id, is_new=True)
+            print(f'\nstarting a run: "{PROMPT}"', flush=True)
+            run = agent.start_run(PROMPT, self.correlation_id).run
+            self._watch(agent, run)
+            ended = agent.get_run(run.run_id)
+            after = self._calls()
         if self._before is None:
             raise ToolError(f"step {KILLED_STEP} never began: {self._outcome(ended)}")
         if not self.resumed_at or not ended.recoveries:
@@ -98,11 +98,13 @@ class Demo:
     def _watch(self, agent: Agent, run: agent_pb2.Run) -> None:
         view = PlainView(run)
         with view:
-            for item in Watch(agent, run.run_id, self.state):
+            for item in Watch(agent, run.run_id):
                 if isinstance(item, ConnectionLost):
                     view.lost()
                 elif isinstance(item, Reconnected):
                     view.reconnected(item.away)
+                elif isinstance(item, StillAway):
+                    view.waiting(item.status)
                 else:
                     view.event(item)
                     self._after(item)
