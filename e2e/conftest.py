@@ -11,6 +11,7 @@ import pytest
 
 from e2e_chaos import Chaos
 from e2e_cluster import Cluster
+from e2e_definitions import Definitions
 from e2e_evidence import collect, namespaces_of_interest
 from e2e_install import Installation
 from e2e_story import Story
@@ -96,9 +97,26 @@ def keep() -> bool:
     return bool(os.environ.get("MILEPOST_E2E_KEEP"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def bare_definitions(request: pytest.FixtureRequest) -> Iterator[Definitions | None]:
+    """The CRDs from the beginning until Milepost is installed, if there are tests that need no more of it."""
+    bare = any("cluster" in item.keywords and not _installed(item) for item in request.session.items)
+    if not bare or "KUBECONFIG" not in os.environ:
+        yield None
+        return
+    definitions = Definitions(request.getfixturevalue("cluster"))
+    definitions.make()
+    yield definitions
+    definitions.take_back()
+
+
 @pytest.fixture(scope="session")
-def installation(cluster: Cluster, tag: str, keep: bool) -> Iterator[Installation]:
+def installation(
+    cluster: Cluster, tag: str, keep: bool, bare_definitions: Definitions | None
+) -> Iterator[Installation]:
     """Milepost, installed by Helm for all stories."""
+    if bare_definitions:
+        bare_definitions.take_back()
     installed = Installation(cluster, tag)
     installed.refuse_another()
     installed.install()
