@@ -121,3 +121,22 @@ async def test_service_that_says_it_is_not_serving_is_no_candidate() -> None:
     assert [each.name for each in registry.ready("coding")] == ["coder"]
     await clients.close()
     await service.stop()
+
+
+@pytest.mark.requirement("REG-1")
+async def test_a_name_that_is_not_found_is_asked_for_anew_at_every_check() -> None:
+    registry, clients = Registry(), ServiceClients()
+    target = f"{'x' * 64}.test:1"  # longer than a name may be: the resolver refuses it without asking anyone
+    known = registry.adopt(entry(target=target))
+    before = clients.channel(target)
+    await HealthMonitor(registry, clients).check(known)
+    assert clients.channel(target) is not before
+    service = ScriptedService("coder", ("coding",))
+    await service.start()
+    await service.say(health_pb2.HealthCheckResponse.NOT_SERVING)
+    known = registry.adopt(service.entry())
+    kept = clients.channel(known.target)
+    await HealthMonitor(registry, clients).check(known)
+    assert clients.channel(known.target) is kept
+    await clients.close()
+    await service.stop()

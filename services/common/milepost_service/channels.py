@@ -1,8 +1,13 @@
 """Channels to other Milepost processes."""
 
+import os
+
 import grpc.aio
 
 from milepost_service.interceptors import StreamContextInterceptor, UnaryContextInterceptor
+
+# The system's own resolver knows /etc/hosts, search paths and every kind of name service; gRPC's does not.
+os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
 MESSAGE_BYTES = 16 * 1024 * 1024
 SIZE_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -24,3 +29,13 @@ def open_channel(target: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(
         target, options=_CHANNEL_OPTIONS, interceptors=(UnaryContextInterceptor(), StreamContextInterceptor())
     )
+
+
+def unresolved(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the name of the target was not found.
+
+    A channel asks for such a name again after pauses that grow to two minutes, and nothing but a new channel asks
+    at once; so whoever keeps a channel opens it anew.
+    """
+    words = error.details() or ""
+    return error.code() == grpc.StatusCode.UNAVAILABLE and ("errors resolving" in words or "resolution failed" in words)

@@ -1,5 +1,6 @@
 """A ModelService as another service uses it: text, and decisions among given choices."""
 
+import asyncio
 import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import grpc.aio
 
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_service.calls import inner_call_id
-from milepost_service.channels import open_channel
+from milepost_service.channels import open_channel, unresolved
 from milepost_service.errors import RemoteError, UnavailableError
 from milepost_service.metadata import call_metadata
 
@@ -33,11 +34,21 @@ class ModelClient:
     def __init__(self, name: str, target: str) -> None:
         self._name = name
         self._target = target
-        self._channel = open_channel(target)
-        self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._open()
 
     async def close(self) -> None:
-        await self._channel.close()
+        await asyncio.gather(self._channel.close(), *self._closing)
+
+    def _open(self) -> None:
+        self._channel = open_channel(self._target)
+        self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
+
+    def _reopen(self) -> None:
+        closing = asyncio.create_task(self._channel.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        self._open()
 
     async def context_tokens(self, *, timeout: float) -> int:
         """Tokens that prompt and answer may have together."""
@@ -76,6 +87,8 @@ class ModelClient:
         return Decision(options[probabilities.index(max(probabilities))], probabilities)
 
     def _as_service_error(self, error: grpc.aio.AioRpcError) -> RemoteError | UnavailableError:
+        if unresolved(error):
+            self._reopen()
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             return UnavailableError(
                 f"the model service {self._name} at {self._target} cannot be reached: {error.details()}",

@@ -8,6 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from milepost_agent.clients.services import ServiceClients
 from milepost_agent.registry import Entry, Registry
+from milepost_service.channels import unresolved
 
 CHECK_SECONDS = 2.0
 CHECK_TIMEOUT_SECONDS = 2.0
@@ -38,8 +39,10 @@ class HealthMonitor:
                 health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT_SECONDS, wait_for_ready=False
             )
             healthy = answer.status == health_pb2.HealthCheckResponse.SERVING
-        except grpc.aio.AioRpcError:
+        except grpc.aio.AioRpcError as error:
             healthy = False
+            if unresolved(error):
+                await self._clients.renew(entry.target)
         self._registry.set_health(entry.name, entry.target, healthy)
 
     async def _run(self) -> None:

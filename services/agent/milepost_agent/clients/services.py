@@ -39,6 +39,11 @@ class ServiceClients:
             self._channels[target] = open_channel(target)
         return self._channels[target]
 
+    async def renew(self, target: str) -> None:
+        """Drops a channel that cannot connect, so that the next call opens it anew."""
+        if channel := self._channels.pop(target, None):
+            await channel.close()
+
     async def close(self) -> None:
         for channel in self._channels.values():
             await channel.close()
