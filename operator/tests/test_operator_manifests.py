@@ -190,6 +190,7 @@ def container_of(found: Any) -> Any:
         (lambda found: container_of(found)["env"].pop(0), False),
         (lambda found: container_of(found)["env"][0].update(value="other"), False),
         (lambda found: container_of(found).update(command=["sh", "-c"]), False),
+        (lambda found: container_of(found)["command"].append("--more"), False),
         (lambda found: container_of(found)["readinessProbe"]["grpc"].update(port="50052"), False),
         (lambda found: found["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"}), True),
         (lambda found: found["spec"].update(replicas=2), False),

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from milepost_crds import parse_quantity
-from milepost_operator.names import ANNOTATION_APPLIED_HASH
 from milepost_operator.observation import Object
 
 _HASH_LENGTH = 16
@@ -31,17 +30,11 @@ def digest(content: Any) -> str:
 
 
 def in_sync(desired: Object, found: Object) -> bool:
-    """Whether `found` was last applied from `desired` and still has every value in it.
+    """Whether `found` was last applied from `desired` (its hash is one of the annotations) and still has all of it.
 
     What the server defaults and what others add is passed over; amounts of compute and storage count by value.
     """
-    if _applied_hash(desired) != _applied_hash(found):
-        return False
     return _holds(desired, found, "")
-
-
-def _applied_hash(content: Object) -> Any:
-    return (content.get("metadata", {}).get("annotations") or {}).get(ANNOTATION_APPLIED_HASH)
 
 
 def _holds(wanted: Any, found: Any, field: str) -> bool:
