@@ -16,6 +16,8 @@ _RANDOM_POD = re.compile(r'pods? "[^"]*" is forbidden: ')
 _REFUSED = 2
 UNBOUND_SECONDS = 60.0
 """After which a volume that nobody makes is more than slow."""
+ENDING_SECONDS = 60.0
+"""After the time by which a pod had to be gone."""
 
 _LINE_LIMIT = 500
 _UNSCHEDULABLE_REMEDIES = (
@@ -32,6 +34,23 @@ _UNSCHEDULABLE_REMEDIES = (
 def is_leaving(pod: Object) -> bool:
     """Whether a pod is being deleted or has ended for good, so that what it says no longer matters."""
     return "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+
+
+def ending_problems(pods: Sequence[Object], now: datetime) -> list[Problem]:
+    """Pods that should have ended and hold the place of the next one: Kubernetes cannot know that they are dead."""
+    stuck = [
+        pod["metadata"]["name"]
+        for pod in pods
+        if seconds_since(pod["metadata"].get("deletionTimestamp") or "", now) > ENDING_SECONDS
+    ]
+    return [
+        Problem(
+            "PodNotEnding",
+            f"pod {name} was told to end and does not, perhaps because its node is away; once the node is surely off: "
+            f"`kubectl delete pod {name} --force`",
+        )
+        for name in stuck
+    ]
 
 
 def pod_problems(pods: Sequence[Object], role: Role) -> list[Problem]:

@@ -16,6 +16,7 @@ from milepost_operator.dependencies import Dependencies, dependencies_of, refere
 from milepost_operator.failures import (
     claim_problems,
     contested_problem,
+    ending_problems,
     mount_problems,
     pod_problems,
     refusal_problem,
@@ -62,7 +63,12 @@ def plan(resource: Resource, observed: Observed, defaults: Defaults, now: dateti
         outdated=any(_differs(each, observed) for each in apply if _key(each) == workload_key(resource)),
         paused=paused,
         held=held,
-        failures=[*barred, *_failures(resource, observed, rollout), *children.problems, *_refused(observed, False)],
+        failures=[
+            *barred,
+            *_failures(resource, observed, rollout, now),
+            *children.problems,
+            *_refused(observed, False),
+        ],
         passing=_refused(observed, True),
         dependencies=dependencies.problems,
         needed=dependencies.needed,
@@ -151,11 +157,12 @@ def _no_longer_wanted(observed: Observed, children: Children) -> list[ObjectKey]
     return sorted(left, key=lambda key: (-_APPLY_ORDER.get((key.api_version, key.kind), 0), key))
 
 
-def _failures(resource: Resource, observed: Observed, rollout: Rollout) -> list[Problem]:
+def _failures(resource: Resource, observed: Observed, rollout: Rollout, now: datetime) -> list[Problem]:
     if rollout.complete or rollout.wanted == 0:
         return []
     workload = observed.children.get(workload_key(resource))
     return [
+        *(ending_problems(observed.pods, now) if isinstance(resource, AgentWorkflow) else []),
         *pod_problems(observed.pods, role_of(resource)),
         *workload_problems(
             workload, observed.events, missing_pods=rollout.replicas < rollout.wanted or not rollout.ready

@@ -112,6 +112,19 @@ def test_what_passes_by_itself_is_no_failure(found: Any) -> None:
     assert condition(status, "Progressing")["reason"] == "Starting"
 
 
+@pytest.mark.requirement("OPR-5")
+@pytest.mark.parametrize(("until", "stuck"), [("2026-11-23T11:58:30Z", True), ("2026-11-23T11:59:30Z", False)])
+def test_a_pod_that_does_not_end_keeps_an_agent_from_coming_back(until: str, stuck: bool) -> None:
+    agent, observed = settled(workflow(), ready=0)
+    ending = pod("review-0") | {"metadata": {"name": "review-0", "deletionTimestamp": until}}
+    degraded = condition(planned(agent, replace(observed, pods=[ending])).status, "Degraded")
+    assert (degraded["reason"] == "PodNotEnding") is stuck
+    assert not stuck or "kubectl delete pod review-0 --force" in degraded["message"]
+    service, around_it = settled(model(), ready=0)
+    others = condition(planned(service, replace(around_it, pods=[ending])).status, "Degraded")
+    assert others["status"] == "False"  # a Deployment has made another one already
+
+
 def test_the_newest_pod_speaks_first_and_nothing_is_said_twice() -> None:
     starting, observed = settled(model(replicas=3), ready=0)
     crashed = waiting("CrashLoopBackOff", exitCode=137, reason="OOMKilled")
