@@ -33,6 +33,9 @@ bench-store: setup ## durable steps a second, side by side with the stock LangGr
 bench-start: setup ## from `milepost up` to the first answer, and the router's time in the agent
 	@$(PY) benchmarks/bench_start.py
 
+bench-operator: setup ## a thousand resources on the cluster of KUBECONFIG (ARGS="--settle 60")
+	@$(PY) benchmarks/bench_operator.py $(ARGS)
+
 check: setup ## format, lint, types, layers, drift, locks, requirement ids, house rules
 	@$(PY) tools/check.py
 
@@ -48,5 +51,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test e2e images images-test bench bench-store bench-start check fmt gen lock clean
+.PHONY: help setup run demo test e2e images images-test bench bench-store bench-start bench-operator check fmt gen lock clean
 .DEFAULT_GOAL := help

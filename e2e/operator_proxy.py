@@ -19,6 +19,8 @@ import yaml
 from aiohttp import web
 from kubernetes import client, config
 
+from e2e_waiting import eventually
+
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
 _PATH = re.compile(
@@ -150,6 +152,15 @@ class Proxy:
             f"{each.method} {each.path}" for each in list(self.passed) if each.method in WRITES and each.moment >= since
         ]
 
+    def wait_silent(self, seconds: float, within: float) -> None:
+        """Until nothing has been written for so long."""
+        eventually(
+            f"nothing is written for {seconds:.0f} s",
+            lambda: self.written(time.monotonic() - seconds),
+            lambda written: not written,
+            within=seconds + within,
+        )
+
     def rules(self) -> set[tuple[str, str, str]]:
         """What a role would have to grant for all that passed."""
         return {rule for each in list(self.passed) if (rule := each.rule) is not None}
@@ -178,6 +189,10 @@ class Proxy:
     async def _close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _cut(self) -> None:
         for stream in list(self._streams):

@@ -19,6 +19,8 @@ from milepost_operator.observation import Object
 
 TIMEOUT_SECONDS = 30.0
 PAGE_SIZE = 200
+_JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=1"
 _APPLY = "application/apply-patch+yaml"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -74,12 +76,13 @@ class ApiCluster:
             raise
 
     async def pages(
-        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = ""
+        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = "", whole: bool = True
     ) -> AsyncIterator[Listing]:
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE_SIZE), "continue": ""}
         while True:
             given = {key: value for key, value in query.items() if value}
-            page = await self._request("GET", f"{type_.path(namespace)}?{urlencode(given)}")
+            path = f"{type_.path(namespace)}?{urlencode(given)}"
+            page = await self._request("GET", path, accept=_JSON if whole else _METADATA)
             items = page.pop("items", None) or []
             for item in items:
                 item["apiVersion"], item["kind"] = type_.api_version, type_.kind
@@ -121,19 +124,19 @@ class ApiCluster:
         return [version["version"] for version in found["versions"]]
 
     async def _request(
-        self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
+        self, method: str, path: str, body: Object | None = None, content_type: str = _JSON, accept: str = _JSON
     ) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        code, answer = await loop.run_in_executor(self._threads, self._exchange, method, path, body, content_type)
+        headers = {"Accept": accept, "User-Agent": FIELD_MANAGER, "Content-Type": content_type}
+        code, answer = await loop.run_in_executor(self._threads, self._exchange, method, path, body, headers)
         self._count(str(code), method)
         if isinstance(answer, ApiError):
             raise answer
         return answer
 
     def _exchange(
-        self, method: str, path: str, body: Object | None, content_type: str
+        self, method: str, path: str, body: Object | None, headers: dict[str, str]
     ) -> tuple[int | str, dict[str, Any] | ApiError]:
-        headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER, "Content-Type": content_type}
         # The hook behind it renews tokens that expire.
         self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         try:

@@ -118,9 +118,12 @@ class Cluster(Protocol):
         """The object, or None where there is none."""
 
     def pages(
-        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = ""
+        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = "", whole: bool = True
     ) -> AsyncIterator[Listing]:
-        """All objects that the selectors let through, some at a time; namespace None for all namespaces."""
+        """All objects that the selectors let through, some at a time; namespace None for all namespaces.
+
+        Without `whole` only their metadata.
+        """
 
     async def apply(self, manifest: Object) -> Object:
         """Server-side apply of the fields in `manifest`, taking over those that others wrote; the object after it."""

@@ -110,7 +110,9 @@ class Controller:
         began = time.perf_counter()
         self._metrics.active_workers.labels(controller).inc()
         try:
-            outcome = await self._reconciler.reconcile(key, attempt=self._failures.get(key, 0))
+            outcome = await self._reconciler.reconcile(
+                key, attempt=self._failures.get(key, 0), hurried=self._is_hurried
+            )
         except Exception:
             # One resource that trips over a mistake of ours must not stop the others.
             log.exception("Reconciled in vain")
@@ -123,11 +125,16 @@ class Controller:
             self._tell_dependents(key)
         log_fields.reset(token)
 
+    def _is_hurried(self) -> bool:
+        return self._queue.depth(Priority.CHANGE) > 0
+
     def _schedule(self, key: ResourceKey, outcome: Outcome) -> None:
         controller = key.kind.lower()
         if outcome.failure is None:
             self._failures.pop(key, None)
             self._queue.forget(key)
+            if outcome.unsaid:
+                self._queue.add(key, Priority.NEWS)
             if outcome.requeue_after is not None:
                 self._queue.add_after(key, outcome.requeue_after, Priority.RESYNC)
             result = "success" if outcome.requeue_after is None else "requeue_after"

@@ -13,6 +13,8 @@ from milepost_operator.observation import Object
 
 FIRST_CHECK_SECONDS = 20.0
 """What was deleted between our first listing and the watch's is found out this long after."""
+CHECK_SECONDS = 60.0
+"""A watch that lost its place does not tell what was deleted meanwhile; this finds it out."""
 _GRACE_SECONDS = 30.0
 _SPREAD_SHARE = 0.1
 _RELIST_SECONDS = 3.0
@@ -62,38 +64,43 @@ class Listings:
             await self._list(type_)
 
     async def follow(self, seconds: float) -> None:
-        """Lists everything again every so many seconds, and has every resource looked at."""
+        """Compares what exists with what is known every minute, and has every resource looked at every `seconds`."""
         await asyncio.sleep(FIRST_CHECK_SECONDS)
         self._settled = True
-        await self._check()
+        loop = asyncio.get_running_loop()
+        due = loop.time() + _about(seconds)
         while True:
-            await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311 no secret
             await self._check()
-            self._controller.look_again(spread=seconds * _SPREAD_SHARE)
+            if loop.time() >= due:
+                self._controller.look_again(spread=seconds * _SPREAD_SHARE)
+                due = loop.time() + _about(seconds)
+            await asyncio.sleep(min(_about(CHECK_SECONDS), max(0.0, due - loop.time())))
 
     async def _check(self) -> None:
         newest: dict[ResourceType, int] = {}
         for type_ in self._types:
             try:
-                newest[type_] = await self._list(type_)
+                newest[type_] = await self._list(type_, whole=False)
             except ApiError as error:
-                log.warning("Listed in vain: %s", error.message)
+                log.warning("Listed %s in vain: %s", type_.plural, error.message)
         await asyncio.sleep(_GRACE_SECONDS)
         self.behind = frozenset(found for found, version in newest.items() if version > self._watched.get(found, 0))
         for type_ in self.behind:
             log.warning("The watch of %s is behind", type_.plural)
+            await self._list_quietly(type_)
 
-    async def _list(self, type_: ResourceType) -> int:
-        """The newest version among the objects."""
+    async def _list(self, type_: ResourceType, *, whole: bool = True) -> int:
+        """The newest version among the objects; without `whole` only what is gone is taken note of."""
         newest = 0
         for scope in self._scopes:
             listed: set[tuple[str, str]] = set()
             version = ""
-            async for page in self._cluster.pages(type_, scope, labels=selector(type_)):
+            async for page in self._cluster.pages(type_, scope, labels=selector(type_), whole=whole):
                 for found in page.items:
                     listed.add((found["metadata"]["namespace"], found["metadata"]["name"]))
                     newest = max(newest, version_of(found))
-                    self._controller.saw(type_, found)
+                    if whole:
+                        self._controller.saw(type_, found)
                 version = page.resource_version
                 await asyncio.sleep(0)
             for key in self._cache.retain(type_, scope, listed, version):
@@ -111,3 +118,7 @@ class Listings:
             await self._list(type_)
         except ApiError as error:
             log.warning("Listed %s in vain: %s", type_.plural, error.message)
+
+
+def _about(seconds: float) -> float:
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 no secret

@@ -39,9 +39,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a pass ended. `failure` asks for another one soon, `refused` for one after the user had time to act."""
+    """How a pass ended.
+
+    `failure` asks for another one soon, `refused` for one after the user had time to act; `unsaid` for one that writes
+    the status, when nothing more urgent is left.
+    """
 
     requeue_after: float | None = None
+    unsaid: bool = False
     failure: ApiError | None = None
     refused: bool = False
 
@@ -51,6 +56,7 @@ class _Writes:
     refusals: list[Refusal] = field(default_factory=list)
     failure: ApiError | None = None
     terminating: bool = False
+    done: int = 0
     wait: float | None = None
     """Seconds until a contested child may be repaired."""
 
@@ -87,8 +93,13 @@ class Reconciler:
         self._contests = Contests()
         self._uids: dict[ResourceKey, str] = {}
 
-    async def reconcile(self, key: ResourceKey, *, attempt: int = 0) -> Outcome:
-        """One pass; `attempt` counts the failed ones right before it. Raises nothing that the API server answers."""
+    async def reconcile(
+        self, key: ResourceKey, *, attempt: int = 0, hurried: Callable[[], bool] = lambda: False
+    ) -> Outcome:
+        """One pass; `attempt` counts the failed ones right before it. Raises nothing that the API server answers.
+
+        While `hurried`, children that were written go before what is said of them.
+        """
         body = self._cache.resource(key)
         if body is None or self._uids.get(key, body["metadata"]["uid"]) != body["metadata"]["uid"]:
             self._forget(key)
@@ -96,13 +107,13 @@ class Reconciler:
             return Outcome()
         self._uids[key] = body["metadata"]["uid"]
         try:
-            return await self._pass(key, body, attempt)
+            return await self._pass(key, body, attempt, hurried)
         except ApiError as error:
             if error.namespace_is_terminating:
                 return Outcome()
             return Outcome(failure=error, refused=not error.retriable)
 
-    async def _pass(self, key: ResourceKey, body: Object, attempt: int) -> Outcome:
+    async def _pass(self, key: ResourceKey, body: Object, attempt: int, hurried: Callable[[], bool]) -> Outcome:
         try:
             resource = parse_resource(body)
         except ManifestError as error:
@@ -116,6 +127,8 @@ class Reconciler:
             return Outcome()
         if writes.unreachable:
             return Outcome(failure=writes.failure)
+        if writes.done and not writes.refusals and not gathered.refusals and hurried():
+            return Outcome(unsaid=True)
         told = [*gathered.refusals, *(found for found in writes.refusals if attempt or not _is_passing(found))]
         contested = self._contests.contested(body["metadata"]["uid"], self._clock())
         final = first
@@ -168,6 +181,7 @@ class Reconciler:
     async def _attempt(self, writes: _Writes, verb: str, child: ObjectKey, write: Any) -> None:
         try:
             await write
+            writes.done += 1
         except ApiError as error:
             if error.namespace_is_terminating:
                 writes.terminating = True

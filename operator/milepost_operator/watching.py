@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +19,21 @@ async def watch(types: Sequence[ResourceType], namespaces: Sequence[str], hear: 
     """Watches until kopf gives up, and returns why it did; `hear` is called on the loop of the caller."""
     loop = asyncio.get_running_loop()
 
+    heard: deque[tuple[ResourceType, str | None, Object]] = deque()
+
+    def listen() -> None:
+        while heard:
+            news = heard.popleft()
+            try:
+                hear(*news)
+            except Exception:
+                log.exception("Heard in vain of %s", news[0].plural)
+
     def tell(type_: ResourceType, event: str | None, found: Object) -> None:
-        loop.call_soon_threadsafe(hear, type_, event, found)
+        # One wake-up serves all that is told before it is followed.
+        heard.append((type_, event, found))
+        if len(heard) == 1:
+            loop.call_soon_threadsafe(listen)
 
     kopfs = _Kopf()
     try:

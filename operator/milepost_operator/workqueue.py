@@ -14,6 +14,8 @@ K = TypeVar("K", bound=Hashable)
 
 BACKOFF_BASE_SECONDS = 0.2
 BACKOFF_CAP_SECONDS = 300.0
+PATIENCE_SECONDS = 10.0
+"""How long what is less urgent may wait at most for what is more."""
 
 
 class Priority(IntEnum):
@@ -126,16 +128,24 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K | None:
         """The next key, to be given back by `done`; None once the queue is closed and empty."""
         while True:
-            for keys in self._waiting.values():
-                if keys:
-                    key, since = keys.popitem(last=False)
-                    self._processing[key] = self._now()
-                    self._observer.taken(self._now() - since)
-                    return key
+            if (taken := self._next()) is not None:
+                key, since = taken
+                self._processing[key] = self._now()
+                self._observer.taken(self._now() - since)
+                return key
             if self._closed:
                 return None
             self._wakeup.clear()
             await self._wakeup.wait()
+
+    def _next(self) -> tuple[K, float] | None:
+        waiting = [keys for keys in self._waiting.values() if keys]
+        if not waiting:
+            return None
+        for keys in waiting[1:]:
+            if self._now() - next(iter(keys.values())) > PATIENCE_SECONDS:
+                return keys.popitem(last=False)
+        return waiting[0].popitem(last=False)
 
     def done(self, key: K) -> None:
         """The worker is through with a key; it waits again if it was added meanwhile."""

@@ -51,7 +51,7 @@ class FakeCluster:
         return self.objects.get((type_, namespace, name))
 
     async def pages(
-        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = ""
+        self, type_: ResourceType, namespace: str | None, *, labels: str = "", fields: str = "", whole: bool = True
     ) -> AsyncIterator[Listing]:
         self._answer("list", type_.kind, "", self.reads)
         items = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from operator_clock import run_virtual
 
-from milepost_operator.workqueue import BACKOFF_CAP_SECONDS, Priority, WorkQueue
+from milepost_operator.workqueue import BACKOFF_CAP_SECONDS, PATIENCE_SECONDS, Priority, WorkQueue
 
 Story = Callable[[], Coroutine[Any, Any, None]]
 
@@ -67,6 +67,15 @@ async def test_changes_go_before_news_and_resyncs_and_lift_a_key_that_waits() ->
     queue.add("change")
     queue.add("older")
     assert [await take(queue) for _ in range(4)] == ["change", "older", "news", "old"]
+
+
+@virtual
+async def test_what_is_less_urgent_does_not_wait_for_ever() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("news", Priority.NEWS)
+    await asyncio.sleep(PATIENCE_SECONDS + 1)
+    queue.add("change")
+    assert [await take(queue), await take(queue)] == ["news", "change"]
 
 
 @virtual

@@ -105,6 +105,19 @@ def test_children_are_applied_in_order_and_then_the_status() -> None:
     run_virtual(story())
 
 
+@pytest.mark.requirement("SPD-5")
+def test_while_others_wait_for_their_children_the_status_comes_later() -> None:
+    async def story() -> None:
+        world = World()
+        assert await world.reconciler.reconcile(KEY, hurried=lambda: True) == Outcome(unsaid=True)
+        assert world.cluster.written("apply") == CHILDREN
+        assert world.cluster.written("status") == []
+        assert not (await world.reconciler.reconcile(KEY, hurried=lambda: True)).unsaid
+        assert world.cluster.written("status") == ["ModelService"]
+
+    run_virtual(story())
+
+
 @pytest.mark.requirement("OPR-6")
 def test_a_second_pass_writes_nothing() -> None:
     async def story() -> None:
@@ -338,7 +351,7 @@ def test_an_event_that_cannot_be_written_harms_nothing() -> None:
     run_virtual(story())
 
 
-@pytest.mark.requirement("SEC-1")
+@pytest.mark.requirement("OPR-5")
 def test_a_secret_is_looked_up_by_its_keys_and_one_that_may_not_be_read_is_told() -> None:
     async def story() -> None:
         world = World()
