@@ -22,7 +22,8 @@ def configure_logging(settings: ProcessSettings, *, name: str) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.log_level)
-    logging.getLogger("grpc").setLevel(logging.WARNING)
+    for chatty in ("grpc", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
