@@ -24,6 +24,7 @@ from milepost_operator.names import ANNOTATION_MODEL_HASH
 from milepost_operator.observation import Defaults, Object, Observed, Resource
 from milepost_operator.registry import registry_annotations, registry_labels
 from milepost_operator.volumes import cache_volume, state_volumes
+from milepost_operator.workload import role_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def children_of(resource: Resource, observed: Observed, defaults: Defaults, *, r
 
 def client_service(resource: ModelService, *, ready: bool) -> Object:
     """The Service under which a ModelService is called, which is its entry in the registry while it is ready."""
-    owner = Owner.of(resource, planned_workload(resource).role)
+    owner = Owner.of(resource, role_of(resource))
     labels = registry_labels(resource, ready=ready)
     return service(owner, labels=labels, annotations=registry_annotations(resource))
 
