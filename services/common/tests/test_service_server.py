@@ -224,8 +224,10 @@ async def test_a_second_signal_ends_calls_in_progress(spawn: Spawn, port: int, c
     stub = capability_pb2_grpc.CapabilityServiceStub(channel)
     call = stub.Invoke(capability_pb2.InvokeRequest(prompt="one hang"), timeout=60)
     await call.read()
+    watch: Any = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+    assert (await watch.read()).status == SERVING
     process.send_signal(signal.SIGTERM)
-    await until_health(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+    assert (await watch.read()).status == NOT_SERVING
     process.send_signal(signal.SIGTERM)
     _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
     assert process.returncode == 0, stderr
