@@ -367,8 +367,11 @@ def _p(values: Sequence[float], percent: int) -> float:
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     bench = Bench(options)
-    await bench.prepare()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
+        await bench.prepare()
         with fake_kubelets(bench.fake, options.kubeconfig), bench.seen.following(CHILDREN):
             return await bench.run()
     finally:
@@ -388,7 +391,10 @@ def main() -> None:
     options = parser.parse_args()
     options.kubeconfig = os.environ.get("KUBECONFIG", str(Path.home() / ".kube" / "config"))
     LOG.unlink(missing_ok=True)
-    result = asyncio.run(measure(options))
+    try:
+        result = asyncio.run(measure(options))
+    except asyncio.CancelledError:
+        raise SystemExit("bench-operator: ended before it was done") from None
     print(json.dumps(result), flush=True)
 
 
