@@ -188,9 +188,10 @@ class Cluster:
         return run_program(command, KUBECONFIG=self.kubeconfig)
 
 
-def run_program(command: Sequence[str], within: float = 300, **environment: str) -> str:
+def run_program(command: Sequence[str], within: float = 300, folder: Path | None = None, **environment: str) -> str:
     """Standard output of a program. Raises AssertionError with all of its output when it fails."""
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=within)
+    merged = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=folder, env=merged, capture_output=True, text=True, timeout=within)
     assert done.returncode == 0, f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -17,6 +17,7 @@ from e2e_waiting import eventually
 CHART = ROOT / "helm" / "milepost"
 RELEASE = "milepost"
 NAMESPACE = "milepost-system"
+IN_SYSTEM = ("--namespace", NAMESPACE, "--create-namespace")
 OPERATOR = "app.kubernetes.io/component=operator"
 DEFINITIONS = ("agentworkflows.milepost.dev", "modelservices.milepost.dev")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
