@@ -8,20 +8,18 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from bench_operator_process import LOG, PATIENCE_SECONDS, OperatorProcess
 from bench_operator_watch import CHILDREN, Sightings
 
 from milepost_operator.api_cluster import ApiCluster, load_configuration
@@ -36,8 +34,6 @@ from milepost_operator.cluster import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-LOG = ROOT / "artifacts" / "bench-operator.log"
-HEALTH_PORT, METRICS_PORT = 18180, 18181
 NAMESPACE = ResourceType("v1", "Namespace", "namespaces")
 NODE = ResourceType("v1", "Node", "nodes")
 DEFINITION = ResourceType("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
@@ -45,102 +41,10 @@ FAKE = "bench.milepost.dev/kwok"
 NODES = 20
 IDLE_SAMPLES = 20
 PARALLEL = 16
-QUIET_SECONDS = 4.0
-PATIENCE_SECONDS = 900.0
-WRITES = {"PATCH", "POST", "PUT", "DELETE"}
 
 
 def say(text: str) -> None:
     print(f"bench-operator: {text}", flush=True)
-
-
-class OperatorProcess:
-    """The operator as a process of its own, and what its metrics say."""
-
-    def __init__(self, namespaces: Sequence[str]) -> None:
-        self._namespaces = ",".join(namespaces)
-        LOG.parent.mkdir(parents=True, exist_ok=True)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        environment = {
-            **os.environ,
-            "MILEPOST_HEALTH_PORT": str(HEALTH_PORT),
-            "MILEPOST_METRICS_PORT": str(METRICS_PORT),
-            "MILEPOST_NAMESPACES": self._namespaces,
-            "MALLOC_ARENA_MAX": "2",
-        }
-        with LOG.open("ab") as log:
-            command = [sys.executable, "-m", "milepost_operator.main"]
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(30)
-            self._process = None
-
-    def text(self) -> str:
-        """All metrics; nothing while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=10) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return ""
-
-    def metric(self, name: str, text: str | None = None) -> list[tuple[dict[str, str], float]]:
-        """Label sets and values of one metric."""
-        text = self.text() if text is None else text
-        rows = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
-        return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for labels, value in rows]
-
-    def total(self, name: str, text: str | None = None) -> float:
-        return sum(value for _, value in self.metric(name, text))
-
-    def writes(self) -> int:
-        found = self.metric("rest_client_requests_total")
-        return int(sum(value for labels, value in found if labels["method"] in WRITES))
-
-    def rss_mb(self) -> float:
-        assert self._process is not None
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
-
-    def cpu_seconds(self) -> float:
-        assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
-
-    def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{HEALTH_PORT}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def state(self) -> tuple[float, float]:
-        """Resources that wait or are worked on, and passes so far."""
-        text = self.text()
-        busy = self.total("workqueue_depth", text) + self.total("controller_runtime_active_workers", text)
-        return busy, self.total("controller_runtime_reconcile_total", text)
-
-    async def wait_ready(self) -> None:
-        while not await asyncio.to_thread(self.is_ready):
-            await asyncio.sleep(0.05)
-
-    async def wait_quiet(self, seconds: float = QUIET_SECONDS) -> float:
-        """Waits until nothing has been in the queue for so long; the time at which that began."""
-        since = time.monotonic()
-        deadline = since + PATIENCE_SECONDS
-        done = -1.0
-        while time.monotonic() - since < seconds:
-            busy, count = await asyncio.to_thread(self.state)
-            if busy or count != done:
-                since, done = time.monotonic(), count
-            if time.monotonic() > deadline:
-                raise SystemExit("bench-operator: the queue did not get empty")
-            await asyncio.sleep(0.5)
-        return since
 
 
 def resource(kind: str, namespace: str, name: str, model: str, fake: bool) -> dict[str, Any]:
