@@ -13,7 +13,7 @@ from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.ports import HOST, first_agent_port, free_port
 from milepost_cli.state import StateDirectory
-from milepost_crds import ModelService, VolumePath
+from milepost_crds import AgentWorkflow, VolumePath
 from milepost_operator.workload import Workload
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
@@ -109,6 +109,9 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
     env["MILEPOST_REGISTRIES"] = registries
     if workload.model_ref is not None:
         env["MILEPOST_MODEL_TARGET"] = placement.targets[workload.model_ref]
+    volume = volume_of(workload)
+    if workload.role == "model" and volume is not None:
+        env["MILEPOST_MODEL_VOLUME_DIR"] = str(placement.volumes[volume.claim_name])
     if workload.role == "rag":
         env["MILEPOST_EMBEDDING_MODEL"] = str(placement.router_model)
         env["MILEPOST_DATA_DIR"] = str(home / "data")
@@ -116,21 +119,18 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
     return env
 
 
-def claim_of(workload: Workload) -> str | None:
-    """The PersistentVolumeClaim that holds the documents of a workload, if one does."""
-    volume = _documents_volume(workload)
-    return volume.claim_name if volume is not None else None
-
-
-def _documents_volume(workload: Workload) -> VolumePath | None:
+def volume_of(workload: Workload) -> VolumePath | None:
+    """Where on a PersistentVolumeClaim the documents or the model of a workload lie, if they do."""
     resource = workload.resource
-    if isinstance(resource, ModelService) and resource.spec.rag is not None:
-        return resource.spec.rag.documents.persistent_volume_claim
-    return None
+    if isinstance(resource, AgentWorkflow):
+        return None
+    if resource.spec.llama_cpp is not None:
+        return resource.spec.llama_cpp.source.persistent_volume_claim
+    return resource.spec.rag.documents.persistent_volume_claim if resource.spec.rag is not None else None
 
 
 def _documents(workload: Workload, home: Path, volumes: Mapping[str, Path]) -> Path:
-    volume = _documents_volume(workload)
+    volume = volume_of(workload)
     return home / "documents" if volume is None else volumes[volume.claim_name] / volume.path
 
 

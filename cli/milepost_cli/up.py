@@ -15,12 +15,13 @@ from pathlib import Path
 
 from milepost_cli.announcer import Announcer
 from milepost_cli.errors import StartError, UsageError
-from milepost_cli.processes import Placement, assign_targets, claim_of, find_programs, parse_volumes, process_spec
+from milepost_cli.processes import Placement, assign_targets, find_programs, parse_volumes, process_spec, volume_of
 from milepost_cli.state import StateDirectory, UpRecord
 from milepost_cli.supervisor import Supervisor
 from milepost_crds import ManifestError, load_manifests
 from milepost_operator.errors import PlanError
-from milepost_operator.workload import Workload, plan_workloads, unsupported_locally
+from milepost_operator.supported import unsupported_locally
+from milepost_operator.workload import Workload, plan_workloads
 from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
 
 READY = "ready: "  # how the preparing process marks a file that is whole
@@ -69,20 +70,19 @@ def read_workloads(files: Sequence[Path], volumes: Collection[str] = ()) -> list
 
 
 def _hindrance(workload: Workload, volumes: Collection[str]) -> str | None:
-    claim = claim_of(workload)
-    if claim is None:
-        return unsupported_locally(workload)
-    if claim in volumes:
-        return None
+    volume = volume_of(workload)
+    if volume is None or volume.claim_name in volumes:
+        return unsupported_locally(workload.resource)
+    field = "spec.llamaCpp.source" if workload.role == "model" else "spec.rag.documents"
     return (
-        f"ModelService {workload.name}: spec.rag.documents.persistentVolumeClaim: {claim} is no folder here; "
-        f"allowed: a folder that is named with --volume {claim}=DIR"
+        f"ModelService {workload.name}: {field}.persistentVolumeClaim: {volume.claim_name} is no folder here; "
+        f"allowed: a folder that is named with --volume {volume.claim_name}=DIR"
     )
 
 
 def prepare_models(workloads: Sequence[Workload], placement: Placement, announcer: Announcer) -> None:
     """Make the model files ready in a process of its own, showing its progress. Raises StartError."""
-    models = [workload for workload in workloads if workload.role == "model"]
+    models = [workload for workload in workloads if workload.role == "model" and volume_of(workload) is None]
     files = [str(placement.state.home("model", model.name).resolve() / "service.yaml") for model in models]
     command = [sys.executable, "-m", "milepost_service.models", "prepare", "--cache", str(placement.cache)]
     with announcer.busy("preparing models"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,24 @@ def test_documents_of_a_config_map_are_written_and_stale_ones_go(tmp_path: Path)
     _, specs = specs_of("review-loop", StateDirectory(tmp_path))
     assert specs["docs"].env["MILEPOST_DOCUMENTS_DIR"] == str(documents)
     assert sorted(file.name for file in documents.iterdir()) == ["errors.md", "python-style.md", "testing.md"]
+
+
+def test_model_on_a_claim_is_looked_for_in_the_folder_that_stands_for_it(tmp_path: Path) -> None:
+    manifests, models = tmp_path / "manifests", tmp_path / "models"
+    shutil.copytree(EXAMPLES / "linear", manifests)
+    text = (manifests / "models.yaml").read_text()
+    package = text[text.index("      package:") : text.index("    quantization:")]
+    claim = "      persistentVolumeClaim: {claimName: weights, path: small.gguf}\n"
+    (manifests / "models.yaml").write_text(text.replace(package, claim))
+    models.mkdir()
+    workloads = read_workloads([manifests], {"weights": models})
+    state = StateDirectory(tmp_path / "state")
+    state.logs.mkdir(parents=True)
+    targets = assign_targets(workloads, None)
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {"weights": models}, targets)
+    model = next(workload for workload in workloads if workload.role == "model")
+    spec = process_spec(model, {"milepost-model": "/bin/true"}, placement, "")
+    assert spec.env["MILEPOST_MODEL_VOLUME_DIR"] == str(models)
 
 
 def test_file_name_cannot_leave_the_state_directory(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
-def write_volume_service(folder: Path) -> None:
+def write_volume_service(folder: Path, further: str = "") -> None:
     (folder / "library.yaml").write_text(
         "apiVersion: milepost.dev/v1alpha1\n"
         "kind: ModelService\n"
@@ -37,7 +37,7 @@ def write_volume_service(folder: Path) -> None:
         "  capabilities: [rag]\n"
         "  rag:\n"
         "    documents: {persistentVolumeClaim: {claimName: shelf, path: books}}\n"
-        "    modelRef: {name: smollm2}\n"
+        "    modelRef: {name: smollm2}\n" + further
     )
 
 
@@ -175,6 +175,10 @@ def test_claim_needs_a_folder_on_this_machine(milepost: Milepost, folder: Path, 
     done = milepost("up", folder)
     assert done.returncode == 2
     assert done.stderr.endswith("allowed: a folder that is named with --volume shelf=DIR\n")
+    write_volume_service(folder, "  replicas: 3\n")
+    many = milepost("up", folder, "--volume", f"shelf={tmp_path}")
+    assert many.returncode == 2
+    assert many.stderr == "milepost: ModelService library: spec.replicas: 3 pods need a cluster; allowed locally: 1\n"
     missing = milepost("up", folder, "--volume", f"shelf={tmp_path / 'nowhere'}")
     assert missing.returncode == 2
     assert missing.stderr.endswith(f"{tmp_path / 'nowhere'} is no directory\n")

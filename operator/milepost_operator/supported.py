@@ -1,6 +1,7 @@
 """What the schema takes and nothing does yet: refused here, because the process would pass over it in silence."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from milepost_crds import AgentWorkflow, ModelService
 from milepost_operator.conditions import Problem
@@ -9,11 +10,20 @@ from milepost_operator.observation import Resource
 
 def unsupported(resource: Resource) -> list[Problem]:
     """What is asked for and not there, one problem for each field."""
-    found = _workflow(resource) if isinstance(resource, AgentWorkflow) else _service(resource)
-    return [Problem("NotSupported", message) for message in found]
+    return [Problem("NotSupported", message) for message in _nowhere(resource)]
 
 
-def _workflow(workflow: AgentWorkflow) -> Iterator[str]:
+def unsupported_locally(resource: Resource) -> str | None:
+    """Why a resource cannot run on one machine without a cluster, in one line; None if it can."""
+    found = next(chain(_nowhere(resource), _only_in_a_cluster(resource)), None)
+    return f"{resource.kind} {resource.name}: {found}" if found else None
+
+
+def _nowhere(resource: Resource) -> Iterator[str]:
+    return _in_no_workflow(resource) if isinstance(resource, AgentWorkflow) else _in_no_service(resource)
+
+
+def _in_no_workflow(workflow: AgentWorkflow) -> Iterator[str]:
     checkpoint = workflow.spec.checkpoint
     if checkpoint.backend != "sqlite":
         yield f"spec.checkpoint.backend: {checkpoint.backend} is not there yet; allowed: sqlite"
@@ -21,7 +31,7 @@ def _workflow(workflow: AgentWorkflow) -> Iterator[str]:
         yield "spec.checkpoint.backup: is not made yet; allowed: to leave it out"
 
 
-def _service(service: ModelService) -> Iterator[str]:
+def _in_no_service(service: ModelService) -> Iterator[str]:
     spec = service.spec
     if spec.autoscaling is not None:
         yield "spec.autoscaling: is not there yet; allowed: spec.replicas"
@@ -29,3 +39,15 @@ def _service(service: ModelService) -> Iterator[str]:
         yield "spec.tools.mcpServers: are not called yet; allowed: builtIn"
     if spec.tools is not None and spec.tools.http_fetch is not None:
         yield "spec.tools.httpFetch: is not served yet; allowed: calculator and clock in builtIn"
+
+
+def _only_in_a_cluster(resource: Resource) -> Iterator[str]:
+    if resource.spec.replicas != 1:
+        yield f"spec.replicas: {resource.spec.replicas} pods need a cluster; allowed locally: 1"
+    if isinstance(resource, AgentWorkflow):
+        return
+    if resource.spec.open_ai is not None:
+        yield "spec.openAI: is not served yet; allowed: llamaCpp, rag, tools"
+    for kind in ("url", "huggingFace"):
+        if resource.spec.llama_cpp is not None and resource.spec.llama_cpp.source.is_set(kind):
+            yield f"spec.llamaCpp.source.{kind}: is not read yet; allowed: package, persistentVolumeClaim"

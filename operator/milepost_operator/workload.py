@@ -117,43 +117,6 @@ def model_ref_of(resource: AgentWorkflow | ModelService) -> str | None:
     return engine.model_ref.name if engine is not None else None
 
 
-def unsupported_locally(workload: Workload) -> str | None:
-    """Why this workload cannot run on one machine without a cluster, in one line; None if it can."""
-    resource = workload.resource
-    found = _workflow_needs(resource) if isinstance(resource, AgentWorkflow) else _service_needs(resource)
-    return f"{resource.kind} {workload.name}: {found}" if found else None
-
-
-def _workflow_needs(workflow: AgentWorkflow) -> str | None:
-    if workflow.spec.checkpoint.backend == "postgres":
-        return "spec.checkpoint.backend: postgres needs a cluster; allowed locally: sqlite"
-    if workflow.spec.checkpoint.backup is not None:
-        return "spec.checkpoint.backup: is not made yet; allowed locally: to leave it out"
-    if workflow.spec.replicas > 1:
-        return f"spec.replicas: {workflow.spec.replicas} pods need a cluster; allowed locally: 1"
-    return None
-
-
-def _service_needs(service: ModelService) -> str | None:
-    spec = service.spec
-    if spec.autoscaling is not None:
-        return "spec.autoscaling: needs a cluster; allowed locally: replicas: 1"
-    if spec.replicas != 1:
-        return f"spec.replicas: {spec.replicas} pods need a cluster; allowed locally: 1"
-    if spec.open_ai is not None:
-        return "spec.openAI: is not served locally yet; allowed locally: llamaCpp, rag, tools"
-    if spec.llama_cpp is not None and spec.llama_cpp.source.package is None:
-        kind = next(
-            name for name in ("url", "huggingFace", "persistentVolumeClaim") if spec.llama_cpp.source.is_set(name)
-        )
-        return f"spec.llamaCpp.source.{kind}: is not read locally yet; allowed locally: package"
-    if spec.rag is not None and spec.rag.documents.config_map is None:
-        return "spec.rag.documents.persistentVolumeClaim: needs a cluster; allowed locally: configMap"
-    if spec.tools is not None and spec.tools.mcp_servers:
-        return "spec.tools.mcpServers: are not called locally yet; allowed locally: builtIn"
-    return None
-
-
 def _documents(
     resource: AgentWorkflow | ModelService, catalogue: Catalogue, namespace: str
 ) -> Mapping[str, str] | None:

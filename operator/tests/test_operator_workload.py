@@ -182,22 +182,22 @@ def test_a_config_map_may_have_the_name_of_a_service() -> None:
 )
 def test_what_needs_a_cluster_is_said_before_anything_starts(spec: dict[str, Any], reason: str | None) -> None:
     (planned,) = plan(service("writer", **spec))
-    found = unsupported_locally(planned)
+    found = unsupported_locally(planned.resource)
     assert (found.split(": ")[1] if found else None) == reason
-    assert found is None or ("allowed locally: " in found and found.startswith("ModelService writer: "))
+    assert found is None or ("; allowed" in found and found.startswith("ModelService writer: "))
 
 
-def test_servers_volumes_and_shared_state_need_a_cluster_too() -> None:
-    volume = {"documents": {"persistentVolumeClaim": {"claimName": "a", "path": "b"}}} | REF
+def test_what_no_process_does_yet_is_refused_locally_too() -> None:
     servers = {"mcpServers": [{"name": "files", "url": "http://files"}]} | REF
-    shelf, bench = service("shelf", rag=volume), service("bench", tools=servers)
+    fetch = {"builtIn": ["httpFetch"], "httpFetch": {"allowedHosts": ["a.example"]}} | REF
+    bench, fetcher = service("bench", tools=servers), service("fetcher", tools=fetch)
     shared = workflow(checkpoint={"backend": "postgres"})
     many = workflow("many", replicas=2)
     saved = workflow("saved", checkpoint={"backup": {"interval": "1h"}})
-    found = {w.name: unsupported_locally(w) for w in plan(WRITER, shelf, bench, shared, many, saved)}
+    found = {w.name: unsupported_locally(w.resource) for w in plan(WRITER, bench, fetcher, shared, many, saved)}
     assert {name: line.split(": ")[1] for name, line in found.items() if line} == {
-        "shelf": "spec.rag.documents.persistentVolumeClaim",
         "bench": "spec.tools.mcpServers",
+        "fetcher": "spec.tools.httpFetch",
         "review": "spec.checkpoint.backend",
         "many": "spec.replicas",
         "saved": "spec.checkpoint.backup",
