@@ -117,6 +117,9 @@ def test_with_nothing_to_do_nothing_is_written(here: World, operator: OperatorPr
 @pytest.mark.requirement("OPR-6", "OPR-7")
 def test_a_restart_writes_nothing(here: World, operator: OperatorProcess) -> None:
     here.proxy.wait_silent(SILENCE_SECONDS, within=30)
+    said = {
+        kind: here.get(kind, name)["status"] for kind, name in (("AgentWorkflow", "flow"), ("ModelService", "echo"))
+    }
     assert operator.stop() == 0
     since = time.monotonic()
     operator.start()
@@ -129,6 +132,8 @@ def test_a_restart_writes_nothing(here: World, operator: OperatorProcess) -> Non
     )
     operator.wait_quiet()
     time.sleep(2)
+    assert here.get("AgentWorkflow", "flow")["status"] == said["AgentWorkflow"]
+    assert here.get("ModelService", "echo")["status"] == said["ModelService"]
     assert here.proxy.written(since) == []
 
 

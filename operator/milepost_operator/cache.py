@@ -73,14 +73,16 @@ class Cache:
         self._children: defaultdict[str, dict[_Place, _Entry]] = defaultdict(dict)
         self._followers: defaultdict[ResourceKey, dict[_Place, _Entry]] = defaultdict(dict)
         self._services: defaultdict[str, dict[str, _Entry]] = defaultdict(dict)
-        self._tombstones: OrderedDict[str, None] = OrderedDict()
+        self._tombstones: OrderedDict[str, int] = OrderedDict()
 
     def observe(self, type_: ResourceType, found: Object) -> Observation:
         """Takes an object in, unless what is known is as new or it is known to be deleted."""
         metadata = found["metadata"]
         place, version = _Place(type_, metadata["namespace"], metadata["name"]), version_of(found)
         old = self._entries.get(place)
-        if metadata["uid"] in self._tombstones or (old is not None and version <= old.version):
+        # What was only out of sight, its label edited away, comes back with a newer version.
+        buried = self._tombstones.get(metadata["uid"], -1)
+        if version <= buried or (old is not None and version <= old.version):
             return _NOTHING
         small = trimmed(type_, found)
         owner, owner_uid = _owner(type_, small)
@@ -105,7 +107,7 @@ class Cache:
     def remove(self, type_: ResourceType, found: Object) -> Observation:
         """Forgets an object that was deleted."""
         metadata = found["metadata"]
-        self._bury(metadata["uid"])
+        self._bury(metadata["uid"], version_of(found))
         place = _Place(type_, metadata["namespace"], metadata["name"])
         entry = self._entries.get(place)
         if entry is None or entry.uid != metadata["uid"]:
@@ -130,7 +132,7 @@ class Cache:
             and entry.version <= at
         ]
         for place, entry in gone:
-            self._bury(entry.uid)
+            self._bury(entry.uid, at)
             self._unlink(place, entry)
         return frozenset(entry.owner for _, entry in gone if entry.owner is not None)
 
@@ -194,8 +196,8 @@ class Cache:
         if place.type is MODEL_SERVICE:
             _drop(self._services, place.namespace, place.name)
 
-    def _bury(self, uid: str) -> None:
-        self._tombstones[uid] = None
+    def _bury(self, uid: str, version: int) -> None:
+        self._tombstones[uid] = version
         if len(self._tombstones) > _TOMBSTONES:
             self._tombstones.popitem(last=False)
 

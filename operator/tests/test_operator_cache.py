@@ -90,6 +90,15 @@ def test_a_deleted_object_does_not_come_back_by_a_late_answer() -> None:
     assert cache.remove(CONFIG_MAP, child("ConfigMap", 9)).seen is Seen.NOTHING
 
 
+@pytest.mark.requirement("OPR-1")
+def test_a_child_whose_label_was_taken_is_known_again_once_it_has_it_back() -> None:
+    cache = Cache()
+    cache.observe(CONFIG_MAP, child("ConfigMap", 7))
+    cache.remove(CONFIG_MAP, child("ConfigMap", 8))
+    assert cache.observe(CONFIG_MAP, child("ConfigMap", 9)).affects == {KEY}
+    assert cache.remove(CONFIG_MAP, child("ConfigMap", 10)).affects == {KEY}
+
+
 def test_a_whole_listing_forgets_what_it_lacks_unless_that_is_newer() -> None:
     cache = Cache()
     cache.observe(CONFIG_MAP, child("ConfigMap", 7))
