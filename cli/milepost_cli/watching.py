@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import grpc
 
 from milepost.agent.v1 import agent_pb2
-from milepost_cli.client import Agent, is_away, refusal
+from milepost_cli.client import ATTEMPT_TIMEOUT, Agent, is_away, refusal
 from milepost_cli.errors import AwayError
 
 PAUSE = 0.1  # seconds between two tries
@@ -61,12 +61,12 @@ class Watch:
                 yield from self._connection()
                 if self._is_complete():
                     return
+            except AwayError:
+                yield from self._lost()
             except grpc.RpcError as error:
                 if not is_away(error):
                     raise refusal(error) from error
-                if self._lost_at is None:
-                    self._lost_at = time.monotonic()
-                    yield ConnectionLost(self._sequence)
+                yield from self._lost()
             self._check_patience()
             yield from self._news()
             time.sleep(PAUSE)
@@ -79,6 +79,11 @@ class Watch:
                 self._sequence = response.event.sequence
                 yield response.event
         yield from self._back()
+
+    def _lost(self) -> Iterator[WatchItem]:
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            yield ConnectionLost(self._sequence)
 
     def _back(self) -> Iterator[WatchItem]:
         if self._lost_at is not None:
@@ -93,7 +98,8 @@ class Watch:
             yield StillAway(status)
 
     def _is_complete(self) -> bool:
-        run = self._agent.get_run(self._run_id)
+        # An agent that stops ends its streams in order: only whether it still answers tells that it goes away.
+        run = self._agent.within(ATTEMPT_TIMEOUT).get_run(self._run_id)
         return run.state == agent_pb2.RUN_STATE_ENDED and self._sequence >= run.last_sequence
 
     def _check_patience(self) -> None:
