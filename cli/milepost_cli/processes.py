@@ -14,7 +14,7 @@ from milepost_cli.errors import StartError, UsageError
 from milepost_cli.ports import HOST, first_agent_port, free_port
 from milepost_cli.state import StateDirectory
 from milepost_crds import AgentWorkflow, VolumePath
-from milepost_operator.workload import Workload
+from milepost_operator.planning import Workload
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
 

@@ -20,8 +20,7 @@ from milepost_cli.state import StateDirectory, UpRecord
 from milepost_cli.supervisor import Supervisor
 from milepost_crds import ManifestError, load_manifests
 from milepost_operator.errors import PlanError
-from milepost_operator.supported import unsupported_locally
-from milepost_operator.workload import Workload, plan_workloads
+from milepost_operator.planning import Workload, plan_workloads, unsupported_locally
 from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
 
 READY = "ready: "  # how the preparing process marks a file that is whole

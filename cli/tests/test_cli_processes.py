@@ -12,7 +12,7 @@ from milepost_cli.errors import StartError, UsageError
 from milepost_cli.processes import LOG_LIMIT, Placement, assign_targets, parse_volumes, process_spec
 from milepost_cli.state import StateDirectory
 from milepost_cli.up import read_workloads
-from milepost_operator.workload import Workload
+from milepost_operator.planning import Workload
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

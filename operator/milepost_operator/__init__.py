@@ -1,7 +1,1 @@
-"""From custom resources to workloads; what is here is pure planning."""
-
-from milepost_operator.errors import OperatorError, PlanError
-from milepost_operator.supported import unsupported_locally
-from milepost_operator.workload import Workload, plan_workloads
-
-__all__ = ["OperatorError", "PlanError", "Workload", "plan_workloads", "unsupported_locally"]
+"""The operator: from custom resources to workloads. `planning` decides without I/O, and local mode uses it too."""

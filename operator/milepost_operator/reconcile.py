@@ -29,7 +29,7 @@ from milepost_operator.observation import (
     Refusal,
     Resource,
 )
-from milepost_operator.plan import invalid_status, plan, references_of
+from milepost_operator.planning import invalid_status, plan, references_of
 
 NOTE_LIMIT = 1024
 """Longest note that the API server takes in an event."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from milepost_crds import parse_resource
 from milepost_operator.observation import Defaults, Images, Object, ObjectKey, Observed, Plan, Resource
-from milepost_operator.plan import plan, references_of
+from milepost_operator.planning import plan, references_of
 
 GROUP = "milepost.dev/v1alpha1"
 NAMESPACE = "team"

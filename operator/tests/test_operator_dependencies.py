@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from operator_cases import WRITER_REF, around, condition, model, planned, service_body, workflow
 
-from milepost_operator.dependencies import dependencies_of
 from milepost_operator.observation import Observed, Resource
+from milepost_operator.planning.dependencies import dependencies_of
 
 WRITER = {"writer": service_body("writer")}
 STEP = {"name": "a", "role": "a"}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from operator_cases import claim, condition, event, model, planned, pod, settled, workflow
 
-from milepost_operator.failures import refusal_problem
 from milepost_operator.observation import ObjectKey, Refusal
+from milepost_operator.planning.failures import refusal_problem
 
 DEPLOYMENT = ObjectKey("apps/v1", "Deployment", "writer")
 CLAIM = ObjectKey("v1", "PersistentVolumeClaim", "data-review-0")

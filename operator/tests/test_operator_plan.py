@@ -25,7 +25,7 @@ from operator_cases import (
 
 from milepost_operator.manifests import in_sync
 from milepost_operator.observation import Description, ObjectKey, Observed, Plan, Refusal, Resource
-from milepost_operator.plan import invalid_status, references_of
+from milepost_operator.planning import invalid_status, references_of
 
 BY_URL = {"source": {"url": "https://models.example.org/a.gguf", "sha256": "0" * 64}}
 BIG = {"source": {"huggingFace": {"repo": "example/Mistral-7B-GGUF", "file": "mistral-7b.Q4_K_M.gguf"}}}

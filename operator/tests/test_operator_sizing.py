@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from operator_cases import SMOLLM2, WRITER_REF, child, model, planned, workflow
 
 from milepost_crds import LlamaCpp, ModelShape, ResourceRequirements, estimate_memory, parse_quantity
-from milepost_operator.containers import estimate_of, resources_of
-from milepost_operator.known_models import known_size
-from milepost_operator.sizing import DEFAULTS, Default, cpu_limit, effective_resources, threads_for
+from milepost_operator.planning.containers import estimate_of, resources_of
+from milepost_operator.planning.known_models import known_size
+from milepost_operator.planning.sizing import DEFAULTS, Default, cpu_limit, effective_resources, threads_for
 
 
 @pytest.mark.parametrize(

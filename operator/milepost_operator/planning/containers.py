@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from milepost_crds import AgentWorkflow, MemoryEstimate, ModelService
-from milepost_operator.known_models import ModelSize, known_size
 from milepost_operator.manifests import Container, digest
 from milepost_operator.manifests.pod_template import Mount
 from milepost_operator.names import (
@@ -16,14 +15,22 @@ from milepost_operator.names import (
     target,
 )
 from milepost_operator.observation import Defaults, Resource
-from milepost_operator.sizing import (
+from milepost_operator.planning.known_models import ModelSize, known_size
+from milepost_operator.planning.sizing import (
     DEFAULTS,
     LIGHT_MODEL,
     Default,
     effective_resources,
     model_default,
 )
-from milepost_operator.workload import SERVICE_FILE, WORKFLOW_FILE, Workload, configuration, role_of, workload_of
+from milepost_operator.planning.workload import (
+    SERVICE_FILE,
+    WORKFLOW_FILE,
+    Workload,
+    configuration,
+    role_of,
+    workload_of,
+)
 
 CONFIGURATION_DIR = "/etc/milepost"
 DATA_DIR = "/data"

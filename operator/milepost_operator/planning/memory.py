@@ -1,12 +1,12 @@
 """Whether the model of a service fits into its memory limit, as far as its size is known."""
 
 from milepost_crds import LlamaCpp, ModelService, parse_quantity
-from milepost_operator.conditions import Problem
-from milepost_operator.containers import estimate_of, model_hash, resources_of
-from milepost_operator.known_models import ModelSize, known_size
 from milepost_operator.names import ANNOTATION_MODEL_HASH
 from milepost_operator.observation import Observed
-from milepost_operator.rollout import rollout_of, workload_key
+from milepost_operator.planning.conditions import Problem
+from milepost_operator.planning.containers import estimate_of, model_hash, resources_of
+from milepost_operator.planning.known_models import ModelSize, known_size
+from milepost_operator.planning.rollout import rollout_of, workload_key
 
 _LEAST_CONTEXT = 256
 

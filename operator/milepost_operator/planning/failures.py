@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from milepost_operator.conditions import Problem, seconds_since
 from milepost_operator.names import CONTAINER, Role
 from milepost_operator.observation import Object, ObjectKey, Refusal
+from milepost_operator.planning.conditions import Problem, seconds_since
 
 _IMAGE_REASONS = {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from milepost_crds import AgentWorkflow, ModelService, parse_quantity
-from milepost_operator.conditions import Problem
-from milepost_operator.containers import downloads
 from milepost_operator.manifests import ClaimTemplate, claim_expansion
 from milepost_operator.names import cache_claim_name, claim_name, stateful_set_name
 from milepost_operator.observation import Object, ObjectKey, Observed
+from milepost_operator.planning.conditions import Problem
+from milepost_operator.planning.containers import downloads
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 from milepost_crds import AgentWorkflow, ConfigMap, Manifest, ModelService, Scheduling, render_manifest
 from milepost_operator.errors import PlanError
 from milepost_operator.names import Role
-from milepost_operator.references import Catalogue, reference_problems
-from milepost_operator.sizing import cpu_limit, threads_for
+from milepost_operator.planning.references import Catalogue, reference_problems
+from milepost_operator.planning.sizing import cpu_limit, threads_for
 
 WORKFLOW_FILE = "workflow.yaml"
 SERVICE_FILE = "service.yaml"

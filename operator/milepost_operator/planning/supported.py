@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import chain
 
 from milepost_crds import AgentWorkflow, ModelService
-from milepost_operator.conditions import Problem
 from milepost_operator.observation import Resource
+from milepost_operator.planning.conditions import Problem
 
 
 def unsupported(resource: Resource) -> list[Problem]:

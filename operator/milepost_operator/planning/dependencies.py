@@ -6,12 +6,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from milepost_crds import AgentWorkflow, ModelService, Step
-from milepost_operator.conditions import Problem
-from milepost_operator.containers import downloads
 from milepost_operator.names import stateful_set_name
 from milepost_operator.observation import Object, ObjectKey, Observed, References, Resource
-from milepost_operator.references import WRITING_ENGINES
-from milepost_operator.workload import model_ref_of
+from milepost_operator.planning.conditions import Problem
+from milepost_operator.planning.containers import downloads
+from milepost_operator.planning.references import WRITING_ENGINES
+from milepost_operator.planning.workload import model_ref_of
 
 _SHOWN = 5
 

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from milepost_crds import AgentWorkflow, Condition, ModelService
-from milepost_operator.conditions import Aspect, Problem, conditions, joined
-from milepost_operator.dependencies import offered_capabilities
-from milepost_operator.memory import measured_size
 from milepost_operator.names import claim_name, selector_labels, target
 from milepost_operator.observation import Object, Observed, PlannedEvent, Resource
-from milepost_operator.rollout import Rollout
-from milepost_operator.workload import role_of
+from milepost_operator.planning.conditions import Aspect, Problem, conditions, joined
+from milepost_operator.planning.dependencies import offered_capabilities
+from milepost_operator.planning.memory import measured_size
+from milepost_operator.planning.rollout import Rollout
+from milepost_operator.planning.workload import role_of
 
 READY = "Ready"
 PROGRESSING = "Progressing"

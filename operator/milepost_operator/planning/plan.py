@@ -10,10 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from milepost_crds import AgentWorkflow, Condition, ModelService
-from milepost_operator.children import Children, children_of, client_service
-from milepost_operator.conditions import Aspect, Problem, conditions, seconds_since
-from milepost_operator.dependencies import Dependencies, dependencies_of, references_of
-from milepost_operator.failures import (
+from milepost_operator.manifests import CHILD_KINDS, in_sync
+from milepost_operator.names import ANNOTATION_PAUSED, selector_labels
+from milepost_operator.observation import Defaults, Object, ObjectKey, Observed, Plan, Resource
+from milepost_operator.planning.children import Children, children_of, client_service
+from milepost_operator.planning.conditions import Aspect, Problem, conditions, seconds_since
+from milepost_operator.planning.dependencies import Dependencies, dependencies_of, references_of
+from milepost_operator.planning.failures import (
     claim_problems,
     contested_problem,
     ending_problems,
@@ -22,14 +25,11 @@ from milepost_operator.failures import (
     refusal_problem,
     workload_problems,
 )
-from milepost_operator.manifests import CHILD_KINDS, in_sync
-from milepost_operator.memory import memory_problem
-from milepost_operator.names import ANNOTATION_PAUSED, selector_labels
-from milepost_operator.observation import Defaults, Object, ObjectKey, Observed, Plan, Resource
-from milepost_operator.rollout import Rollout, rollout_of, workload_key
-from milepost_operator.status import DEGRADED, PROGRESSING, READY, Findings, events_of, status_of
-from milepost_operator.supported import unsupported
-from milepost_operator.workload import role_of
+from milepost_operator.planning.memory import memory_problem
+from milepost_operator.planning.rollout import Rollout, rollout_of, workload_key
+from milepost_operator.planning.status import DEGRADED, PROGRESSING, READY, Findings, events_of, status_of
+from milepost_operator.planning.supported import unsupported
+from milepost_operator.planning.workload import role_of
 
 __all__ = ["invalid_status", "plan", "references_of"]
 

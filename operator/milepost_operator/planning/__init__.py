@@ -1,0 +1,7 @@
+"""From what is asked and what was seen to what is applied and said. No I/O, no clock, no randomness."""
+
+from milepost_operator.planning.plan import invalid_status, plan, references_of
+from milepost_operator.planning.supported import unsupported_locally
+from milepost_operator.planning.workload import Workload, plan_workloads
+
+__all__ = ["Workload", "invalid_status", "plan", "plan_workloads", "references_of", "unsupported_locally"]
