@@ -15,9 +15,9 @@ from e2e_definitions import Definitions
 from e2e_evidence import collect, namespaces_of_interest
 from e2e_install import Installation
 from e2e_story import Story
-from e2e_table import RESULTS, Table
+from e2e_table import Table
 
-EVIDENCE = RESULTS.parent
+EVIDENCE = Path(__file__).resolve().parent.parent / "artifacts" / "e2e"
 STORY_SECONDS = 900
 TABLE = pytest.StashKey[Table]()
 NAMESPACES = pytest.StashKey[list[str]]()
@@ -26,7 +26,7 @@ INSTALLED = ("installation", "story", "make_story")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TABLE] = Table()
+    config.stash[TABLE] = Table.asked_for()
     config.stash[NAMESPACES] = []
 
 

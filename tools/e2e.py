@@ -140,7 +140,12 @@ def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Seq
     shutil.rmtree(ARTIFACTS, ignore_errors=True)
     paths = [] if any(Path(each.split("::")[0]).exists() for each in arguments) else ["e2e"]
     command = [sys.executable, "-m", "pytest", "-m", "cluster", *paths, *arguments]
-    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "MILEPOST_E2E_TAG": tag}
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig),
+        "MILEPOST_E2E_TAG": tag,
+        "MILEPOST_E2E_TABLE": str(STORIES),
+    }
     if names:
         environment["MILEPOST_E2E_OLDER_TAG"] = f"{tag}{OLDER}"
     # In a session of its own, so that a Ctrl-C reaches it once, and from here.
