@@ -158,6 +158,16 @@ async def test_a_long_listing_comes_in_pages(server: Server) -> None:
     cluster.close()
 
 
+async def test_a_listing_of_names_alone_asks_in_words_that_the_api_server_knows(server: Server) -> None:
+    page = {"metadata": {"resourceVersion": "9"}, "items": [{"metadata": {"name": "a"}}]}
+    server.answers["/api/v1/configmaps"] = (200, {}, json.dumps(page).encode())
+    cluster = cluster_at(server.server_port)
+    assert [page async for page in cluster.pages(CONFIG_MAP, None, whole=False)]
+    # An API server that does not know the version answers 406.
+    assert server.requests[0][2]["Accept"] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    cluster.close()
+
+
 async def test_requests_go_side_by_side(server: Server) -> None:
     server.answers["/api/v1/namespaces/ns/configmaps/a"] = (200, {}, b"{}")
     cluster = cluster_at(server.server_port)
