@@ -25,6 +25,8 @@
 {{- $env = append $env (dict "name" "MILEPOST_LOG_FORMAT" "value" .Values.operator.log.format) -}}
 {{- $env = append $env (dict "name" "MILEPOST_POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) -}}
 {{- $env = append $env (dict "name" "MILEPOST_POD_NAMESPACE" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.namespace"))) -}}
+{{- /* Threads that wait for answers would each keep a heap of their own. */ -}}
+{{- $env = append $env (dict "name" "MALLOC_ARENA_MAX" "value" "2") -}}
 {{- range $index, $entry := .Values.operator.extraEnv -}}
 {{- range $env -}}
 {{- if eq .name $entry.name -}}
