@@ -61,8 +61,8 @@ class OperatorProcess:
     def total(self, name: str, text: str | None = None) -> float:
         return sum(value for _, value in self.metric(name, text))
 
-    def writes(self) -> int:
-        found = self.metric("rest_client_requests_total")
+    def writes(self, text: str | None = None) -> int:
+        found = self.metric("rest_client_requests_total", text)
         return int(sum(value for labels, value in found if labels["method"] in WRITES))
 
     def rss_mb(self) -> float:
@@ -82,21 +82,21 @@ class OperatorProcess:
         except OSError:
             return False
 
-    def state(self) -> tuple[float, float]:
-        """Resources that wait or are worked on, and passes so far."""
+    def state(self) -> tuple[float, int]:
+        """Resources that wait for more than the periodic look, and writes so far."""
         text = self.text()
-        busy = self.total("workqueue_depth", text) + self.total("controller_runtime_active_workers", text)
-        return busy, self.total("controller_runtime_reconcile_total", text)
+        waiting = [value for labels, value in self.metric("workqueue_depth", text) if labels["priority"] != "resync"]
+        return sum(waiting), self.writes(text)
 
     async def wait_ready(self) -> None:
         while not await asyncio.to_thread(self.is_ready):
             await asyncio.sleep(0.05)
 
     async def wait_quiet(self, seconds: float = QUIET_SECONDS) -> float:
-        """Waits until nothing has been in the queue for so long; the time at which that began."""
+        """Waits until nothing was in the queue or written for so long; the time at which that began."""
         since = time.monotonic()
         deadline = since + PATIENCE_SECONDS
-        done = -1.0
+        done = -1
         while time.monotonic() - since < seconds:
             busy, count = await asyncio.to_thread(self.state)
             if busy or count != done:

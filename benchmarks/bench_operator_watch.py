@@ -80,6 +80,13 @@ class Sightings:
             await asyncio.sleep(0.1)
         return [self._repairs[key] - self._deleted[key] for key in self._doomed]
 
+    def server_metrics(self) -> str:
+        """What the API server tells of itself."""
+        headers: dict[str, str] = {}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        url = f"{self._configuration.host}/metrics"
+        return str(self._client.rest_client.pool_manager.request("GET", url, headers=headers).data.decode())
+
     @contextmanager
     def following(self, types: Sequence[ResourceType]) -> Iterator[None]:
         """Watches these types, and the resources themselves."""
