@@ -92,6 +92,95 @@ def test_a_pod_that_is_not_ready_says_why_and_what_to_do(found: Any, reason: str
     assert not [part for part in parts if part not in degraded["message"]]
 
 
+ID, OTHER_ID = "a1" * 32, "b2" * 32
+LOGGED = (
+    '{"time": "2026-11-23T12:00:0%d.000+00:00", "level": "ERROR", "message": "stopped", "exception": "T\\nOSError: no"}'
+)
+START = 'failed to start container "%s": not found'
+
+
+@pytest.mark.requirement("OPR-5", "OPR-6")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (waiting("ErrImagePull", "pull access denied"), waiting("ImagePullBackOff", 'Back-off pulling image "x"')),
+        (
+            waiting("CrashLoopBackOff", "back-off 10s restarting", exitCode=1, message="ValueError: b"),
+            waiting("CrashLoopBackOff", "back-off 5m0s restarting", exitCode=1, message="ValueError: b"),
+        ),
+        (
+            waiting("CrashLoopBackOff", exitCode=1, message="ValueError: b"),
+            {"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1, "message": "ValueError: b"}}},
+        ),
+        (
+            waiting("CrashLoopBackOff", exitCode=1, message=LOGGED % 1),
+            waiting("CrashLoopBackOff", exitCode=1, message=LOGGED % 2),
+        ),
+        (
+            waiting("CrashLoopBackOff", exitCode=1, message="2026-11-23 12:00:01,123 died at 0x7f00aa12"),
+            waiting("CrashLoopBackOff", exitCode=1, message="2026-11-23 12:09:59,456 died at 0x7f11bb34"),
+        ),
+        (
+            waiting("RunContainerError", START % ID, exitCode=128, reason="StartError", message=START % ID),
+            waiting("CrashLoopBackOff", "", exitCode=128, reason="StartError", message=START % OTHER_ID),
+        ),
+    ],
+    ids=["pull", "pause", "restart", "log", "time", "start"],
+)
+def test_what_a_pod_says_at_each_attempt_is_one_status(one: Any, other: Any) -> None:
+    starting, observed = settled(model(), ready=0)
+    statuses = [planned(starting, replace(observed, pods=[pod(container=each)])).status for each in (one, other)]
+    assert condition(statuses[0], "Degraded")["status"] == "True"
+    assert statuses[0] == statuses[1]
+
+
+@pytest.mark.requirement("OPR-5", "OPR-6")
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        (
+            "Deployment",
+            [QUOTA],
+            [
+                f"(combined from similar events): Error creating: {QUOTA}".replace("x7k2p", "b2z9q").replace(
+                    "u=1", "u=2"
+                )
+            ],
+        ),
+        (
+            "Pod",
+            ['MountVolume.SetUp failed for volume "d" : configmap "papers" not found'],
+            [
+                'MountVolume.SetUp failed for volume "d" : configmap "papers" not found',
+                "Unable to attach or mount volumes: unmounted volumes=[d]: timed out waiting for the condition",
+            ],
+        ),
+        (
+            "Pod",
+            ["AttachVolume.Attach failed: read tcp 10.0.0.1:40001->10.0.0.2:443: reset"],
+            ["AttachVolume.Attach failed: read tcp 10.0.0.1:51111->10.0.0.2:443: reset"],
+        ),
+    ],
+    ids=["quota", "mount", "connection"],
+)
+def test_what_events_say_at_each_attempt_is_one_status(kind: str, one: list[str], other: list[str]) -> None:
+    starting, observed = settled(model(), ready=0)
+    found: Any = dict(observed.children[DEPLOYMENT])
+    found["status"] = {"observedGeneration": 1}
+    name, reason = ("writer", "FailedCreate") if kind == "Deployment" else ("writer-1", "FailedMount")
+    stuck = replace(
+        observed,
+        children={**observed.children, DEPLOYMENT: found},
+        pods=[pod(container=waiting("ContainerCreating"))] if kind == "Pod" else [],
+    )
+    statuses = [
+        planned(starting, replace(stuck, events=[event(kind, name, reason, text) for text in texts])).status
+        for texts in (one, other)
+    ]
+    assert condition(statuses[0], "Degraded")["status"] == "True"
+    assert statuses[0] == statuses[1]
+
+
 @pytest.mark.parametrize(
     "found",
     [

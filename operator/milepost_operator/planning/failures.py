@@ -1,6 +1,5 @@
 """What pods, volumes and the API server say when something goes wrong, as problems with a remedy."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,18 +7,25 @@ from typing import Any
 from milepost_operator.names import CONTAINER, Role
 from milepost_operator.observation import Object, ObjectKey, Refusal
 from milepost_operator.planning.conditions import Problem, seconds_since
+from milepost_operator.planning.wording import last_line, line
 
 _IMAGE_REASONS = {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
-_START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
+_START_REASONS = {
+    "ContainerCannotRun",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "StartError",
+}
+_VAGUE_MOUNT = "Unable to attach or mount volumes"
+"""Begins what the kubelet says in turn with what is really wrong."""
 _SOMEONE_ELSES = ("Only one reference can have Controller set to true", "Apply failed with")
-_RANDOM_POD = re.compile(r'pods? "[^"]*" is forbidden: ')
 _REFUSED = 2
 UNBOUND_SECONDS = 60.0
 """After which a volume that nobody makes is more than slow."""
 ENDING_SECONDS = 60.0
 """After the time by which a pod had to be gone."""
 
-_LINE_LIMIT = 500
 _UNSCHEDULABLE_REMEDIES = (
     ("Insufficient cpu", "lower spec.resources.requests.cpu, or add nodes"),
     ("Insufficient memory", "lower spec.resources.requests.memory, or add nodes"),
@@ -80,15 +86,17 @@ def _container_problem(pod: str, container: Mapping[str, Any], role: Role) -> Pr
             f'the image "{container.get("image", "")}" cannot be had (see `kubectl describe pod {pod}`); load it into '
             f"the nodes, name another by the chart's value images.{role}, or set spec.imagePullSecrets",
         )
-    if reason in _START_REASONS:
-        said = _line(waiting.get("message", "")) or reason
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    # While it waits for the next attempt, only the last one tells that it never ran.
+    unstarted = next((each for each in (ended, waiting) if each.get("reason") in _START_REASONS), None)
+    if unstarted is not None:
+        said = line(unstarted.get("message", "")) or unstarted["reason"]
         return Problem("ContainerNotStarted", f"the container of pod {pod} cannot be started: {said}")
-    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
     return _ended(pod, ended) if ended else None
 
 
 def _ended(pod: str, ended: Mapping[str, Any]) -> Problem:
-    code, said = ended.get("exitCode", 0), _last_line(ended.get("message", ""))
+    code, said = ended.get("exitCode", 0), last_line(ended.get("message", ""))
     if ended.get("reason") == "OOMKilled":
         return Problem(
             "OutOfMemory",
@@ -107,7 +115,7 @@ def _unschedulable(message: str) -> Problem | None:
     if "unbound immediate PersistentVolumeClaims" in message:
         return None  # the volume says itself what is wrong, if anything is
     remedy = next((text for part, text in _UNSCHEDULABLE_REMEDIES if part in message), "change the pods' requirements")
-    return Problem("Unschedulable", f"no node can take the pod: {_line(message)}; {remedy}")
+    return Problem("Unschedulable", f"no node can take the pod: {line(message)}; {remedy}")
 
 
 def workload_problems(workload: Object | None, events: Sequence[Object], *, missing_pods: bool) -> list[Problem]:
@@ -126,10 +134,9 @@ def workload_problems(workload: Object | None, events: Sequence[Object], *, miss
 
 
 def _refused_pod(message: str) -> Problem:
-    message = _RANDOM_POD.sub("", message)  # each attempt names another pod, which is nothing new
     if "exceeded quota" in message:
-        return Problem("QuotaExceeded", f"{_line(message)}; {_QUOTA_REMEDY}")
-    return Problem("PodRejected", f"the API server takes no pod: {_line(message)}")
+        return Problem("QuotaExceeded", f"{line(message)}; {_QUOTA_REMEDY}")
+    return Problem("PodRejected", f"the API server takes no pod: {line(message)}")
 
 
 def _late(workload: Object) -> Problem:
@@ -145,10 +152,12 @@ def mount_problems(pods: Sequence[Object], events: Sequence[Object]) -> list[Pro
     for pod in reversed(pods):
         if is_leaving(pod) or pod.get("status", {}).get("phase") != "Pending":
             continue
-        message = newest_event(events, "Pod", pod["metadata"]["name"], {"FailedMount", "FailedAttachVolume"})
+        message = newest_event(
+            events, "Pod", pod["metadata"]["name"], {"FailedMount", "FailedAttachVolume"}, _VAGUE_MOUNT
+        )
         if message:
             return [
-                Problem("VolumeNotMounted", f"a volume of pod {pod['metadata']['name']} is missing: {_line(message)}")
+                Problem("VolumeNotMounted", f"a volume of pod {pod['metadata']['name']} is missing: {line(message)}")
             ]
     return []
 
@@ -170,7 +179,7 @@ def _claim_problem(claim: Object, events: Sequence[Object], field: str, now: dat
     if not said and _is_asked_for(claim) and seconds_since(_created(claim), now) > UNBOUND_SECONDS:
         said = f"nobody has made one for a minute; see `kubectl describe pvc {name}`"
     remedy = f"make one, or use a resource of another name with another {field}.className"
-    return Problem("VolumeNotBound", f"{name} has no volume: {_line(said)}; {remedy}") if said else None
+    return Problem("VolumeNotBound", f"{name} has no volume: {line(said)}; {remedy}") if said else None
 
 
 def _is_asked_for(claim: Object) -> bool:
@@ -182,19 +191,20 @@ def _created(claim: Object) -> str:
     return str(claim["metadata"].get("creationTimestamp", ""))
 
 
-def newest_event(events: Sequence[Object], kind: str, name: str, reasons: set[str]) -> str:
-    """Text of the newest of these events about one object; "" if there is none."""
+def newest_event(events: Sequence[Object], kind: str, name: str, reasons: set[str], vague: str = "\0") -> str:
+    """Text of the newest of these events about one object; one that begins with `vague` only for want of others."""
+    texts = []
     for event in reversed(events):
         about = event.get("involvedObject") or event.get("regarding") or {}
         if about.get("kind") == kind and about.get("name") == name and event.get("reason") in reasons:
-            return str(event.get("message") or event.get("note") or event["reason"])
-    return ""
+            texts.append(str(event.get("message") or event.get("note") or event["reason"]))
+    return next((text for text in texts if not text.startswith(vague)), texts[0] if texts else "")
 
 
 def refusal_problem(refusal: Refusal) -> tuple[Problem, bool]:
     """What a refused write means, and whether it passes by itself."""
     what = f"{refusal.verb} of {_named(refusal.key)}"
-    code, said = refusal.code, _line(refusal.message)
+    code, said = refusal.code, line(refusal.message)
     if code == 403 and "exceeded quota" in refusal.message:
         return Problem("QuotaExceeded", f"{what}: {said}; {_QUOTA_REMEDY}"), False
     if refusal.key.kind == "PersistentVolumeClaim" and code in {403, 422}:
@@ -226,13 +236,3 @@ def contested_problem(key: ObjectKey) -> Problem:
 
 def _named(key: ObjectKey) -> str:
     return f"{key.kind} {key.name}"
-
-
-def _line(text: str) -> str:
-    flat = " ".join(text.split()).rstrip(".")
-    return flat if len(flat) <= _LINE_LIMIT else flat[: _LINE_LIMIT - 1] + "…"
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return _line(lines[-1]) if lines else ""
