@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 DURATION_PATTERN = "^([0-9]{1,4}h)?([0-9]{1,4}m)?([0-9]{1,5}s)?$"
 QUANTITY_PATTERN = r"^([0-9]{1,15}(\.[0-9]{0,9})?|\.[0-9]{1,9})(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,2})?$"
@@ -28,6 +29,7 @@ def parse_duration(text: str) -> int:
     return sum(int(number) * _SECONDS[unit] for number, unit in re.findall("([0-9]+)([hms])", text))
 
 
+@lru_cache(maxsize=1024)
 def parse_quantity(text: str) -> Decimal:
     """Value of a Kubernetes quantity such as "500m", "2" or "1.5Gi", in cores or bytes.
 

@@ -72,7 +72,7 @@ class Cache:
         self._entries: dict[_Place, _Entry] = {}
         self._children: defaultdict[str, dict[_Place, _Entry]] = defaultdict(dict)
         self._followers: defaultdict[ResourceKey, dict[_Place, _Entry]] = defaultdict(dict)
-        self._services: defaultdict[str, dict[str, _Entry]] = defaultdict(dict)
+        self._services: defaultdict[str, dict[str, Object]] = defaultdict(dict)
         self._tombstones: OrderedDict[str, int] = OrderedDict()
 
     def observe(self, type_: ResourceType, found: Object) -> Observation:
@@ -165,7 +165,7 @@ class Cache:
 
     def services(self, namespace: str) -> Mapping[str, Object]:
         """The ModelServices of a namespace by name."""
-        return {name: entry.object() for name, entry in self._services.get(namespace, {}).items()}
+        return dict(self._services.get(namespace, {}))
 
     def known_version(self, type_: ResourceType, namespace: str, name: str) -> int:
         """The version of an object that is known; 0 when none is."""
@@ -187,7 +187,7 @@ class Cache:
         elif entry.owner is not None and place.type.kind not in OWNERS:
             self._followers[entry.owner][place] = entry
         if place.type is MODEL_SERVICE:
-            self._services[place.namespace][place.name] = entry
+            self._services[place.namespace][place.name] = entry.object()
 
     def _unlink(self, place: _Place, entry: _Entry) -> None:
         del self._entries[place]
@@ -207,7 +207,7 @@ def version_of(found: Object) -> int:
     return int(found["metadata"]["resourceVersion"])
 
 
-def _drop(index: dict[Any, dict[Any, _Entry]], key: Any, place: Any) -> None:
+def _drop(index: dict[Any, dict[Any, Any]], key: Any, place: Any) -> None:
     if key in index:
         index[key].pop(place, None)
         if not index[key]:

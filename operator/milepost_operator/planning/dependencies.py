@@ -189,8 +189,11 @@ def _claims(service: ModelService) -> Iterator[tuple[str, str]]:
 
 
 def _writer_problems(field: str, name: str, services: Mapping[str, Object]) -> Iterator[Problem]:
+    if name in services and _writes(services[name]):
+        yield from _named_problems(field, name, services)
+        return
     writing = sorted(found for found, service in services.items() if _writes(service))
-    if name in services and name not in writing:
+    if name in services:
         engine = next((key for key in ("rag", "tools") if key in services[name].get("spec", {})), "another kind")
         allowed = _nearest(name, writing, "a ModelService with the engine llamaCpp or openAI")
         message = f'{field}: "{name}" has the engine {engine}, which is no model; allowed: {allowed}'

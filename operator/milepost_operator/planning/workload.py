@@ -1,7 +1,9 @@
 """Which process a resource asks for, and what it is told: one decision for local mode and cluster, without I/O."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from milepost_crds import AgentWorkflow, ConfigMap, Manifest, ModelService, Scheduling, render_manifest
@@ -73,7 +75,7 @@ def workload_of(
     is_workflow = isinstance(resource, AgentWorkflow)
     role = role_of(resource)
     threads = _threads(resource, cpu_limit(resource.spec.resources) or cpu, cpu_count)
-    files = {WORKFLOW_FILE if is_workflow else SERVICE_FILE: render_manifest(configuration(resource))}
+    files = {WORKFLOW_FILE if is_workflow else SERVICE_FILE: _rendered(json.dumps(configuration(resource)))}
     files |= {f"documents/{name}": text for name, text in sorted((documents or {}).items())}
     return Workload(
         name=resource.name,
@@ -98,6 +100,12 @@ def configuration(resource: AgentWorkflow | ModelService) -> dict[str, Any]:
         spec["llamaCpp"] = {name: value for name, value in spec["llamaCpp"].items() if name != "cache"}
     metadata = {"name": resource.metadata.name, "namespace": resource.metadata.namespace}
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
+
+
+@lru_cache(maxsize=2048)
+def _rendered(manifest: str) -> str:
+    # Writing YAML costs more than all the rest of a plan, and a resource is planned many times.
+    return render_manifest(json.loads(manifest))
 
 
 def role_of(resource: AgentWorkflow | ModelService) -> Role:
