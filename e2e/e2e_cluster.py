@@ -99,10 +99,13 @@ class Cluster:
             content_type="application/merge-patch+json",
         )
 
-    def delete(self, kind: str, name: str, namespace: str | None = None, grace: int | None = None) -> None:
-        """Begins a deletion; what is not there is fine. `grace` 0 forces a pod off."""
+    def delete(
+        self, kind: str, name: str, namespace: str | None = None, grace: int | None = None, *, orphan: bool = False
+    ) -> None:
+        """Begins a deletion; what is not there is fine. `grace` 0 forces a pod off, `orphan` leaves its children."""
+        options = {"propagationPolicy": "Orphan"} if orphan else {}
         try:
-            self._kind(kind).delete(name=name, namespace=namespace, body={}, grace_period_seconds=grace)
+            self._kind(kind).delete(name=name, namespace=namespace, body=options, grace_period_seconds=grace)
         except ApiException as error:
             if error.status != 404:
                 raise

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes import client, config
 
-from milepost_operator.cluster import NEW_EVENT, TYPES, ApiError, Listing, ResourceType
+from milepost_operator.cluster import NEW_EVENT, TYPES, ApiError, Applied, Listing, ResourceType
 from milepost_operator.errors import ConfigurationError
 from milepost_operator.names import FIELD_MANAGER
 from milepost_operator.observation import Object
@@ -91,17 +92,19 @@ class ApiCluster:
             if not query["continue"]:
                 return
 
-    async def apply(self, manifest: Object) -> Object:
-        return await self._apply(manifest, None)
+    async def apply(self, manifest: Object, *, force: bool = True) -> Applied:
+        return await self._apply(manifest, None, force)
 
     async def apply_status(self, manifest: Object) -> Object:
-        return await self._apply(manifest, "status")
+        return (await self._apply(manifest, "status", True)).found
 
-    async def _apply(self, manifest: Object, subresource: str | None) -> Object:
+    async def _apply(self, manifest: Object, subresource: str | None, force: bool) -> Applied:
         metadata = manifest["metadata"]
         type_ = TYPES[manifest["apiVersion"], manifest["kind"]]
         path = type_.path(metadata["namespace"], metadata["name"], subresource)
-        return await self._request("PATCH", f"{path}?fieldManager={FIELD_MANAGER}&force=true", manifest, _APPLY)
+        query = f"fieldManager={FIELD_MANAGER}&force={str(force).lower()}"
+        code, found = await self._answer("PATCH", f"{path}?{query}", manifest, _APPLY)
+        return Applied(found, code == HTTPStatus.CREATED)
 
     async def delete(self, type_: ResourceType, namespace: str, name: str, uid: str) -> None:
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
@@ -126,13 +129,18 @@ class ApiCluster:
     async def _request(
         self, method: str, path: str, body: Object | None = None, content_type: str = _JSON, accept: str = _JSON
     ) -> dict[str, Any]:
+        return (await self._answer(method, path, body, content_type, accept))[1]
+
+    async def _answer(
+        self, method: str, path: str, body: Object | None = None, content_type: str = _JSON, accept: str = _JSON
+    ) -> tuple[int | str, dict[str, Any]]:
         loop = asyncio.get_running_loop()
         headers = {"Accept": accept, "User-Agent": FIELD_MANAGER, "Content-Type": content_type}
         code, answer = await loop.run_in_executor(self._threads, self._exchange, method, path, body, headers)
         self._count(str(code), method)
         if isinstance(answer, ApiError):
             raise answer
-        return answer
+        return code, answer
 
     def _exchange(
         self, method: str, path: str, body: Object | None, headers: dict[str, str]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from milepost_crds import API_VERSION
 from milepost_operator.errors import OperatorError
@@ -75,6 +75,10 @@ TYPES: Mapping[tuple[str, str], ResourceType] = {
 }
 
 
+NAME_TAKEN = "NameTaken"
+"""Reason of an error of our own: an object of another origin has the name of a child."""
+
+
 class ApiError(OperatorError):
     """An answer that is no success. `code` is the HTTP status, 0 when there was no answer at all.
 
@@ -95,7 +99,7 @@ class ApiError(OperatorError):
     @property
     def retriable(self) -> bool:
         """Whether the same request may succeed a moment later."""
-        return self.code in {0, 408, 409, 429} or self.code >= 500
+        return self.reason != NAME_TAKEN and (self.code in {0, 408, 409, 429} or self.code >= 500)
 
     @property
     def namespace_is_terminating(self) -> bool:
@@ -109,6 +113,13 @@ class Listing:
 
     items: Sequence[dict[str, Any]]
     resource_version: str
+
+
+class Applied(NamedTuple):
+    """An object after an apply, and whether the apply created it."""
+
+    found: Object
+    created: bool
 
 
 class Cluster(Protocol):
@@ -125,8 +136,11 @@ class Cluster(Protocol):
         Without `whole` only their metadata.
         """
 
-    async def apply(self, manifest: Object) -> Object:
-        """Server-side apply of the fields in `manifest`, taking over those that others wrote; the object after it."""
+    async def apply(self, manifest: Object, *, force: bool = True) -> Applied:
+        """Server-side apply of the fields in `manifest`, taking over those that others wrote.
+
+        Without `force` it fails (409) where another's field has another value. The object keeps its managedFields.
+        """
 
     async def apply_status(self, manifest: Object) -> Object:
         """Server-side apply of the whole status subresource; the object after it."""

@@ -39,6 +39,10 @@ class Contests:
         history.repairs.append(now)
         return True
 
+    def has_written(self, owner_uid: str, child: ObjectKey) -> bool:
+        """Whether this child of a resource was ever written."""
+        return child in self._histories.get(owner_uid, {})
+
     def delay(self, owner_uid: str, child: ObjectKey, manifest: Object, now: float) -> float:
         """Seconds that must pass before this child may be repaired again; 0 for at once."""
         history = self._histories.get(owner_uid, {}).get(child)

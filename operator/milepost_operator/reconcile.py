@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from milepost_crds import ManifestError, ModelService, parse_resource
+from milepost_operator.adoption import Adoption
 from milepost_operator.cache import Cache, ResourceKey
-from milepost_operator.cluster import TYPES, ApiError, Cluster
+from milepost_operator.cluster import NAME_TAKEN, TYPES, ApiError, Cluster
 from milepost_operator.contests import Contests
 from milepost_operator.dependents import Dependents
 from milepost_operator.describe import Describer
@@ -64,6 +65,11 @@ class _Writes:
     def unreachable(self) -> bool:
         return self.failure is not None and self.failure.code == 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be written: what runs may not stand on an object of somebody else."""
+        return self.unreachable or self.terminating or any(found.reason == NAME_TAKEN for found in self.refusals)
+
 
 class Reconciler:
     """Brings the children and the status of a resource to what is planned for it."""
@@ -91,6 +97,7 @@ class Reconciler:
         self._now = now
         self._instance = instance or socket.gethostname()
         self._contests = Contests()
+        self._adoption = Adoption(cluster, cache)
         self._uids: dict[ResourceKey, str] = {}
 
     async def reconcile(
@@ -122,7 +129,7 @@ class Reconciler:
         assert not isinstance(resource, Mapping) and resource.kind in {"AgentWorkflow", "ModelService"}
         gathered = await self._gather(key, body, resource)
         first = self._plan(resource, replace(gathered.observed, refusals=tuple(gathered.refusals)))
-        writes = await self._carry_out(body["metadata"]["uid"], gathered.observed, first)
+        writes = await self._carry_out(body, gathered.observed, first)
         if writes.terminating:
             return Outcome()
         if writes.unreachable:
@@ -158,12 +165,12 @@ class Reconciler:
     def _plan(self, resource: Resource, observed: Observed) -> Plan:
         return plan(resource, observed, self._defaults, self._now())
 
-    async def _carry_out(self, uid: str, observed: Observed, wanted: Plan) -> _Writes:
-        writes = _Writes()
+    async def _carry_out(self, body: Object, observed: Observed, wanted: Plan) -> _Writes:
+        writes, uid = _Writes(), body["metadata"]["uid"]
         found = dict(observed.children)
         found |= {key_of(claim): claim for claim in observed.claims}
         for manifest in wanted.apply:
-            if writes.unreachable or writes.terminating:
+            if writes.ended:
                 return writes
             child = key_of(manifest)
             if child in found and in_sync(manifest, found[child]):
@@ -172,9 +179,9 @@ class Reconciler:
             if wait:
                 writes.wait = min(wait, writes.wait or wait)
                 continue
-            await self._attempt(writes, "apply", child, self._apply(uid, child, manifest))
+            await self._attempt(writes, "apply", child, self._apply(body, child, manifest))
         for child in wanted.prune:
-            if child in found and not (writes.unreachable or writes.terminating):
+            if child in found and not writes.ended:
                 await self._attempt(writes, "delete", child, self._prune(child, found[child]))
         return writes
 
@@ -190,8 +197,10 @@ class Reconciler:
             if error.retriable and (writes.failure is None or error.code == 0):
                 writes.failure = error
 
-    async def _apply(self, uid: str, child: ObjectKey, manifest: Object) -> None:
-        answer = await self._cluster.apply(manifest)
+    async def _apply(self, body: Object, child: ObjectKey, manifest: Object) -> None:
+        uid = body["metadata"]["uid"]
+        written = self._contests.has_written(uid, child)
+        answer = await self._adoption.apply(body, child, manifest, written_before=written)
         self._cache.observe(TYPES[child.api_version, child.kind], answer)
         if self._contests.applied(uid, child, manifest, self._clock()):
             self._repaired(child.kind)
@@ -272,6 +281,7 @@ class Reconciler:
         uid = self._uids.pop(key, None)
         if uid is not None:
             self._contests.forget(uid)
+            self._adoption.forget(uid)
         self._dependents.forget(key)
         if self._describer is not None:
             self._describer.forget(key)

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from milepost_operator.cache import Cache
-from milepost_operator.cluster import TYPES, ApiError, Listing, ResourceType
+from milepost_operator.cluster import TYPES, ApiError, Applied, Listing, ResourceType
 from milepost_operator.observation import Object
+
+_CONTENT = {"data", "spec"}
 
 Place = tuple[ResourceType, str | None, str]
 Refuse = Callable[[str, str, str], ApiError | None]
@@ -22,6 +24,8 @@ class FakeCluster:
         self.reads: list[tuple[str, str, str]] = []
         self.events: list[Object] = []
         self.refuse: Refuse = lambda verb, kind, name: None
+        self.forced: list[bool] = []
+        self._before: dict[Place, dict[str, Any]] = {}
         self.cache = cache
         self._version = 100
 
@@ -35,6 +39,12 @@ class FakeCluster:
         if self.cache is not None:
             self.cache.observe(type_, found)
         return found
+
+    def have(self, type_: ResourceType, content: Object) -> None:
+        """Stores an object that no watch tells of, since it has no label of ours."""
+        cache, self.cache = self.cache, None
+        self.put(type_, content)
+        self.cache = cache
 
     def drop(self, type_: ResourceType, namespace: str, name: str) -> None:
         """Deletes an object as somebody else would."""
@@ -56,20 +66,27 @@ class FakeCluster:
         self._answer("list", type_.kind, "", self.reads)
         items = [
             copy.deepcopy(found)
-            for (kind, place, _), found in self.objects.items()
-            if kind is type_ and namespace in {None, place}
+            for (kind, place, name), found in self.objects.items()
+            if kind is type_ and namespace in {None, place} and fields in {"", f"metadata.name={name}"}
         ]
         yield Listing(items, str(self._version))
 
-    async def apply(self, manifest: Object) -> Object:
+    async def apply(self, manifest: Object, *, force: bool = True) -> Applied:
         await asyncio.sleep(0)
         self._answer("apply", manifest["kind"], manifest["metadata"]["name"], self.writes)
         type_ = TYPES[manifest["apiVersion"], manifest["kind"]]
         metadata = manifest["metadata"]
-        old = self.objects.get((type_, metadata["namespace"], metadata["name"]), {"metadata": {}})
+        place = (type_, metadata["namespace"], metadata["name"])
+        created, old = place not in self.objects, self.objects.get(place, {"metadata": {}})
+        self.forced.append(force)
+        if not force and any(old.get(part, manifest[part]) != manifest[part] for part in manifest.keys() & _CONTENT):
+            raise ApiError(409, "Conflict", 'Apply failed with 1 conflict: conflict with "kubectl"')
+        if metadata.keys() == {"name", "namespace"}:
+            return Applied(copy.deepcopy(self.put(type_, self._before[place])), created)
+        self._before[place] = old
         merged = {**old, **copy.deepcopy(dict(manifest))}
         merged["metadata"] = {**old["metadata"], **copy.deepcopy(metadata)}
-        return copy.deepcopy(self.put(type_, merged))
+        return Applied(copy.deepcopy(self.put(type_, merged)), created)
 
     async def apply_status(self, manifest: Object) -> Object:
         await asyncio.sleep(0)

@@ -137,6 +137,19 @@ async def test_writes_are_forced_server_side_applies_of_one_field_manager(server
     cluster.close()
 
 
+@pytest.mark.requirement("OPR-1")
+@pytest.mark.parametrize(("code", "force"), [(201, False), (200, True)])
+async def test_an_apply_tells_whether_it_created_and_takes_over_only_when_told(
+    code: int, force: bool, server: Server
+) -> None:
+    server.answers["/api/v1/namespaces/ns/configmaps/a"] = (code, {}, b"{}")
+    cluster = cluster_at(server.server_port)
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}}
+    assert (await cluster.apply(manifest, force=force)).created == (code == 201)
+    assert server.requests[0][1].endswith(f"&force={str(force).lower()}")
+    cluster.close()
+
+
 async def test_a_deletion_is_of_that_very_object_and_one_that_is_gone_is_fine(server: Server) -> None:
     server.answers["/api/v1/namespaces/ns/configmaps/a"] = (404, {}, status(404, "NotFound", "gone"))
     cluster = cluster_at(server.server_port)

@@ -366,6 +366,29 @@ def test_a_secret_is_looked_up_by_its_keys_and_one_that_may_not_be_read_is_told(
     run_virtual(story())
 
 
+@pytest.mark.requirement("OPR-5")
+def test_a_name_that_somebody_else_has_is_said_and_nothing_runs_on_it() -> None:
+    async def story() -> None:
+        world = World()
+        content = {"metadata": {"name": "writer", "namespace": NAMESPACE}, "spec": {"selector": {"app": "mine"}}}
+        world.cluster.have(SERVICE, content)
+        outcome = await world.reconcile()
+        assert outcome.refused
+        assert outcome.failure is not None
+        degraded = world.condition("Degraded")
+        assert (degraded["status"], degraded["reason"]) == ("True", "NameConflict")
+        assert degraded["message"].startswith('the Service "writer" exists')
+        assert "rename one of them" in degraded["message"]
+        assert "Deployment" not in world.cluster.written("apply")
+        assert world.cluster.objects[SERVICE, NAMESPACE, "writer"]["spec"] == content["spec"]
+        del world.cluster.objects[SERVICE, NAMESPACE, "writer"]
+        assert (await world.reconcile()).failure is None
+        assert world.condition("Degraded")["status"] == "False"
+        assert "Deployment" in world.cluster.written("apply")
+
+    run_virtual(story())
+
+
 def test_workflows_are_reconciled_too() -> None:
     async def story() -> None:
         world = World()

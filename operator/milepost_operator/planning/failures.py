@@ -205,6 +205,10 @@ def refusal_problem(refusal: Refusal) -> tuple[Problem, bool]:
     """What a refused write means, and whether it passes by itself."""
     what = f"{refusal.verb} of {_named(refusal.key)}"
     code, said = refusal.code, line(refusal.message)
+    if refusal.reason == "NameTaken":
+        kind, name = refusal.key.kind, refusal.key.name
+        message = f'the {kind} "{name}" exists and was not made for this resource, which needs one of that name; '
+        return Problem("NameConflict", f"{message}rename one of them, or delete that {kind}"), False
     if code == 403 and "exceeded quota" in refusal.message:
         return Problem("QuotaExceeded", f"{what}: {said}; {_QUOTA_REMEDY}"), False
     if refusal.key.kind == "PersistentVolumeClaim" and code in {403, 422}:
