@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ class Bench:
     async def mass(self, total: int) -> dict[str, Any]:
         await self.operator.wait_quiet()
         writes, cpu, begun = self.operator.writes(), self.operator.cpu_seconds(), time.monotonic()
-        server = await self.server_cpu_seconds()
+        server, passes = await self.server_cpu_seconds(), self.operator.passes()
         wanted = list(self.resources())
         say(f"applies {total} resources in {len(self.namespaces)} namespaces")
         creating = asyncio.create_task(self.each([self.create(each) for each in wanted]))
@@ -190,6 +191,7 @@ class Bench:
             "conditions_p95_s": round(_p(conditions, 95), 2),
             "quiet_after_s": round(quiet - begun, 1),
             "writes_per_resource": round((self.operator.writes() - writes) / total, 2),
+            "passes_per_resource": round((self.operator.passes() - passes) / total, 2),
             "operator_cpu_ms_per_resource": round(1000 * (self.operator.cpu_seconds() - cpu) / total, 1),
             "operator_cpu_ms_to_children": round(1000 * (cpu_until - cpu) / total, 1),
             "server_cpu_ms_per_resource": round(1000 * (await self.server_cpu_seconds() - server) / total, 1),
@@ -219,7 +221,7 @@ class Bench:
         self.operator.start()
         await self.operator.wait_ready()
         ready = time.monotonic() - begun
-        while self.operator.total("controller_runtime_reconcile_total") < total:
+        while self.operator.passes() < total:
             await asyncio.sleep(0.1)
         clean = await self.operator.wait_quiet() - begun
         result = {
@@ -233,8 +235,8 @@ class Bench:
     async def burst(self) -> dict[str, Any]:
         count = self.options.burst
         doomed: list[tuple[ResourceType, str, str]] = []
-        for type_ in (CONFIG_MAP, SERVICE, SERVICE_ACCOUNT):
-            async for page in self.cluster.pages(type_, None, labels="app.kubernetes.io/managed-by=milepost-operator"):
+        for type_, scope in product((CONFIG_MAP, SERVICE, SERVICE_ACCOUNT), self.namespaces):
+            async for page in self.cluster.pages(type_, scope, labels="app.kubernetes.io/managed-by=milepost-operator"):
                 doomed += [(type_, item["metadata"]["namespace"], item["metadata"]["name"]) for item in page.items]
         doomed = doomed[:: max(1, len(doomed) // count)][:count]
         say(f"deletes {len(doomed)} children")

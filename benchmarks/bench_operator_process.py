@@ -65,6 +65,9 @@ class OperatorProcess:
         found = self.metric("rest_client_requests_total", text)
         return int(sum(value for labels, value in found if labels["method"] in WRITES))
 
+    def passes(self) -> int:
+        return int(self.total("controller_runtime_reconcile_total"))
+
     def rss_mb(self) -> float:
         assert self._process is not None
         status = Path(f"/proc/{self._process.pid}/status").read_text()

@@ -4,9 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-import grpc
-
-from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_operator.cache import ResourceKey
 from milepost_operator.observation import Description
 
@@ -23,6 +20,11 @@ Ask = Callable[[str], Awaitable[Description | None]]
 
 async def ask_model(target: str) -> Description | None:
     """DescribeModel of the service at `target`; None if it does not answer in time or serves no model."""
+    # They take 12 MB, which an operator outside the cluster, or one without models, does not need.
+    import grpc  # noqa: PLC0415
+
+    from milepost.model.v1 import model_pb2, model_pb2_grpc  # noqa: PLC0415
+
     async with grpc.aio.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
         stub = model_pb2_grpc.ModelServiceStub(channel)
         try:

@@ -91,8 +91,7 @@ def workload_of(
 
 def configuration(resource: AgentWorkflow | ModelService) -> dict[str, Any]:
     """The resource as its process reads it: all defaults filled in, nothing of where and how often it runs."""
-    manifest = resource.as_manifest()
-    spec = {name: value for name, value in manifest["spec"].items() if name not in _NOT_READ}
+    spec = {name: value for name, value in resource.spec.as_manifest().items() if name not in _NOT_READ}
     if isinstance(resource, AgentWorkflow):
         spec["maxHops"] = resource.spec.hop_limit
         spec["checkpoint"] = {name: value for name, value in spec["checkpoint"].items() if name not in _STORAGE}
