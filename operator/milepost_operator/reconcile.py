@@ -143,6 +143,7 @@ class Reconciler:
             final = self._plan(resource, replace(gathered.observed, refusals=tuple(told), contested=contested))
         if await self._write_status(body, final.status):
             await self._tell(body, final.events)
+        self._ask(key, body, resource, final.status)
         waits = [wait for wait in (final.requeue_after, writes.wait) if wait is not None]
         return Outcome(
             requeue_after=min(waits, default=None),
@@ -265,17 +266,18 @@ class Reconciler:
 
     def _description(self, key: ResourceKey, body: Object, resource: Resource) -> Description | None:
         """What the service said of itself in this life; what it said before is in its status."""
-        if not isinstance(resource, ModelService) or resource.spec.llama_cpp is None:
+        if self._describer is None or not isinstance(resource, ModelService) or resource.spec.llama_cpp is None:
             return None
-        version = body["metadata"]["uid"], body["metadata"].get("generation", 0)
-        known = self._describer.known(key, version) if self._describer is not None else None
-        if known is not None:
-            return known
-        status = body.get("status") or {}
-        is_new = not status.get("model") or status.get("observedGeneration") != version[1]
-        if self._describer is not None and is_new and any(map(is_ready, self._cache.pods(key))):
-            self._describer.want(key, version, f"{key.name}.{key.namespace}.svc:50052")
-        return None
+        return self._describer.known(key, _version(body))
+
+    def _ask(self, key: ResourceKey, body: Object, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Has the service asked what it serves, once nobody but its newest pods can answer."""
+        if self._describer is None or not isinstance(resource, ModelService) or resource.spec.llama_cpp is None:
+            return
+        is_said = "digest" in status.get("model", {}) or self._describer.known(key, _version(body)) is not None
+        pods = [] if is_said or not is_complete(status) else self._cache.pods(key)
+        if any(map(is_ready, pods)) and not any("deletionTimestamp" in pod["metadata"] for pod in pods):
+            self._describer.want(key, _version(body), f"{key.name}.{key.namespace}.svc:50052")
 
     def _forget(self, key: ResourceKey) -> None:
         uid = self._uids.pop(key, None)
@@ -300,6 +302,16 @@ def is_ready(pod: Object) -> bool:
     """Whether a pod's condition Ready is True."""
     conditions = (pod.get("status") or {}).get("conditions", ())
     return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+
+
+def is_complete(status: Mapping[str, Any]) -> bool:
+    """Whether a status says that all pods are of the newest template and ready."""
+    conditions = status.get("conditions", ())
+    return any(found["type"] == "Progressing" and found["reason"] == "Complete" for found in conditions)
+
+
+def _version(body: Object) -> tuple[str, int]:
+    return body["metadata"]["uid"], body["metadata"].get("generation", 0)
 
 
 def same(wanted: Any, found: Any) -> bool:

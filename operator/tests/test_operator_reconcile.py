@@ -42,6 +42,7 @@ class World:
         self.cluster = FakeCluster(self.cache)
         self.told: list[ResourceKey] = []
         self.asked: list[str] = []
+        self.description = DESCRIPTION
         self.reconciler = Reconciler(
             self.cluster,
             self.cache,
@@ -56,7 +57,7 @@ class World:
 
     async def describe(self, target: str) -> Description | None:
         self.asked.append(target)
-        return DESCRIPTION
+        return self.description
 
     def make(self, name: str, **spec: Any) -> Object:
         metadata = {"name": name, "namespace": NAMESPACE, "uid": f"owner-{name}", "generation": 1}
@@ -81,6 +82,26 @@ class World:
         pod = {"name": "writer-1", "namespace": NAMESPACE, "labels": object_labels("writer", "model")}
         conditions = [{"type": "Ready", "status": "True"}]
         self.cluster.put(POD, {"metadata": pod, "status": {"phase": "Running", "conditions": conditions}})
+
+    def edit(self, **spec: Any) -> None:
+        """A new generation of the spec."""
+        body = self.cluster.objects[MODEL_SERVICE, NAMESPACE, "writer"]
+        metadata = body["metadata"] | {"generation": body["metadata"]["generation"] + 1}
+        self.cluster.put(MODEL_SERVICE, body | {"metadata": metadata, "spec": body["spec"] | spec})
+
+    def roll(self, **counts: int) -> None:
+        """What the Deployment says of its pods."""
+        found = self.cluster.objects[DEPLOYMENT, NAMESPACE, "writer"]
+        self.cluster.put(DEPLOYMENT, found | {"status": found["status"] | counts})
+
+    def pod(self, name: str, **metadata: str) -> None:
+        found = self.cluster.objects[POD, NAMESPACE, "writer-1"]
+        self.cluster.put(POD, found | {"metadata": found["metadata"] | {"name": name, "uid": name} | metadata})
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What the status says of the model."""
+        return dict(self.cluster.objects[MODEL_SERVICE, NAMESPACE, "writer"]["status"].get("model", {}))
 
     def condition(self, type_: str, name: str = "writer") -> dict[str, Any]:
         status = self.cluster.objects[MODEL_SERVICE, NAMESPACE, name]["status"]
@@ -334,6 +355,43 @@ def test_a_ready_service_is_registered_asked_what_it_serves_and_told_of_once() -
         await asyncio.sleep(1)
         await world.reconcile()
         assert world.asked == ["writer.team.svc:50052"]
+
+    run_virtual(story())
+
+
+@pytest.mark.requirement("CRD-6")
+def test_in_a_rollout_only_the_new_pods_are_asked_what_they_serve() -> None:
+    async def story() -> None:
+        world = World()
+        await world.reconcile()
+        world.become_ready()
+        await world.reconcile()
+        await asyncio.sleep(1)
+        await world.reconcile()
+        assert (len(world.asked), world.model["digest"]) == (1, "sha256:ab")
+
+        world.edit(llamaCpp={"source": {"package": {"name": "another", "file": "b.gguf"}}})
+        await world.reconcile()
+        assert (len(world.asked), world.model["digest"]) == (1, "sha256:ab")
+        for ready in (1, 2):
+            world.roll(replicas=2, readyReplicas=ready, updatedReplicas=1)
+            await world.reconcile()
+            await asyncio.sleep(1)
+            assert (len(world.asked), world.model["digest"]) == (1, "sha256:ab")
+
+        world.pod("writer-2")
+        world.pod("writer-1", deletionTimestamp="2026-11-23T12:00:00Z")
+        world.roll(replicas=1, readyReplicas=1, updatedReplicas=1)
+        world.description = Description("sha256:cd", context_tokens=2048, sequences=2, threads=1)
+        await world.reconcile()
+        await asyncio.sleep(1)
+        assert len(world.asked) == 1
+        assert "digest" not in world.model
+        world.cluster.drop(POD, NAMESPACE, "writer-1")
+        for _ in range(3):
+            await world.reconcile()
+            await asyncio.sleep(1)
+        assert (len(world.asked), world.model["digest"]) == (2, "sha256:cd")
 
     run_virtual(story())
 

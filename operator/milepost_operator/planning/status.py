@@ -24,6 +24,7 @@ CHECKPOINT_STORE_READY = "CheckpointStoreReady"
 _ANNOUNCED = (READY, DEGRADED, DEPENDENCIES_RESOLVED, CHECKPOINT_STORE_READY)
 _EXPECTED = {"ScaledToZero", "Starting", "WaitingForVolume", "ServiceNotReady"}
 _CAPABILITY_LIMIT = 64
+_SIZES = {"weightsBytes", "kvBytesPerToken"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def status_of(resource: Resource, observed: Observed, findings: Findings, now: d
     status["selector"] = ",".join(f"{key}={value}" for key, value in labels.items())
     if findings.serving:
         status["capabilities"] = list(resource.spec.capabilities)
-    return status | _model(resource, observed, rollout)
+    return status | _model(resource, observed, findings)
 
 
 def events_of(resource: Resource, status: dict[str, Any]) -> list[PlannedEvent]:
@@ -176,15 +177,18 @@ def _checkpoint_store(workflow: AgentWorkflow, claims: Sequence[Object], finding
     return Aspect.holds(CHECKPOINT_STORE_READY, "Bound", counted)
 
 
-def _model(service: ModelService, observed: Observed, rollout: Rollout) -> dict[str, Any]:
+def _model(service: ModelService, observed: Observed, findings: Findings) -> dict[str, Any]:
     described = observed.description
     if service.spec.llama_cpp is None:
         return {}
-    if described is None or not rollout.complete:
+    if not findings.rollout.serves or not _is_complete(findings):
         return _model_as_stored(service, observed)
+    if described is None:
+        stored = _model_as_stored(service, observed)
+        return stored if _was_complete(service) else _sizes_of(stored)
     sizes = {"weightsBytes": described.weights_bytes, "kvBytesPerToken": described.kv_bytes_per_token}
     stored = _model_as_stored(service, observed).get("model", {})
-    if not described.weights_bytes and stored.get("digest") == described.digest:
+    if not described.weights_bytes and stored.get("digest", described.digest) == described.digest:
         sizes = {name: stored.get(name, 0) for name in sizes}
     return {
         "model": {
@@ -197,6 +201,25 @@ def _model(service: ModelService, observed: Observed, rollout: Rollout) -> dict[
     }
 
 
+def _is_complete(findings: Findings) -> bool:
+    return _progressing(findings).reason == "Complete"
+
+
+def _was_complete(service: ModelService) -> bool:
+    """Whether the stored status says so of this generation, so that its model is that of today's pods."""
+    stored = service.status.conditions if service.status is not None else []
+    generation = service.metadata.generation or 0
+    return any(
+        (each.type, each.reason, each.observed_generation) == (PROGRESSING, "Complete", generation) for each in stored
+    )
+
+
+def _sizes_of(stored: dict[str, Any]) -> dict[str, Any]:
+    """What follows from the source alone; the rest was said by pods that are gone, and is asked for again."""
+    model = {name: count for name, count in stored.get("model", {}).items() if name in _SIZES}
+    return {"model": model} if model else {}
+
+
 def _model_as_stored(service: ModelService, observed: Observed) -> dict[str, Any]:
     """What was said before; without its size, once that belongs to another model."""
     stored = service.status.model if service.status is not None else None
@@ -204,5 +227,5 @@ def _model_as_stored(service: ModelService, observed: Observed) -> dict[str, Any
         return {}
     model = stored.model_dump(mode="json", by_alias=True, exclude_none=True)
     if measured_size(service, observed) is None:
-        model = {name: value for name, value in model.items() if name not in {"weightsBytes", "kvBytesPerToken"}}
+        model = {name: value for name, value in model.items() if name not in _SIZES}
     return {"model": model} if model else {}
