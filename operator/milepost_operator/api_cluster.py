@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -19,6 +20,8 @@ from milepost_operator.names import FIELD_MANAGER
 from milepost_operator.observation import Object
 
 TIMEOUT_SECONDS = 30.0
+CREDENTIALS_SECONDS = 5.0
+"""Asking the official client for them costs a quarter of a request."""
 PAGE_SIZE = 200
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -56,6 +59,8 @@ class ApiCluster:
         self._client = client.ApiClient(configuration)
         self._host: str = configuration.host.rstrip("/")
         self._count = count
+        self._known_credentials: dict[str, str] = {}
+        self._credentials_due = 0.0
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="api")
 
     @property
@@ -145,26 +150,35 @@ class ApiCluster:
     def _exchange(
         self, method: str, path: str, body: Object | None, headers: dict[str, str]
     ) -> tuple[int | str, dict[str, Any] | ApiError]:
-        # The hook behind it renews tokens that expire.
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         try:
             response = self._client.rest_client.pool_manager.request(
                 method,
                 self._host + path,
                 body=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
-                headers=headers,
+                headers=headers | self._credentials(),
                 timeout=urllib3.Timeout(connect=10.0, total=TIMEOUT_SECONDS),
                 redirect=False,
             )
             data = response.data
         except urllib3.exceptions.HTTPError as error:
             return "<error>", ApiError(0, "ConnectionFailed", _connection_problem(error, self._host))
+        if response.status == 401:
+            self._credentials_due = 0.0
         if 200 <= response.status < 300:
             try:
                 return response.status, json.loads(data)
             except ValueError:
                 return response.status, ApiError(0, "ConnectionFailed", f"{self._host} did not answer in JSON")
         return response.status, error_from(response.status, data, response.headers)
+
+    def _credentials(self) -> dict[str, str]:
+        """Headers by which the API server knows us. The hook behind them renews tokens that expire."""
+        now = time.monotonic()
+        if now >= self._credentials_due:
+            fresh: dict[str, str] = {}
+            self._client.update_params_for_auth(fresh, [], ["BearerToken"], "", "GET", None)
+            self._known_credentials, self._credentials_due = fresh, now + CREDENTIALS_SECONDS
+        return self._known_credentials
 
 
 def error_from(code: int, data: bytes, headers: Mapping[str, str]) -> ApiError:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -178,6 +179,24 @@ async def test_a_listing_of_names_alone_asks_in_words_that_the_api_server_knows(
     assert [page async for page in cluster.pages(CONFIG_MAP, None, whole=False)]
     # An API server that does not know the version answers 406.
     assert server.requests[0][2]["Accept"] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    cluster.close()
+
+
+async def test_credentials_are_asked_for_again_once_they_are_refused(server: Server) -> None:
+    path = "/api/v1/namespaces/ns/configmaps/a"
+    server.answers[path] = (200, {}, b"{}")
+    tokens = iter(("one", "two"))
+    configuration = client.Configuration()
+    configuration.host = f"http://127.0.0.1:{server.server_port}"
+    configuration.api_key["BearerToken"] = "none"
+    configuration.refresh_api_key_hook = lambda found: found.api_key.update(BearerToken=f"Bearer {next(tokens)}")
+    cluster = ApiCluster(configuration, parallel=2)
+    for code in (200, 401, 200):
+        server.answers[path] = (code, {}, b"{}" if code == 200 else status(401, "Unauthorized", "who are you"))
+        with suppress(ApiError):
+            await cluster.get(CONFIG_MAP, "ns", "a")
+    sent = [headers["authorization"] for _, _, headers, _ in server.requests]
+    assert sent == ["Bearer one", "Bearer one", "Bearer two"]
     cluster.close()
 
 
