@@ -83,7 +83,7 @@ class Proxy:
         self._upstream = configuration.host.rstrip("/")
         self._own_token = configuration.get_api_key_with_prefix("BearerToken")
         self.token = token
-        self._tls = _context(configuration)
+        self._tls = _context(configuration, certified=token is None)
         self.passed: list[Passed] = []
         self.faults: list[Fault] = []
         self._loop = asyncio.new_event_loop()
@@ -234,11 +234,12 @@ class Proxy:
         self.passed.append(Passed(request.method, request.path, watch, status, time.monotonic()))
 
 
-def _context(configuration: client.Configuration) -> ssl.SSLContext:
+def _context(configuration: client.Configuration, *, certified: bool) -> ssl.SSLContext:
+    """`certified`: with the client certificate of the kubeconfig, which would win over any token."""
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
     if not configuration.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if configuration.cert_file:
+    if certified and configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     return context

@@ -95,6 +95,19 @@ class World:
             "rules": rules,
         }
         self.cluster.apply(role, self.namespace)
+        # The API server hears of a changed role a moment later than of the role itself.
+        for group, resource in without or [("apps", "deployments")]:
+            eventually(
+                f"the rights to {resource} are as granted",
+                lambda group=group, resource=resource: self._may_patch(group, resource),
+                lambda allowed: allowed != bool(without),
+                within=30,
+            )
+
+    def _may_patch(self, group: str, resource: str) -> bool:
+        asked = {"namespace": self.namespace, "group": group, "resource": resource, "verb": "patch"}
+        spec = {"user": f"system:serviceaccount:{self.namespace}:{NAME}", "resourceAttributes": asked}
+        return bool(client.AuthorizationV1Api().create_subject_access_review({"spec": spec}).status.allowed)
 
 
 @contextmanager
