@@ -11,7 +11,7 @@ from milepost_cli.backend import Readiness
 from milepost_cli.cluster import resources
 from milepost_cli.cluster.resources import OperatedService, Pod, Workflow, ready_text
 from milepost_crds import API_VERSION, GROUP, AgentWorkflow
-from milepost_operator.planning import names
+from milepost_operator import names
 
 
 def pod(*containers: dict[str, Any], **fields: Any) -> Pod:
