@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -275,10 +276,12 @@ def test_ctrl_c_ends_cleanly_and_leaves_nothing_behind(
             stderr=subprocess.PIPE,
             text=True,
             env=environment(cluster, TMPDIR=folder),
+            # A job in the background of a shell has Ctrl-C ignored, and its children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as run:
             assert run.stdout is not None
             assert "accepted" in run.stdout.readline()
-            run.send_signal(2)
+            run.send_signal(signal.SIGINT)
             _, errors = run.communicate(timeout=30)
         assert run.returncode == 130
         [line] = errors.splitlines()
