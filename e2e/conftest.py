@@ -16,6 +16,7 @@ from e2e_evidence import collect, namespaces_of_interest
 from e2e_install import Installation
 from e2e_story import Story
 from e2e_table import Table
+from operator_world import World, world
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "artifacts" / "e2e"
 STORY_SECONDS = 900
@@ -163,3 +164,10 @@ def story(request: pytest.FixtureRequest, installation: Installation, keep: bool
     yield made
     made.close(keep=keep and request.node.stash.get(FAILED, False))
     namespaces.remove(made.namespace)
+
+
+@pytest.fixture(scope="module")
+def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Where an operator runs as a process, with the rights of its role alone."""
+    with world(cluster, tmp_path_factory.mktemp("operator")) as made:
+        yield made

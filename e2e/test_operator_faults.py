@@ -31,12 +31,6 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(cluster, tmp_path_factory.mktemp("operator")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def operator(here: World) -> Iterator[OperatorProcess]:
     with here.operator() as process:
         process.wait_ready()

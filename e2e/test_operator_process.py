@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from e2e_cluster import Cluster, Object
+from e2e_cluster import Object
 from e2e_waiting import eventually
 from milepost_operator.permissions import RULES
 from operator_process import OperatorProcess
-from operator_world import World, world
+from operator_world import World
 
 REPAIR_SECONDS = 5.0
 SILENCE_SECONDS = 8.0
@@ -43,12 +43,6 @@ CHILDREN: tuple[tuple[str, str, Any], ...] = (
     ("StatefulSet", "flow", {"spec": {"replicas": 0}}),
 )
 """Kind, name and what somebody changes."""
-
-
-@pytest.fixture(scope="module")
-def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(cluster, tmp_path_factory.mktemp("operator")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
