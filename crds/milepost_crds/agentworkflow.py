@@ -34,6 +34,7 @@ _NEW_VOLUMES = "a workflow of another name, whose runs begin anew"
 
 StepTimeout = Annotated[Duration, DurationRange("1s", "1h")]
 RunTimeout = Annotated[Duration, DurationRange("1s", "24h")]
+WaitTimeout = Annotated[Duration, DurationRange("1s", "8760h")]
 
 
 class Step(Model):
@@ -209,7 +210,12 @@ class AgentWorkflowSpec(Scheduling):
     max_hops: Annotated[int, Field(ge=1, le=CYCLIC_HOPS)] | None = Field(
         default=None, description="Most hops of a run: at most and by default 3 if linear, 5 if cyclic."
     )
-    run_timeout: RunTimeout = Field(default="15m", description="Longest time of a run, 1s to 24h.")
+    run_timeout: RunTimeout = Field(
+        default="15m", description="Longest time that a run works, 1s to 24h; waiting for people does not count."
+    )
+    wait_timeout: WaitTimeout | None = Field(
+        default=None, description="Longest time that a run waits for an answer or approval; left out, without end."
+    )
     router: Router = nested(Router, "The embedded model that recommends services.")
     arbitrator: Arbitrator = Field(description="The agent that decides.")
     checkpoint: Checkpoint = nested(Checkpoint, "Where and how safely the state of runs is kept.")

@@ -6,7 +6,9 @@ from milepost_service.correlation import current_correlation_id
 
 CALL_ID = "milepost-call-id"
 CORRELATION_ID = "milepost-correlation-id"
+OWNER = "milepost-owner"
 EPOCH = "milepost-epoch"
+LINGER = "milepost-linger-ms"
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 RETRY_PUSHBACK = "grpc-retry-pushback-ms"

@@ -20,6 +20,7 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_RUNNING: _ClassVar[RunState]
     RUN_STATE_WAITING: _ClassVar[RunState]
     RUN_STATE_ENDED: _ClassVar[RunState]
+    RUN_STATE_PAUSED: _ClassVar[RunState]
 
 class RunOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -30,6 +31,8 @@ class RunOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_OUTCOME_CANCELLED: _ClassVar[RunOutcome]
     RUN_OUTCOME_FAILED: _ClassVar[RunOutcome]
     RUN_OUTCOME_NEEDS_ATTENTION: _ClassVar[RunOutcome]
+    RUN_OUTCOME_TIME_LIMIT_REACHED: _ClassVar[RunOutcome]
+    RUN_OUTCOME_WAIT_TIMED_OUT: _ClassVar[RunOutcome]
 
 class ApprovalDecision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -47,6 +50,7 @@ RUN_STATE_ACCEPTED: RunState
 RUN_STATE_RUNNING: RunState
 RUN_STATE_WAITING: RunState
 RUN_STATE_ENDED: RunState
+RUN_STATE_PAUSED: RunState
 RUN_OUTCOME_UNSPECIFIED: RunOutcome
 RUN_OUTCOME_COMPLETED: RunOutcome
 RUN_OUTCOME_REVIEW_LIMIT_REACHED: RunOutcome
@@ -54,6 +58,8 @@ RUN_OUTCOME_HOP_LIMIT_REACHED: RunOutcome
 RUN_OUTCOME_CANCELLED: RunOutcome
 RUN_OUTCOME_FAILED: RunOutcome
 RUN_OUTCOME_NEEDS_ATTENTION: RunOutcome
+RUN_OUTCOME_TIME_LIMIT_REACHED: RunOutcome
+RUN_OUTCOME_WAIT_TIMED_OUT: RunOutcome
 APPROVAL_DECISION_UNSPECIFIED: ApprovalDecision
 APPROVAL_DECISION_APPROVE: ApprovalDecision
 APPROVAL_DECISION_REJECT: ApprovalDecision
@@ -62,7 +68,7 @@ OBSERVABILITY_MODE_SHIPPING: ObservabilityMode
 OBSERVABILITY_MODE_DEBUG: ObservabilityMode
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "correlation_id", "workflow", "workflow_digest", "prompt", "state", "outcome", "reason", "result", "remaining_hops", "max_hops", "current_cycle", "max_cycles", "current_step", "pending_input", "recoveries", "last_sequence", "create_time", "update_time", "end_time", "hops", "trace_context")
+    __slots__ = ("run_id", "correlation_id", "workflow", "workflow_digest", "prompt", "state", "outcome", "reason", "result", "remaining_hops", "max_hops", "current_cycle", "max_cycles", "current_step", "pending_input", "recoveries", "last_sequence", "create_time", "update_time", "end_time", "hops", "trace_context", "remaining_time", "restored_from")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +91,8 @@ class Run(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     TRACE_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_TIME_FIELD_NUMBER: _ClassVar[int]
+    RESTORED_FROM_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     correlation_id: str
     workflow: str
@@ -107,7 +115,9 @@ class Run(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
     trace_context: _message_pb2.TraceContext
-    def __init__(self, run_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., workflow: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., outcome: _Optional[_Union[RunOutcome, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., remaining_hops: _Optional[int] = ..., max_hops: _Optional[int] = ..., current_cycle: _Optional[int] = ..., max_cycles: _Optional[int] = ..., current_step: _Optional[str] = ..., pending_input: _Optional[_Union[PendingInput, _Mapping]] = ..., recoveries: _Optional[int] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., trace_context: _Optional[_Union[_message_pb2.TraceContext, _Mapping]] = ...) -> None: ...
+    remaining_time: _duration_pb2.Duration
+    restored_from: str
+    def __init__(self, run_id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., workflow: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., prompt: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., outcome: _Optional[_Union[RunOutcome, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., remaining_hops: _Optional[int] = ..., max_hops: _Optional[int] = ..., current_cycle: _Optional[int] = ..., max_cycles: _Optional[int] = ..., current_step: _Optional[str] = ..., pending_input: _Optional[_Union[PendingInput, _Mapping]] = ..., recoveries: _Optional[int] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., trace_context: _Optional[_Union[_message_pb2.TraceContext, _Mapping]] = ..., remaining_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., restored_from: _Optional[str] = ...) -> None: ...
 
 class Hop(_message.Message):
     __slots__ = ("hop_index", "step", "role", "service", "recommendation", "decision", "output", "verdict", "cycle", "start_time", "end_time")
@@ -188,12 +198,14 @@ class ScoredChoice(_message.Message):
     def __init__(self, choice: _Optional[str] = ..., probability: _Optional[float] = ..., prior: _Optional[float] = ..., log_probability: _Optional[float] = ...) -> None: ...
 
 class PendingInput(_message.Message):
-    __slots__ = ("question", "approval")
+    __slots__ = ("question", "approval", "expire_time")
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     question: Question
     approval: Approval
-    def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, question: _Optional[_Union[Question, _Mapping]] = ..., approval: _Optional[_Union[Approval, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Question(_message.Message):
     __slots__ = ("question_id", "text", "options")
@@ -302,14 +314,46 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CancelRunRequest(_message.Message):
-    __slots__ = ("run_id", "reason")
+    __slots__ = ("run_id", "reason", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     reason: str
-    def __init__(self, run_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CancelRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class PauseRunRequest(_message.Message):
+    __slots__ = ("run_id", "reason", "request_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    reason: str
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class PauseRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class ResumeRunRequest(_message.Message):
+    __slots__ = ("run_id", "request_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ResumeRunResponse(_message.Message):
     __slots__ = ("run",)
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
@@ -365,12 +409,32 @@ class SendMessageResponse(_message.Message):
     duplicate: bool
     def __init__(self, message: _Optional[_Union[_message_pb2.AgentMessage, _Mapping]] = ..., duplicate: _Optional[bool] = ...) -> None: ...
 
+class ListMessagesRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ListMessagesResponse(_message.Message):
+    __slots__ = ("messages",)
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[StoredMessage]
+    def __init__(self, messages: _Optional[_Iterable[_Union[StoredMessage, _Mapping]]] = ...) -> None: ...
+
+class StoredMessage(_message.Message):
+    __slots__ = ("message", "delivered")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    message: _message_pb2.AgentMessage
+    delivered: bool
+    def __init__(self, message: _Optional[_Union[_message_pb2.AgentMessage, _Mapping]] = ..., delivered: _Optional[bool] = ...) -> None: ...
+
 class GetAgentRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetAgentResponse(_message.Message):
-    __slots__ = ("workflow", "workflow_digest", "pattern", "steps", "max_hops", "max_cycles", "running", "waiting", "ended", "epoch", "start_time")
+    __slots__ = ("workflow", "workflow_digest", "pattern", "steps", "max_hops", "max_cycles", "running", "waiting", "ended", "epoch", "start_time", "paused", "store")
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
@@ -382,6 +446,8 @@ class GetAgentResponse(_message.Message):
     ENDED_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
     workflow: str
     workflow_digest: str
     pattern: str
@@ -393,7 +459,27 @@ class GetAgentResponse(_message.Message):
     ended: int
     epoch: int
     start_time: _timestamp_pb2.Timestamp
-    def __init__(self, workflow: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., pattern: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[AgentStep, _Mapping]]] = ..., max_hops: _Optional[int] = ..., max_cycles: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., ended: _Optional[int] = ..., epoch: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    paused: int
+    store: StoreStatus
+    def __init__(self, workflow: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., pattern: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[AgentStep, _Mapping]]] = ..., max_hops: _Optional[int] = ..., max_cycles: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., ended: _Optional[int] = ..., epoch: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused: _Optional[int] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ...) -> None: ...
+
+class StoreStatus(_message.Message):
+    __slots__ = ("failure", "size_bytes", "wal_bytes", "commits", "writes", "commit_ms", "last_backup_time")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMMITS_FIELD_NUMBER: _ClassVar[int]
+    WRITES_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_BACKUP_TIME_FIELD_NUMBER: _ClassVar[int]
+    failure: str
+    size_bytes: int
+    wal_bytes: int
+    commits: int
+    writes: int
+    commit_ms: float
+    last_backup_time: _timestamp_pb2.Timestamp
+    def __init__(self, failure: _Optional[str] = ..., size_bytes: _Optional[int] = ..., wal_bytes: _Optional[int] = ..., commits: _Optional[int] = ..., writes: _Optional[int] = ..., commit_ms: _Optional[float] = ..., last_backup_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AgentStep(_message.Message):
     __slots__ = ("name", "role", "capability", "service", "requires_approval")
@@ -424,12 +510,14 @@ class GetObservabilityResponse(_message.Message):
     def __init__(self, mode: _Optional[_Union[ObservabilityMode, str]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[str] = ...) -> None: ...
 
 class SetObservabilityRequest(_message.Message):
-    __slots__ = ("mode", "duration")
+    __slots__ = ("mode", "duration", "request_id")
     MODE_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     mode: ObservabilityMode
     duration: _duration_pb2.Duration
-    def __init__(self, mode: _Optional[_Union[ObservabilityMode, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, mode: _Optional[_Union[ObservabilityMode, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SetObservabilityResponse(_message.Message):
     __slots__ = ("mode", "until")

@@ -60,6 +60,16 @@ class AgentServiceStub:
                 request_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.PauseRun = channel.unary_unary(
+                '/milepost.agent.v1.AgentService/PauseRun',
+                request_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.PauseRunRequest.SerializeToString,
+                response_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.PauseRunResponse.FromString,
+                _registered_method=True)
+        self.ResumeRun = channel.unary_unary(
+                '/milepost.agent.v1.AgentService/ResumeRun',
+                request_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ResumeRunRequest.SerializeToString,
+                response_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ResumeRunResponse.FromString,
+                _registered_method=True)
         self.AnswerQuestion = channel.unary_unary(
                 '/milepost.agent.v1.AgentService/AnswerQuestion',
                 request_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.AnswerQuestionRequest.SerializeToString,
@@ -74,6 +84,11 @@ class AgentServiceStub:
                 '/milepost.agent.v1.AgentService/SendMessage',
                 request_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.SendMessageRequest.SerializeToString,
                 response_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.SendMessageResponse.FromString,
+                _registered_method=True)
+        self.ListMessages = channel.unary_unary(
+                '/milepost.agent.v1.AgentService/ListMessages',
+                request_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ListMessagesRequest.SerializeToString,
+                response_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
         self.GetAgent = channel.unary_unary(
                 '/milepost.agent.v1.AgentService/GetAgent',
@@ -133,6 +148,21 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseRun(self, request, context):
+        """Lets the step that is being done come to its end and goes no further until ResumeRun; survives restarts.
+        A run that is paused or has ended stays as it is and is returned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRun(self, request, context):
+        """Goes on with a paused run. A run that is not paused stays as it is and is returned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AnswerQuestion(self, request, context):
         """Answers the question that a run waits for. FAILED_PRECONDITION when it waits for none of that id.
         """
@@ -149,6 +179,13 @@ class AgentServiceServicer:
 
     def SendMessage(self, request, context):
         """Puts a message into the inbox of a role. A message id seen before is dropped and reported as duplicate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMessages(self, request, context):
+        """All messages of a run, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,6 +240,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     request_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.CancelRunRequest.FromString,
                     response_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.CancelRunResponse.SerializeToString,
             ),
+            'PauseRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRun,
+                    request_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.PauseRunRequest.FromString,
+                    response_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.PauseRunResponse.SerializeToString,
+            ),
+            'ResumeRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRun,
+                    request_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ResumeRunRequest.FromString,
+                    response_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ResumeRunResponse.SerializeToString,
+            ),
             'AnswerQuestion': grpc.unary_unary_rpc_method_handler(
                     servicer.AnswerQuestion,
                     request_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.AnswerQuestionRequest.FromString,
@@ -217,6 +264,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.SendMessage,
                     request_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.SendMessageRequest.FromString,
                     response_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.SendMessageResponse.SerializeToString,
+            ),
+            'ListMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMessages,
+                    request_deserializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ListMessagesRequest.FromString,
+                    response_serializer=milepost_dot_agent_dot_v1_dot_agent__pb2.ListMessagesResponse.SerializeToString,
             ),
             'GetAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAgent,
@@ -381,6 +433,60 @@ class AgentService:
             _registered_method=True)
 
     @staticmethod
+    def PauseRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.agent.v1.AgentService/PauseRun',
+            milepost_dot_agent_dot_v1_dot_agent__pb2.PauseRunRequest.SerializeToString,
+            milepost_dot_agent_dot_v1_dot_agent__pb2.PauseRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.agent.v1.AgentService/ResumeRun',
+            milepost_dot_agent_dot_v1_dot_agent__pb2.ResumeRunRequest.SerializeToString,
+            milepost_dot_agent_dot_v1_dot_agent__pb2.ResumeRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AnswerQuestion(request,
             target,
             options=(),
@@ -451,6 +557,33 @@ class AgentService:
             '/milepost.agent.v1.AgentService/SendMessage',
             milepost_dot_agent_dot_v1_dot_agent__pb2.SendMessageRequest.SerializeToString,
             milepost_dot_agent_dot_v1_dot_agent__pb2.SendMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.agent.v1.AgentService/ListMessages',
+            milepost_dot_agent_dot_v1_dot_agent__pb2.ListMessagesRequest.SerializeToString,
+            milepost_dot_agent_dot_v1_dot_agent__pb2.ListMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,12 +47,20 @@ class AgentServiceStub:
     """Runs, newest first, paged."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_agent_pb2.CancelRunRequest, _agent_pb2.CancelRunResponse]
     """Ends a run as Cancelled. A run that has ended stays as it is and is returned."""
+    PauseRun: _grpc.UnaryUnaryMultiCallable[_agent_pb2.PauseRunRequest, _agent_pb2.PauseRunResponse]
+    """Lets the step that is being done come to its end and goes no further until ResumeRun; survives restarts.
+    A run that is paused or has ended stays as it is and is returned.
+    """
+    ResumeRun: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ResumeRunRequest, _agent_pb2.ResumeRunResponse]
+    """Goes on with a paused run. A run that is not paused stays as it is and is returned."""
     AnswerQuestion: _grpc.UnaryUnaryMultiCallable[_agent_pb2.AnswerQuestionRequest, _agent_pb2.AnswerQuestionResponse]
     """Answers the question that a run waits for. FAILED_PRECONDITION when it waits for none of that id."""
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_agent_pb2.DecideApprovalRequest, _agent_pb2.DecideApprovalResponse]
     """Approves or rejects the step that a run waits for. FAILED_PRECONDITION when it waits for none of that id."""
     SendMessage: _grpc.UnaryUnaryMultiCallable[_agent_pb2.SendMessageRequest, _agent_pb2.SendMessageResponse]
     """Puts a message into the inbox of a role. A message id seen before is dropped and reported as duplicate."""
+    ListMessages: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListMessagesRequest, _agent_pb2.ListMessagesResponse]
+    """All messages of a run, oldest first."""
     GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]
     """What the workflow is and how its agent is doing."""
     GetObservability: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetObservabilityRequest, _agent_pb2.GetObservabilityResponse]
@@ -79,12 +87,20 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """Runs, newest first, paged."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_agent_pb2.CancelRunRequest, _agent_pb2.CancelRunResponse]  # type: ignore[assignment]
     """Ends a run as Cancelled. A run that has ended stays as it is and is returned."""
+    PauseRun: _aio.UnaryUnaryMultiCallable[_agent_pb2.PauseRunRequest, _agent_pb2.PauseRunResponse]  # type: ignore[assignment]
+    """Lets the step that is being done come to its end and goes no further until ResumeRun; survives restarts.
+    A run that is paused or has ended stays as it is and is returned.
+    """
+    ResumeRun: _aio.UnaryUnaryMultiCallable[_agent_pb2.ResumeRunRequest, _agent_pb2.ResumeRunResponse]  # type: ignore[assignment]
+    """Goes on with a paused run. A run that is not paused stays as it is and is returned."""
     AnswerQuestion: _aio.UnaryUnaryMultiCallable[_agent_pb2.AnswerQuestionRequest, _agent_pb2.AnswerQuestionResponse]  # type: ignore[assignment]
     """Answers the question that a run waits for. FAILED_PRECONDITION when it waits for none of that id."""
     DecideApproval: _aio.UnaryUnaryMultiCallable[_agent_pb2.DecideApprovalRequest, _agent_pb2.DecideApprovalResponse]  # type: ignore[assignment]
     """Approves or rejects the step that a run waits for. FAILED_PRECONDITION when it waits for none of that id."""
     SendMessage: _aio.UnaryUnaryMultiCallable[_agent_pb2.SendMessageRequest, _agent_pb2.SendMessageResponse]  # type: ignore[assignment]
     """Puts a message into the inbox of a role. A message id seen before is dropped and reported as duplicate."""
+    ListMessages: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListMessagesRequest, _agent_pb2.ListMessagesResponse]  # type: ignore[assignment]
+    """All messages of a run, oldest first."""
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]  # type: ignore[assignment]
     """What the workflow is and how its agent is doing."""
     GetObservability: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetObservabilityRequest, _agent_pb2.GetObservabilityResponse]  # type: ignore[assignment]
@@ -140,6 +156,24 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a run as Cancelled. A run that has ended stays as it is and is returned."""
 
     @_abc_1.abstractmethod
+    def PauseRun(
+        self,
+        request: _agent_pb2.PauseRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.PauseRunResponse, _abc.Awaitable[_agent_pb2.PauseRunResponse]]:
+        """Lets the step that is being done come to its end and goes no further until ResumeRun; survives restarts.
+        A run that is paused or has ended stays as it is and is returned.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRun(
+        self,
+        request: _agent_pb2.ResumeRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ResumeRunResponse, _abc.Awaitable[_agent_pb2.ResumeRunResponse]]:
+        """Goes on with a paused run. A run that is not paused stays as it is and is returned."""
+
+    @_abc_1.abstractmethod
     def AnswerQuestion(
         self,
         request: _agent_pb2.AnswerQuestionRequest,
@@ -162,6 +196,14 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.SendMessageResponse, _abc.Awaitable[_agent_pb2.SendMessageResponse]]:
         """Puts a message into the inbox of a role. A message id seen before is dropped and reported as duplicate."""
+
+    @_abc_1.abstractmethod
+    def ListMessages(
+        self,
+        request: _agent_pb2.ListMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListMessagesResponse, _abc.Awaitable[_agent_pb2.ListMessagesResponse]]:
+        """All messages of a run, oldest first."""
 
     @_abc_1.abstractmethod
     def GetAgent(

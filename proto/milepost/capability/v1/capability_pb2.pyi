@@ -74,18 +74,28 @@ class InvokeResponse(_message.Message):
     def __init__(self, delta: _Optional[str] = ..., result: _Optional[_Union[InvokeResult, _Mapping]] = ...) -> None: ...
 
 class InvokeResult(_message.Message):
-    __slots__ = ("text", "verdict", "citations", "tool_calls", "usage")
+    __slots__ = ("text", "verdict", "citations", "tool_calls", "usage", "messages")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     CITATIONS_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
     text: str
     verdict: str
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
     tool_calls: _containers.RepeatedCompositeFieldContainer[ToolCall]
     usage: Usage
-    def __init__(self, text: _Optional[str] = ..., verdict: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    messages: _containers.RepeatedCompositeFieldContainer[OutgoingMessage]
+    def __init__(self, text: _Optional[str] = ..., verdict: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[OutgoingMessage, _Mapping]]] = ...) -> None: ...
+
+class OutgoingMessage(_message.Message):
+    __slots__ = ("recipient_role", "payload")
+    RECIPIENT_ROLE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    recipient_role: str
+    payload: str
+    def __init__(self, recipient_role: _Optional[str] = ..., payload: _Optional[str] = ...) -> None: ...
 
 class Citation(_message.Message):
     __slots__ = ("source", "location", "score", "quote")
@@ -134,17 +144,31 @@ class ListCallsResponse(_message.Message):
     def __init__(self, calls: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("call_id", "method", "correlation_id", "started", "completed", "last_time")
+    __slots__ = ("call_id", "method", "correlation_id", "started", "completed", "last_time", "requested")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     LAST_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     method: str
     correlation_id: str
     started: int
     completed: int
     last_time: _timestamp_pb2.Timestamp
-    def __init__(self, call_id: _Optional[str] = ..., method: _Optional[str] = ..., correlation_id: _Optional[str] = ..., started: _Optional[int] = ..., completed: _Optional[int] = ..., last_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    requested: int
+    def __init__(self, call_id: _Optional[str] = ..., method: _Optional[str] = ..., correlation_id: _Optional[str] = ..., started: _Optional[int] = ..., completed: _Optional[int] = ..., last_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested: _Optional[int] = ...) -> None: ...
+
+class CancelCallRequest(_message.Message):
+    __slots__ = ("call_id",)
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    call_id: str
+    def __init__(self, call_id: _Optional[str] = ...) -> None: ...
+
+class CancelCallResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    def __init__(self, found: _Optional[bool] = ...) -> None: ...

@@ -30,8 +30,13 @@ class CapabilityServiceStub:
     be a step of a workflow.
 
     Metadata of a call: `milepost-call-id` (idempotency key, stable over restarts of the caller),
-    `milepost-correlation-id` (UUID of the request), `milepost-epoch` (fencing epoch of the caller),
-    `traceparent`. A deadline is required.
+    `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
+    `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
+    FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
+    it), `traceparent`. A deadline is required.
+
+    The same call id again joins the work that is being done for it, or is answered from a short memory, and never
+    makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
     """
 
     def __init__(self, channel):
@@ -55,6 +60,11 @@ class CapabilityServiceStub:
                 request_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.ListCallsRequest.SerializeToString,
                 response_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.ListCallsResponse.FromString,
                 _registered_method=True)
+        self.CancelCall = channel.unary_unary(
+                '/milepost.capability.v1.CapabilityService/CancelCall',
+                request_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallRequest.SerializeToString,
+                response_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallResponse.FromString,
+                _registered_method=True)
 
 
 class CapabilityServiceServicer:
@@ -62,8 +72,13 @@ class CapabilityServiceServicer:
     be a step of a workflow.
 
     Metadata of a call: `milepost-call-id` (idempotency key, stable over restarts of the caller),
-    `milepost-correlation-id` (UUID of the request), `milepost-epoch` (fencing epoch of the caller),
-    `traceparent`. A deadline is required.
+    `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
+    `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
+    FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
+    it), `traceparent`. A deadline is required.
+
+    The same call id again joins the work that is being done for it, or is answered from a short memory, and never
+    makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
     """
 
     def Describe(self, request, context):
@@ -87,6 +102,14 @@ class CapabilityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelCall(self, request, context):
+        """Stops the work that is being done for a call, also when its caller is not connected. Without effect on a call that
+        is completed or not known.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CapabilityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -105,6 +128,11 @@ def add_CapabilityServiceServicer_to_server(servicer, server):
                     request_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.ListCallsRequest.FromString,
                     response_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.ListCallsResponse.SerializeToString,
             ),
+            'CancelCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelCall,
+                    request_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallRequest.FromString,
+                    response_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'milepost.capability.v1.CapabilityService', rpc_method_handlers)
@@ -118,8 +146,13 @@ class CapabilityService:
     be a step of a workflow.
 
     Metadata of a call: `milepost-call-id` (idempotency key, stable over restarts of the caller),
-    `milepost-correlation-id` (UUID of the request), `milepost-epoch` (fencing epoch of the caller),
-    `traceparent`. A deadline is required.
+    `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
+    `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
+    FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
+    it), `traceparent`. A deadline is required.
+
+    The same call id again joins the work that is being done for it, or is answered from a short memory, and never
+    makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
     """
 
     @staticmethod
@@ -193,6 +226,33 @@ class CapabilityService:
             '/milepost.capability.v1.CapabilityService/ListCalls',
             milepost_dot_capability_dot_v1_dot_capability__pb2.ListCallsRequest.SerializeToString,
             milepost_dot_capability_dot_v1_dot_capability__pb2.ListCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.capability.v1.CapabilityService/CancelCall',
+            milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallRequest.SerializeToString,
+            milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,8 +31,13 @@ class CapabilityServiceStub:
     be a step of a workflow.
 
     Metadata of a call: `milepost-call-id` (idempotency key, stable over restarts of the caller),
-    `milepost-correlation-id` (UUID of the request), `milepost-epoch` (fencing epoch of the caller),
-    `traceparent`. A deadline is required.
+    `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
+    `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
+    FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
+    it), `traceparent`. A deadline is required.
+
+    The same call id again joins the work that is being done for it, or is answered from a short memory, and never
+    makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
     """
 
     @_typing.overload
@@ -46,6 +51,10 @@ class CapabilityServiceStub:
     """Calls seen since this process started, newest first, at most 10,000 kept: how often the work of a call id was
     begun and completed. The audit from the service's side that nothing completed is repeated.
     """
+    CancelCall: _grpc.UnaryUnaryMultiCallable[_capability_pb2.CancelCallRequest, _capability_pb2.CancelCallResponse]
+    """Stops the work that is being done for a call, also when its caller is not connected. Without effect on a call that
+    is completed or not known.
+    """
 
 @_typing.type_check_only
 class CapabilityServiceAsyncStub(CapabilityServiceStub):
@@ -53,8 +62,13 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     be a step of a workflow.
 
     Metadata of a call: `milepost-call-id` (idempotency key, stable over restarts of the caller),
-    `milepost-correlation-id` (UUID of the request), `milepost-epoch` (fencing epoch of the caller),
-    `traceparent`. A deadline is required.
+    `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
+    `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
+    FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
+    it), `traceparent`. A deadline is required.
+
+    The same call id again joins the work that is being done for it, or is answered from a short memory, and never
+    makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -65,14 +79,23 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     """Calls seen since this process started, newest first, at most 10,000 kept: how often the work of a call id was
     begun and completed. The audit from the service's side that nothing completed is repeated.
     """
+    CancelCall: _aio.UnaryUnaryMultiCallable[_capability_pb2.CancelCallRequest, _capability_pb2.CancelCallResponse]  # type: ignore[assignment]
+    """Stops the work that is being done for a call, also when its caller is not connected. Without effect on a call that
+    is completed or not known.
+    """
 
 class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     """What every service of Milepost answers, whatever does its work. Any gRPC server that implements it can
     be a step of a workflow.
 
     Metadata of a call: `milepost-call-id` (idempotency key, stable over restarts of the caller),
-    `milepost-correlation-id` (UUID of the request), `milepost-epoch` (fencing epoch of the caller),
-    `traceparent`. A deadline is required.
+    `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
+    `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
+    FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
+    it), `traceparent`. A deadline is required.
+
+    The same call id again joins the work that is being done for it, or is answered from a short memory, and never
+    makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
     """
 
     @_abc_1.abstractmethod
@@ -98,6 +121,16 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_capability_pb2.ListCallsResponse, _abc.Awaitable[_capability_pb2.ListCallsResponse]]:
         """Calls seen since this process started, newest first, at most 10,000 kept: how often the work of a call id was
         begun and completed. The audit from the service's side that nothing completed is repeated.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelCall(
+        self,
+        request: _capability_pb2.CancelCallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_pb2.CancelCallResponse, _abc.Awaitable[_capability_pb2.CancelCallResponse]]:
+        """Stops the work that is being done for a call, also when its caller is not connected. Without effect on a call that
+        is completed or not known.
         """
 
 def add_CapabilityServiceServicer_to_server(servicer: CapabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

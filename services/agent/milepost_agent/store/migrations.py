@@ -111,7 +111,24 @@ CREATE TABLE workflows (digest TEXT PRIMARY KEY, text TEXT NOT NULL, create_time
 CREATE TABLE services (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
 """
 
-MIGRATIONS: Final = (_LANGGRAPH + _FIRST,)
+_SECOND: Final = """
+ALTER TABLE runs ADD COLUMN idle_seconds REAL NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN idle_since REAL;
+ALTER TABLE runs ADD COLUMN paused REAL;
+ALTER TABLE runs ADD COLUMN restored_from TEXT NOT NULL DEFAULT '';
+CREATE INDEX runs_by_end ON runs (end_time) WHERE state = 'ended';
+CREATE INDEX messages_by_inbox ON messages (run_id, recipient_role) WHERE NOT delivered;
+CREATE TABLE requests (
+    request_id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    method TEXT NOT NULL,
+    request_hash TEXT NOT NULL,
+    create_time REAL NOT NULL
+);
+CREATE INDEX requests_by_run ON requests (run_id);
+"""
+
+MIGRATIONS: Final = (_LANGGRAPH + _FIRST, _SECOND)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 # Rows that a stock saver wrote while it had the file have no place in our order yet.

@@ -28,7 +28,12 @@ class NewRun:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A row of `runs`. `number` grows with each accepted run; `last_sequence` is its newest journal event."""
+    """A row of `runs`. `number` grows with each accepted run; `last_sequence` is its newest journal event.
+
+    `idle_seconds` is the time so far that does not count for the time limit: the run waited for a person, was
+    paused, or no process drove it; `idle_since` is when the present such time began. `paused` is when a person paused
+    it. `restored_from` is the id of the backup that brought it back.
+    """
 
     number: int
     run_id: str
@@ -55,6 +60,10 @@ class RunRecord:
     create_time: float
     update_time: float
     end_time: float | None
+    idle_seconds: float
+    idle_since: float | None
+    paused: float | None
+    restored_from: str
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from milepost_agent.store.records import ENDED, NewEvent, NewRun, RunRecord
 UPDATABLE: Final = frozenset(
     {"state", "outcome", "reason", "result", "pending", "end_time", "current_step"}
     | {"remaining_hops", "current_cycle", "recoveries", "crashes"}
+    | {"idle_seconds", "idle_since", "paused", "restored_from"}
 )
 
 _COLUMNS: Final = """
 number, run_id, correlation_id, request_hash, workflow, workflow_digest, prompt, state, outcome, reason, result,
 remaining_hops, max_hops, current_cycle, max_cycles, current_step, pending, recoveries, crashes,
 (SELECT COALESCE(MAX(sequence), 0) FROM journal WHERE journal.run_id = runs.run_id) AS last_sequence,
-traceparent, tracestate, create_time, update_time, end_time
+traceparent, tracestate, create_time, update_time, end_time, idle_seconds, idle_since, paused, restored_from
 """
 _PENDING: Final = 16
 _INSERT: Final = """
