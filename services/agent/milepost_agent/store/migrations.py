@@ -1,6 +1,7 @@
 """The schema, one step a version; a file is brought up to date in one transaction when it is opened."""
 
-from typing import Final
+import uuid
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -143,11 +144,18 @@ ORDER BY checkpoint_id
 """
 
 
-def migrate(connection: apsw.Connection) -> int:
+class Identity(NamedTuple):
+    """Which file this is, and which of its owners in a row has it: what others tell a displaced owner by."""
+
+    owner_id: str
+    epoch: int
+
+
+def migrate(connection: apsw.Connection) -> Identity:
     """Brings the schema up to date and begins a new epoch, in one transaction.
 
     Returns:
-        The epoch of this owner: one more than that of the owner before.
+        The id that the file keeps for ever (UUID), and an epoch that is one more than that of the owner before.
 
     Raises:
         StoreVersion: the schema is newer than this release knows; nothing was changed.
@@ -161,6 +169,8 @@ def migrate(connection: apsw.Connection) -> int:
         for script in MIGRATIONS[found:]:
             connection.execute(script)
         epoch = int(_read(connection, "epoch") or 0) + 1
+        owner_id = _read(connection, "store_id") or str(uuid.uuid4())
+        _write(connection, "store_id", owner_id)
         _write(connection, "schema_version", str(SCHEMA_VERSION))
         _write(connection, "epoch", str(epoch))
         connection.execute(_ADOPT)
@@ -169,7 +179,7 @@ def migrate(connection: apsw.Connection) -> int:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return epoch
+    return Identity(owner_id, epoch)
 
 
 def _read(connection: apsw.Connection, key: str) -> str | None:

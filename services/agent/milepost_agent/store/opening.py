@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from milepost_agent.errors import StoreCorrupt, StoreUnavailable, StoreVersion
-from milepost_agent.store.migrations import migrate
+from milepost_agent.store.migrations import Identity, migrate
 from milepost_agent.store.owner import Ownership, require_local, require_sqlite
 
 BUSY_MILLISECONDS: Final = 5_000
@@ -18,7 +18,7 @@ WAL_BYTES: Final = 64 * 1024 * 1024
 class Opened(NamedTuple):
     connection: apsw.Connection
     ownership: Ownership | None
-    epoch: int
+    identity: Identity
 
 
 def open_file(path: Path, full: bool) -> Opened:
@@ -65,7 +65,7 @@ def _connect(path: Path) -> apsw.Connection:
     return connection
 
 
-def _prepare(connection: apsw.Connection, path: Path, full: bool) -> int:
+def _prepare(connection: apsw.Connection, path: Path, full: bool) -> Identity:
     try:
         connection.set_busy_timeout(BUSY_MILLISECONDS)
         _check(connection, path)
@@ -73,7 +73,7 @@ def _prepare(connection: apsw.Connection, path: Path, full: bool) -> int:
         connection.pragma("synchronous", "full" if full else "normal")
         connection.pragma("journal_size_limit", WAL_BYTES)
         connection.pragma("temp_store", "memory")
-        epoch = migrate(connection)
+        identity = migrate(connection)
     except StoreVersion as error:
         raise StoreVersion(f"{path}: {error}") from error
     except (apsw.NotADBError, apsw.CorruptError) as error:
@@ -81,7 +81,7 @@ def _prepare(connection: apsw.Connection, path: Path, full: bool) -> int:
     except apsw.Error as error:
         raise StoreUnavailable(f"{path}: cannot be written: {error}") from error
     _sync_folder(path.parent)
-    return epoch
+    return identity
 
 
 def _check(connection: apsw.Connection, path: Path) -> None:

@@ -45,13 +45,13 @@ class Store:
 
     def __init__(self, path: Path, opened: Opened, now: Callable[[], float]) -> None:
         self.path = path
-        self.epoch = opened.epoch
+        self.owner_id, self.epoch = opened.identity
         self._ownership = opened.ownership
         self._steps = Steps()
         self._readers = Readers(path)
         self._watchers = Watchers(lambda run_id, after, limit: self.events(run_id, after=after, limit=limit))
         self._database = Database(
-            opened.connection, name=str(path), epoch=opened.epoch, publish=self._watchers.publish, now=now
+            opened.connection, name=str(path), epoch=self.epoch, publish=self._watchers.publish, now=now
         )
         self.saver = CheckpointSaver(self._database, self._readers, self._steps)
 
