@@ -16,17 +16,22 @@ RETRY_PUSHBACK = "grpc-retry-pushback-ms"
 Metadata = tuple[tuple[str, str], ...]
 
 
-def call_metadata(*, call_id: str = "", correlation_id: str = "", epoch: int | None = None) -> Metadata:
+def call_metadata(
+    *, call_id: str = "", correlation_id: str = "", owner: str = "", epoch: int | None = None, linger: float = 0.0
+) -> Metadata:
     """Metadata of one outgoing call.
 
     `call_id` is the idempotency key (stable over restarts of the caller), `correlation_id` the UUID of the
-    request (default: the one being served), `epoch` the fencing epoch of the caller. What is empty is left out.
-    The trace context is added by the channel.
+    request (default: the one being served), `owner` the UUID of the caller's file of runs and `epoch` its fencing
+    epoch (they go together), `linger` the seconds that the work may go on when the caller is gone. What is empty is
+    left out. The trace context is added by the channel.
     """
     pairs = {
         CALL_ID: call_id,
         CORRELATION_ID: correlation_id or current_correlation_id(),
+        OWNER: owner,
         EPOCH: "" if epoch is None else str(epoch),
+        LINGER: str(round(linger * 1000)) if linger > 0 else "",
     }
     return tuple((key, value) for key, value in pairs.items() if value)
 
