@@ -27,8 +27,9 @@ from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import Router
 from milepost_agent.runner import Runner
 from milepost_agent.servicer import AgentServicer
-from milepost_agent.store import Store
-from milepost_crds import AgentWorkflow, ManifestError, load_manifests
+from milepost_agent.store import RetentionPolicy, Store
+from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifests
+from milepost_crds.units import parse_duration
 from milepost_service.errors import ConfigurationError
 from milepost_service.server import run, serve, standby
 from milepost_service.settings import ProcessSettings
@@ -100,6 +101,11 @@ def load_workflow(path: Path) -> AgentWorkflow:
     return workflows[0]
 
 
+def retention_policy(retention: Retention) -> RetentionPolicy:
+    """What the workflow says of runs that ended, in the store's terms."""
+    return RetentionPolicy(retention.ended_runs, parse_duration(retention.max_age))
+
+
 class Agent:
     """Everything that one agent process holds while it serves."""
 
@@ -121,6 +127,11 @@ class Agent:
             effects=Effects(store),
         )
         self._runner = Runner(workflow, dependencies)
+        self._retention = store.retention(
+            retention_policy(workflow.spec.checkpoint.retention),
+            keep_workflow=self._runner.digest,
+            busy=self._runner.is_driving,
+        )
         access = settings.cluster()
         self._cluster = KubernetesRegistry(access, self._registry, self._health, store) if access else None
 
@@ -142,9 +153,11 @@ class Agent:
         await self._runner.start()
         resumed = await recover(self._store, self._runner)
         log.info("Epoch %d, %d runs resumed", self._store.epoch, resumed)
+        self._retention.start()
 
     async def drain(self) -> None:
         await self._runner.drain(self._settings.drain_seconds)
+        await self._retention.stop()
         self._store.end_watches()
         self._registry.end_watches()
         await self._learner.stop()
@@ -193,7 +206,7 @@ async def open_store(settings: AgentSettings, workflow: AgentWorkflow) -> Store 
 
     async def attempt() -> None:
         durability = workflow.spec.checkpoint.durability
-        found.append(await Store.open(settings.data_dir / DATABASE, durability=durability))
+        found.append(await Store.open(settings.data_dir / DATABASE, durability=durability, history=False))
 
     async def wait(locked: StoreLocked) -> None:
         log.warning("%s; waiting up to %g s for it to end (MILEPOST_LOCK_WAIT_SECONDS)", locked, longest)

@@ -185,8 +185,15 @@ class Runner:
         """
         record = await self._store.get_run(run_id)
         if record is None:
-            raise RunNotFound(f"there is no run {run_id!r}")
+            kept = self.workflow.spec.checkpoint.retention
+            raise RunNotFound(
+                f"there is no run {run_id!r}; ended runs are kept for {kept.max_age}, at most {kept.ended_runs} of them"
+            )
         return record
+
+    def is_driving(self, run_id: str) -> bool:
+        """Whether the task of a run has not come to its end."""
+        return run_id in self._drives
 
     async def end(self, record: RunRecord, outcome: str, reason: str, **columns: Any) -> None:
         """Ends a run from outside of its graph and keeps its best draft; one that has ended stays as it is."""

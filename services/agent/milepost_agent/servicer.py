@@ -102,6 +102,9 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                 yield agent_pb2.WatchRunResponse(event=event_message(event))
                 if run_id and event.type == "RunCompleted":
                     return
+            if run_id:
+                # Retention removed it while it was watched, or else the agent stops.
+                await self._runner.get(run_id)
 
     async def GetRun(self, request: agent_pb2.GetRunRequest, context: Context) -> agent_pb2.GetRunResponse:
         return agent_pb2.GetRunResponse(run=await self._run(request.run_id))

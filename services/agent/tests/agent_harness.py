@@ -156,7 +156,7 @@ async def agent(
     path: Path, flow: AgentWorkflow, *services: ScriptedService, recovering: bool = False
 ) -> AsyncIterator[Harness]:
     """Opens the store at `path` and, when told to, goes on with what it holds."""
-    store = await Store.open(path / "milepost.db")
+    store = await Store.open(path / "milepost.db", history=False)
     registry = Registry()
     clients = ServiceClients()
     monitor = HealthMonitor(registry, clients)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
@@ -23,6 +24,8 @@ from milepost_agent.store import (
     NewEvent,
     NewMessage,
     NewRun,
+    Retention,
+    RetentionPolicy,
     Store,
     StoreError,
 )
@@ -137,7 +140,7 @@ def build(store: Store, calls: Log) -> Any:
 
 async def drive(database: str, log: str) -> None:
     """Accepts one run and drives its graph to the end, going on from wherever the file says."""
-    store = await Store.open(Path(database))
+    store = await Store.open(Path(database), history=False)
     try:
         await store.accept_run(new_run())
         Log(Path(log)).add("accepted")
@@ -146,6 +149,33 @@ async def drive(database: str, log: str) -> None:
             config: Any = {"configurable": {"thread_id": run.run_id}}
             begun = await store.saver.aget_tuple(config) is not None
             await graph.ainvoke(None if begun else {"done": []}, config, durability="sync")
+    finally:
+        await store.close()
+
+
+async def fill(store: Store, run_id: str, events: int = 5, end: bool = True) -> None:
+    """A run with something of it in every table."""
+    await store.accept_run(new_run(run_id))
+    config: Any = {"configurable": {"thread_id": run_id, "checkpoint_ns": ""}}
+    placed = await store.saver.aput(config, {**empty_checkpoint(), "id": f"checkpoint-{run_id}"}, {}, {})
+    await store.saver.aput_writes(placed, [("done", [run_id])], "task")
+    await store.ledger_put(LedgerEntry(f"{run_id}/0", run_id, 0, "Invoke", "hash", b"answer"))
+    await store.send_message(run_id, NewMessage(f"message-{run_id}", "user", "coder", "do"))
+    noted = [NewEvent("Number", data={"number": number}) for number in range(events)]
+    await store.commit(run_id, events=noted, update={"state": ENDED, "outcome": "Completed"} if end else None)
+
+
+def retention(store: Store, *, ended_runs: int = 0, max_age: float = 1e12, at_least: float = 0.0) -> Retention:
+    policy = RetentionPolicy(ended_runs, max_age, at_least)
+    return store.retention(policy, keep_workflow="digest", busy=lambda run_id: False)
+
+
+async def retain(database: str, log: str, kept: int) -> None:
+    """Removes all ended runs but so many."""
+    store = await Store.open(Path(database))
+    try:
+        await retention(store, ended_runs=kept).sweep()
+        Log(Path(log)).add("swept")
     finally:
         await store.close()
 
@@ -173,7 +203,7 @@ async def try_open(database: str, log: str, uid: int = 0) -> None:
 
 
 WORK: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
-    work.__name__: work for work in (append, append_until_full, dump, drive, hold, try_open)
+    work.__name__: work for work in (append, append_until_full, dump, drive, hold, retain, try_open)
 }
 
 

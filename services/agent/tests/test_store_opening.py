@@ -201,7 +201,7 @@ async def test_a_damaged_database_is_refused_and_left_alone_with_its_log(zygote:
     assert zygote.run("append", path, tmp_path / "log", failpoints="store.after_commit=kill@3") == -9
     damaged = bytearray(path.read_bytes())
     page = 4096
-    damaged[page + 100 : 4 * page] = b"\xff" * (3 * page - 100)
+    damaged[page + 100 : 20 * page] = b"\xff" * (19 * page - 100)
     path.write_bytes(damaged)
     before = snapshot(tmp_path)
     assert "m.db-wal" in before

@@ -30,6 +30,8 @@ from milepost_agent.store.records import (
     NewRun,
     RunRecord,
 )
+from milepost_agent.store.removal import RetentionPolicy
+from milepost_agent.store.retention import Retention, RetentionCounters
 from milepost_agent.store.runs import UPDATABLE
 from milepost_agent.store.step import StepTransaction
 from milepost_agent.store.store import Durability, Store
@@ -51,6 +53,9 @@ __all__ = [
     "NewEvent",
     "NewMessage",
     "NewRun",
+    "Retention",
+    "RetentionCounters",
+    "RetentionPolicy",
     "RunConflict",
     "RunNotFound",
     "RunRecord",

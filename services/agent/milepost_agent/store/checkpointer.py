@@ -36,14 +36,16 @@ class CheckpointSaver(BlockingSaver):
     """Stores checkpoints and the writes of tasks; `thread_id` is the run id.
 
     "Latest" is what was put last, by a sequence of our own, whatever the clock did in between. Values pass through
-    strict msgpack: nothing is unpickled, and only LangGraph's safe types are rebuilt as objects.
+    strict msgpack: nothing is unpickled, and only LangGraph's safe types are rebuilt as objects. Without `history`, a
+    checkpoint takes the place of the one before it in its namespace, in the same commit.
     """
 
-    def __init__(self, database: Database, readers: Readers, steps: Steps) -> None:
+    def __init__(self, database: Database, readers: Readers, steps: Steps, history: bool) -> None:
         super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))
         self._database = database
         self._readers = readers
         self._steps = steps
+        self._history = history
         self._loop = asyncio.get_running_loop()
         # Threads with a task whose writes were refused: a checkpoint that builds on them must not be stored.
         self._refused: dict[str, BaseException] = {}
@@ -95,11 +97,15 @@ class CheckpointSaver(BlockingSaver):
         kind, blob = self.serde.dumps_typed(checkpoint)
         described = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False).encode("utf-8", "ignore")
         row = (thread_id, checkpoint_ns, checkpoint["id"], get_checkpoint_id(config), kind, blob, described)
+        # The values of a DeltaChannel are spread over the checkpoints before.
+        keeps = self._history or "counters_since_delta_snapshot" in metadata
 
         def apply(transaction: Transaction) -> None:
             if refusal := self._refused.pop(thread_id, None):
                 raise StoreError(f"run {thread_id}: the step before was not stored: {refusal}") from refusal
             threads.put(transaction, row)
+            if not keeps:
+                threads.drop_older(transaction, thread_id, checkpoint_ns)
 
         await self._database.submit(apply)
         failpoint("checkpoint.stored")

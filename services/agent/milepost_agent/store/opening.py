@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from milepost_agent.errors import StoreCorrupt, StoreUnavailable, StoreVersion
+from milepost_agent.store import space
 from milepost_agent.store.migrations import Identity, migrate
 from milepost_agent.store.owner import Ownership, require_local, require_sqlite
 
@@ -69,11 +70,13 @@ def _prepare(connection: apsw.Connection, path: Path, full: bool) -> Identity:
     try:
         connection.set_busy_timeout(BUSY_MILLISECONDS)
         _check(connection, path)
+        space.prepare(connection)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full" if full else "normal")
         connection.pragma("journal_size_limit", WAL_BYTES)
         connection.pragma("temp_store", "memory")
         identity = migrate(connection)
+        space.convert(connection, path)
     except StoreVersion as error:
         raise StoreVersion(f"{path}: {error}") from error
     except (apsw.NotADBError, apsw.CorruptError) as error:

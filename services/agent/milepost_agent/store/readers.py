@@ -50,4 +50,7 @@ class Readers:
         self._connections.append(connection)
 
     def _query(self, query: Callable[[apsw.Connection], Result]) -> Result:
-        return query(self._local.connection)
+        connection: apsw.Connection = self._local.connection
+        with connection:  # one state of the file for all statements of the query
+            result = query(connection)
+        return result

@@ -24,6 +24,9 @@ remaining_hops, max_hops, current_cycle, max_cycles, current_step, pending, reco
 traceparent, tracestate, create_time, update_time, end_time, idle_seconds, idle_since, paused, restored_from
 """
 _PENDING: Final = 16
+# The order in which runs ended, whatever the clock did in between.
+_LAST_SEQUENCE: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
+_NO_BOUND: Final = 2**63 - 1
 _INSERT: Final = """
 INSERT INTO runs (run_id, correlation_id, request_hash, workflow, workflow_digest, prompt, remaining_hops, max_hops,
                   max_cycles, traceparent, tracestate, create_time, update_time)
@@ -81,10 +84,11 @@ def listing(
 ) -> list[RunRecord]:
     """Runs by number, of the given states or of all; `before` is an exclusive bound for `number`."""
     marks = ", ".join("?" * len(states))
-    where = f"state IN ({marks})" if states else "TRUE"
+    where = f"state IN ({marks}) AND number < ?" if states else "number < ?"
     order = "DESC" if newest_first else "ASC"
-    query = f"SELECT {_COLUMNS} FROM runs WHERE {where} AND (?{len(states) + 1} IS NULL OR number < ?{len(states) + 1})"
-    rows = connection.execute(f"{query} ORDER BY number {order} LIMIT ?{len(states) + 2}", (*states, before, limit))
+    bound = _NO_BOUND if before is None else before
+    query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number {order} LIMIT ?"
+    rows = connection.execute(query, (*states, bound, limit))
     return [_record(row) for row in rows]
 
 
@@ -113,6 +117,7 @@ def update(transaction: Transaction, run_id: str, fields: Mapping[str, Any]) -> 
     values = dict(fields)
     if values.get("state") == ENDED:
         values.setdefault("end_time", transaction.now)
+        values["end_sequence"] = transaction.execute(_LAST_SEQUENCE).get
     if values.get("pending") is not None:
         values["pending"] = journal.encode(values["pending"])
     values["update_time"] = transaction.now

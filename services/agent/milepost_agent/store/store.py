@@ -29,6 +29,8 @@ from milepost_agent.store.records import (
     NewRun,
     RunRecord,
 )
+from milepost_agent.store.removal import RetentionPolicy
+from milepost_agent.store.retention import Retention
 from milepost_agent.store.step import Steps, StepTransaction
 from milepost_agent.store.watch import Watchers
 
@@ -43,21 +45,29 @@ class Store:
     and every further write raises it; reads go on.
     """
 
-    def __init__(self, path: Path, opened: Opened, now: Callable[[], float]) -> None:
+    def __init__(self, path: Path, opened: Opened, now: Callable[[], float], history: bool) -> None:
         self.path = path
         self.owner_id, self.epoch = opened.identity
         self._ownership = opened.ownership
         self._steps = Steps()
         self._readers = Readers(path)
-        self._watchers = Watchers(lambda run_id, after, limit: self.events(run_id, after=after, limit=limit))
+        self._now = now
+        self._watchers = Watchers(
+            lambda run_id, after, limit: self.events(run_id, after=after, limit=limit), has_run=self._has_run
+        )
         self._database = Database(
             opened.connection, name=str(path), epoch=self.epoch, publish=self._watchers.publish, now=now
         )
-        self.saver = CheckpointSaver(self._database, self._readers, self._steps)
+        self.saver = CheckpointSaver(self._database, self._readers, self._steps, history)
 
     @classmethod
     async def open(
-        cls, path: Path, *, durability: Durability = "full", now: Callable[[], float] = time.time
+        cls,
+        path: Path,
+        *,
+        durability: Durability = "full",
+        now: Callable[[], float] = time.time,
+        history: bool = True,
     ) -> "Store":
         """Takes ownership of the file, made if it is not there, checks it, migrates it and begins a new epoch.
 
@@ -65,12 +75,13 @@ class Store:
             path: The database; `-wal`, `-shm` and `.lock` files lie beside it.
             durability: "full" survives a power cut, "normal" only the death of the process.
             now: Clock for the times that are stored, in seconds since the epoch. Nothing is ordered by it.
+            history: Keep every checkpoint; False keeps the latest of each namespace of a thread, all that a run needs.
 
         Raises:
             StoreLocked, StoreUnavailable, StoreCorrupt, StoreVersion, UnsupportedSqlite: each with one line.
         """
         opened = await asyncio.to_thread(open_file, path, durability == "full")
-        return cls(path, opened, now)
+        return cls(path, opened, now, history)
 
     @property
     def failure(self) -> StoreError | None:
@@ -86,6 +97,23 @@ class Store:
     def counters(self) -> Counters:
         """Commits and items so far."""
         return self._database.counters
+
+    def retention(self, policy: RetentionPolicy, *, keep_workflow: str, busy: Callable[[str], bool]) -> Retention:
+        """What removes ended runs from this store, not started.
+
+        Args:
+            keep_workflow: Digest of the workflow that new runs are pinned to.
+            busy: Whether a run is still being driven, by run id; asked on the store's loop.
+        """
+        return Retention(
+            self._database,
+            self._readers,
+            self._watchers,
+            policy,
+            now=self._now,
+            keep_workflow=keep_workflow,
+            busy=busy,
+        )
 
     async def close(self) -> None:
         """Commits what is queued, ends watches, and gives the file up. A second call does nothing."""
@@ -113,6 +141,9 @@ class Store:
     async def get_run(self, run_id: str) -> RunRecord | None:
         """A run by run id or correlation id."""
         return await self._readers.read(lambda db: runs.get(db, run_id))
+
+    async def _has_run(self, run_id: str) -> bool:
+        return await self.get_run(run_id) is not None
 
     async def list_runs(
         self, *, states: Collection[str] = (), limit: int = 50, before: int | None = None
@@ -228,7 +259,7 @@ class Store:
         return await self._readers.read(lambda db: journal.read(db, run_id, after, limit))
 
     def watch(self, run_id: str | None = None, *, after: int = 0) -> AsyncIterator[EventRecord]:
-        """Events as they are committed, from any sequence on, without gap or repeat; ends with the store."""
+        """Events as they are committed, from any sequence on, without gap or repeat; ends with the store or the run."""
         return self._watchers.watch(run_id, after)
 
     def end_watches(self) -> None:

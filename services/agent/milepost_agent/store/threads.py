@@ -49,14 +49,29 @@ INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, c
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # DeltaChannel rebuilds a value from the writes of its ancestors, so such a thread keeps all of them.
-_OUTDATED: Final = """
+_IS_SPREAD: Final = "json_extract(CAST(c.metadata AS TEXT), '$.counters_since_delta_snapshot') IS NOT NULL"
+_OUTDATED: Final = f"""
 SELECT checkpoint_ns, checkpoint_id FROM checkpoint_order AS o
 WHERE thread_id = ?1
   AND sequence < (SELECT MAX(sequence) FROM checkpoint_order AS l
                   WHERE l.thread_id = o.thread_id AND l.checkpoint_ns = o.checkpoint_ns)
   AND NOT EXISTS (SELECT 1 FROM checkpoints AS c
                   WHERE c.thread_id = ?1 AND c.checkpoint_ns = o.checkpoint_ns
-                    AND json_extract(CAST(c.metadata AS TEXT), '$.counters_since_delta_snapshot') IS NOT NULL)
+                    AND {_IS_SPREAD})
+"""
+_PLACED: Final = f"""
+SELECT o.sequence, o.thread_id, o.checkpoint_ns, o.checkpoint_id,
+    EXISTS (SELECT 1 FROM runs WHERE run_id = o.thread_id)
+    AND EXISTS (SELECT 1 FROM checkpoint_order AS l
+        WHERE l.thread_id = o.thread_id AND l.checkpoint_ns = o.checkpoint_ns AND l.sequence > o.sequence)
+    AND NOT EXISTS (SELECT 1 FROM checkpoints AS c
+        WHERE c.thread_id = o.thread_id AND c.checkpoint_ns = o.checkpoint_ns AND {_IS_SPREAD})
+FROM checkpoint_order AS o WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?
+"""
+_OLDER: Final = """
+SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoint_order
+WHERE thread_id = ?1 AND checkpoint_ns = ?2
+  AND sequence < (SELECT MAX(sequence) FROM checkpoint_order WHERE thread_id = ?1 AND checkpoint_ns = ?2)
 """
 
 
@@ -64,6 +79,11 @@ def put(transaction: Transaction, row: tuple[Any, ...]) -> None:
     """Stores a checkpoint, (thread, namespace, id, parent, type, checkpoint, metadata); a new id is the latest."""
     transaction.execute(_PUT, row)
     transaction.execute(_ORDER, row[:3])
+
+
+def drop_older(transaction: Transaction, thread_id: str, checkpoint_ns: str) -> None:
+    """Deletes all checkpoints of a namespace but the latest, with their writes."""
+    _delete_all(transaction, transaction.execute(_OLDER, (thread_id, checkpoint_ns)).fetchall())
 
 
 def put_writes(transaction: Transaction, rows: Sequence[tuple[Any, ...]], *, replace: bool) -> None:
@@ -121,6 +141,24 @@ def delete_by_runs(transaction: Transaction, run_ids: Sequence[str]) -> None:
     """
     for run_id in run_ids:
         _delete_all(transaction, transaction.execute(query, (run_id,)).fetchall())
+
+
+class Placed(NamedTuple):
+    """A checkpoint's place in the order; `outdated` when it is one of a run and not the latest of its namespace."""
+
+    sequence: int
+    key: tuple[str, str, str]
+    outdated: bool
+
+
+def placed(connection: apsw.Connection, after: int, limit: int) -> list[Placed]:
+    """A page of checkpoints with a sequence above `after`, in order."""
+    return [Placed(row[0], row[1:4], bool(row[4])) for row in connection.execute(_PLACED, (after, limit))]
+
+
+def drop(transaction: Transaction, keys: Sequence[tuple[str, str, str]]) -> None:
+    """Deletes checkpoints, (thread, namespace, id) each, with their writes."""
+    _delete_all(transaction, keys)
 
 
 def keep_latest(transaction: Transaction, thread_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from milepost_agent.store.records import EventRecord
@@ -12,6 +12,7 @@ BUFFER: Final = 256
 PAGE: Final = 500
 
 ReadEvents = Callable[[str | None, int, int], Awaitable[list[EventRecord]]]
+HasRun = Callable[[str], Awaitable[bool]]
 
 
 class _Watcher:
@@ -19,6 +20,7 @@ class _Watcher:
         self.run_id = run_id
         self.buffer: deque[EventRecord] = deque()
         self.behind = True
+        self.removed = False
         self.wake = asyncio.Event()
 
     def offer(self, event: EventRecord) -> None:
@@ -35,8 +37,9 @@ class _Watcher:
 class Watchers:
     """Hands each committed event to whoever watches its run."""
 
-    def __init__(self, read: ReadEvents) -> None:
+    def __init__(self, read: ReadEvents, has_run: HasRun) -> None:
         self._read = read
+        self._has_run = has_run
         self._watchers: set[_Watcher] = set()
         self._closed = False
 
@@ -46,6 +49,13 @@ class Watchers:
             for event in events:
                 watcher.offer(event)
 
+    def removed(self, run_ids: Collection[str]) -> None:
+        """Ends the watches of runs that were just removed, after what they have."""
+        for watcher in self._watchers:
+            if watcher.run_id in run_ids:
+                watcher.removed = True
+                watcher.wake.set()
+
     def close(self) -> None:
         """Ends every watch after what it has."""
         self._closed = True
@@ -53,7 +63,7 @@ class Watchers:
             watcher.wake.set()
 
     async def watch(self, run_id: str | None, after: int) -> AsyncIterator[EventRecord]:
-        """Events with a sequence above `after`; ends when the store is closed."""
+        """Events with a sequence above `after`; ends when the store is closed or the run is removed."""
         watcher = _Watcher(run_id)
         self._watchers.add(watcher)
         try:
@@ -64,8 +74,11 @@ class Watchers:
                     if event.sequence > after:
                         after = event.sequence
                         yield event
-                if not watcher.behind and not watcher.buffer:
-                    await watcher.wake.wait()
+                if watcher.behind or watcher.buffer:
+                    continue
+                if watcher.removed:
+                    return
+                await watcher.wake.wait()
         finally:
             self._watchers.discard(watcher)
 
@@ -79,4 +92,6 @@ class Watchers:
         page = await self._read(watcher.run_id, after, PAGE)
         if len(page) == PAGE:
             watcher.behind = True
+        if not page and watcher.run_id is not None and not await self._has_run(watcher.run_id):
+            watcher.removed = True
         return page
