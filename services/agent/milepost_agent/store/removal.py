@@ -24,14 +24,17 @@ _LEFT_BEHIND: Final = (
     ("requests", "run_id"),
     ("journal", "run_id"),
 )
+# Left to itself, SQLite finds these by their state: all runs that have ended.
 _EXCESS: Final = f"""
-SELECT run_id FROM runs
+SELECT run_id FROM runs INDEXED BY runs_by_end_sequence
 WHERE state = '{ENDED}' AND (end_sequence, number) <= (
-    SELECT end_sequence, number FROM runs WHERE state = '{ENDED}'
+    SELECT end_sequence, number FROM runs INDEXED BY runs_by_end_sequence WHERE state = '{ENDED}'
     ORDER BY end_sequence DESC, number DESC LIMIT 1 OFFSET ?
 ) AND abs(? - end_time) >= ? ORDER BY end_sequence, number LIMIT ?
 """
-_AGED: Final = f"SELECT run_id FROM runs WHERE state = '{ENDED}' AND end_time <= ? ORDER BY end_time LIMIT ?"
+_AGED: Final = f"""
+SELECT run_id FROM runs INDEXED BY runs_by_end WHERE state = '{ENDED}' AND end_time <= ? ORDER BY end_time LIMIT ?
+"""
 _UNUSED_WORKFLOWS: Final = """
 DELETE FROM workflows
 WHERE digest != ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.workflow_digest = workflows.digest)
