@@ -14,10 +14,11 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command
 
+from milepost_agent.driver import Driver
 from milepost_agent.errors import AgentError, Draining, InvalidRequest, NotWaiting, RunNotFound, StoreError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.flow import CANCELLED, FAILED, max_cycles
-from milepost_agent.graph import Graph, build_graph, initial_state, run_config
+from milepost_agent.graph import build_graph, initial_state, run_config
 from milepost_agent.nodes import NodeDependencies
 from milepost_agent.state import RunContext
 from milepost_agent.store import MessageRecord, NewEvent, NewMessage, NewRun, RunRecord
@@ -53,7 +54,7 @@ class Runner:
         self._dependencies = dependencies
         self._store = dependencies.store
         self._now = now
-        self._graphs: dict[str, tuple[AgentWorkflowSpec, Graph]] = {}
+        self._graphs: dict[str, tuple[AgentWorkflowSpec, Driver]] = {}
         self._drives: dict[str, Drive] = {}
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_RUNS)
         self._draining = False
@@ -231,7 +232,7 @@ class Runner:
             await self._fail(record, "InternalError: the agent failed while it drove this run; see its log")
 
     async def _advance(self, record: RunRecord, control: RunControl) -> None:
-        spec, graph = await self._graph(record.workflow_digest)
+        spec, driver = await self._graph(record.workflow_digest)
         config = run_config(record.run_id, spec)
         context = RunContext(
             run_id=record.run_id,
@@ -241,13 +242,7 @@ class Runner:
         parent = context_from(record.traceparent, record.tracestate)
         with tracer().start_as_current_span("agent.run", context=parent) as span:
             span.set_attributes({"thread.id": record.run_id, "correlation.id": record.correlation_id})
-            await graph.ainvoke(
-                await self._input(record, spec, config),
-                config,
-                context=context,
-                durability="sync",
-                control=control,
-            )
+            await driver.drive(await self._input(record, spec, config), config, context=context, control=control)
 
     async def _input(self, record: RunRecord, spec: AgentWorkflowSpec, config: Any) -> Any:
         """What LangGraph needs to go on: the first state, the answer to an interrupt, or nothing."""
@@ -258,13 +253,13 @@ class Runner:
             return Command(resume=record.pending["answer"])
         return None
 
-    async def _graph(self, digest: str) -> tuple[AgentWorkflowSpec, Graph]:
+    async def _graph(self, digest: str) -> tuple[AgentWorkflowSpec, Driver]:
         if digest not in self._graphs:
             text = await self._store.get_workflow(digest)
             if text is None:
                 raise AgentError(f"the store holds no workflow {digest}")
             spec = AgentWorkflowSpec.model_validate_json(text)
-            self._graphs[digest] = (spec, build_graph(replace(self._dependencies, spec=spec)))
+            self._graphs[digest] = (spec, Driver(build_graph(replace(self._dependencies, spec=spec))))
         return self._graphs[digest]
 
     async def _fail(self, record: RunRecord, reason: str) -> None:

@@ -18,6 +18,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
+from milepost_agent.driver import Driver
 from milepost_agent.store import (
     ENDED,
     LedgerEntry,
@@ -144,11 +145,11 @@ async def drive(database: str, log: str) -> None:
     try:
         await store.accept_run(new_run())
         Log(Path(log)).add("accepted")
-        graph = build(store, Log(Path(log)))
+        driver = Driver(build(store, Log(Path(log))))
         for run in await store.unfinished_runs():
             config: Any = {"configurable": {"thread_id": run.run_id}}
             begun = await store.saver.aget_tuple(config) is not None
-            await graph.ainvoke(None if begun else {"done": []}, config, durability="sync")
+            await driver.drive(None if begun else {"done": []}, config)
     finally:
         await store.close()
 
