@@ -30,6 +30,7 @@ from milepost_agent.store.step import Steps
 
 _PAGE: Final = 50
 _NOT_AN_END: Final = frozenset({RESUME, SCHEDULED})
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class CheckpointSaver(BlockingSaver):
@@ -92,25 +93,38 @@ class CheckpointSaver(BlockingSaver):
             StoreError: the writes of one of its tasks were refused before.
         """
         place = config["configurable"]
-        thread_id = str(place["thread_id"])
+        await self.begin_put(config, checkpoint, metadata)
         checkpoint_ns = place.get("checkpoint_ns", "")
+        stored = {"thread_id": place["thread_id"], "checkpoint_ns": checkpoint_ns, "checkpoint_id": checkpoint["id"]}
+        return {"configurable": stored}
+
+    def begin_put(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
+    ) -> "asyncio.Future[None]":
+        """`aput` without a task of its own: what is put is read here and now, and the future is done when it is stored.
+
+        What is begun first is stored first, and with the writes of its tasks or not at all.
+        """
+        place = config["configurable"]
+        thread_id = str(place["thread_id"])
         kind, blob = self.serde.dumps_typed(checkpoint)
-        described = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False).encode("utf-8", "ignore")
-        row = (thread_id, checkpoint_ns, checkpoint["id"], get_checkpoint_id(config), kind, blob, described)
+        described = _encode(get_checkpoint_metadata(config, metadata)).encode("utf-8", "ignore")
+        key = (thread_id, place.get("checkpoint_ns", ""), checkpoint["id"])
+        row = (*key, get_checkpoint_id(config), kind, blob, described)
         # The values of a DeltaChannel are spread over the checkpoints before.
         keeps = self._history or "counters_since_delta_snapshot" in metadata
 
         def apply(transaction: Transaction) -> None:
-            if refusal := self._refused.pop(thread_id, None):
+            if refusal := self._refused.get(thread_id):
                 raise StoreError(f"run {thread_id}: the step before was not stored: {refusal}") from refusal
-            threads.put(transaction, row)
-            if not keeps:
-                threads.drop_older(transaction, thread_id, checkpoint_ns)
+            threads.put(transaction, row, instead=not keeps)
 
-        await self._database.submit(apply)
-        failpoint("checkpoint.stored")
-        stored = {"thread_id": place["thread_id"], "checkpoint_ns": checkpoint_ns, "checkpoint_id": checkpoint["id"]}
-        return {"configurable": stored}
+        def then() -> None:
+            # One checkpoint was refused for it; the next may be of another attempt.
+            self._refused.pop(thread_id, None)
+            failpoint("checkpoint.stored")
+
+        return self._database.submit(apply, appends=True, then=then)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -120,6 +134,12 @@ class CheckpointSaver(BlockingSaver):
         The step of a task that failed is discarded; that of a task that was interrupted is applied. Ordinary writes
         share the commit of the checkpoint that follows; those of errors, interrupts and resumes do not wait for one.
         """
+        await self.begin_put_writes(config, writes, task_id, task_path)
+
+    def begin_put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> "asyncio.Future[None]":
+        """`aput_writes` without a task of its own; the future is done when they are stored."""
         place = config["configurable"]
         thread_id = str(place["thread_id"])
         key = (thread_id, str(place.get("checkpoint_ns", "")), str(place["checkpoint_id"]), task_id, task_path)
@@ -142,8 +162,8 @@ class CheckpointSaver(BlockingSaver):
                 self._refused[thread_id] = error
                 raise
 
-        await self._database.submit(apply, lazy=channels.isdisjoint(WRITES_IDX_MAP))
-        failpoint("checkpoint.writes_stored")
+        lazy = channels.isdisjoint(WRITES_IDX_MAP)
+        return self._database.submit(apply, lazy=lazy, appends=True, then=_writes_are_stored)
 
     async def adelete_thread(self, thread_id: str) -> None:
         await self._write(lambda transaction: threads.delete(transaction, str(thread_id)))
@@ -191,6 +211,10 @@ class CheckpointSaver(BlockingSaver):
                 for write in stored.writes
             ],
         )
+
+
+def _writes_are_stored() -> None:
+    failpoint("checkpoint.writes_stored")
 
 
 def _select(

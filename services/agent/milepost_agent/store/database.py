@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
-from milepost_agent.errors import StoreClosed, StoreError, StoreFenced, StoreWriteError
+from milepost_agent.errors import FailpointReached, StoreClosed, StoreError, StoreFenced, StoreWriteError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.store.records import EventRecord
 
@@ -42,6 +42,27 @@ class Transaction:
         self.connection = connection
         self.now = now
         self.events: list[EventRecord] = []
+        self._appended: dict[tuple[int, str], list[tuple[Any, ...]]] = {}
+
+    def append(self, rank: int, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Runs a statement for each row, but only at the end of the batch, or before an item that may look at them.
+
+        For items that were submitted with `appends`. Lower ranks run first, rows of one statement in their order.
+        Every statement that runs by itself gives the interpreter's lock away and waits for it anew, which takes long
+        while the event loop is busy; all rows of a batch in one call do so once.
+        """
+        self._appended.setdefault((rank, statement), []).extend(rows)
+
+    def flush(self) -> None:
+        """Runs what was appended."""
+        appended, self._appended = self._appended, {}
+        for (_, statement), rows in sorted(appended.items()):
+            self.connection.executemany(statement, rows)
+
+    def drop(self, published: int) -> None:
+        """Forgets what was appended, and the events beyond the first `published`."""
+        self._appended.clear()
+        del self.events[published:]
 
 
 @dataclass
@@ -54,11 +75,13 @@ class Counters:
     commit_seconds: float = 0.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Item(Generic[Result]):
     apply: Callable[[Transaction], Result]
     lazy: bool
     future: "asyncio.Future[Result] | None"
+    appends: bool = False
+    then: Callable[[], None] | None = None
     queued: float = 0.0
     result: Any = None
     error: BaseException | None = field(default=None)
@@ -67,9 +90,11 @@ class _Item(Generic[Result]):
 class Database:
     """Applies items in the order they were submitted, many in one commit, and tells their callers afterwards.
 
-    An item is a function of the open `Transaction`, run on the writer thread in a savepoint of its own: when it
-    raises, its changes alone are undone. When the commit fails, all items of the batch fail with `StoreWriteError`
-    and the database takes no further item, because what a failed write left on the disk cannot be known.
+    An item is a function of the open `Transaction`, run on the writer thread. When it raises, its changes alone are
+    undone: the batch is rolled back and applied again, each item in a savepoint of its own. So an item may be applied
+    twice, and must change nothing but the file. When the commit fails, all items of the batch fail with
+    `StoreWriteError` and the database takes no further item, because what a failed write left on the disk cannot be
+    known.
     """
 
     def __init__(
@@ -91,19 +116,28 @@ class Database:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, apply: Callable[[Transaction], Result], *, lazy: bool = False) -> "asyncio.Future[Result]":
+    def submit(
+        self,
+        apply: Callable[[Transaction], Result],
+        *,
+        lazy: bool = False,
+        appends: bool = False,
+        then: Callable[[], None] | None = None,
+    ) -> "asyncio.Future[Result]":
         """Queues an item; the future is done when it is committed. It is applied even if the future is cancelled.
 
         Args:
             apply: Run on the writer thread; must not block.
             lazy: Wait up to `LINGER` for an item that is not lazy, to share its commit.
+            appends: The item looks at nothing that `Transaction.append` may still hold back.
+            then: Called on the loop when the item was committed or refused, before whoever waits for it.
 
         Raises:
             StoreWriteError: an earlier write failed.
             StoreClosed: the database is closed or closing.
         """
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._put(_Item(apply, lazy, future))
+        self._put(_Item(apply, lazy, future, appends, then))
         return future
 
     def submit_and_forget(self, apply: Callable[[Transaction], object]) -> None:
@@ -163,12 +197,7 @@ class Database:
     def _commit(self, batch: list[_Item[Any]]) -> list[EventRecord]:
         if self.failure is not None:
             raise self.failure
-        transaction = Transaction(self._connection, self._now())
-        transaction.execute("BEGIN IMMEDIATE")
-        if transaction.execute("SELECT value FROM meta WHERE key = 'epoch'").get != self._epoch:
-            raise StoreFenced(f"{self._name}: another process took over; this one must stop")
-        for item in batch:
-            self._apply(transaction, item)
+        transaction = self._apply_together(batch) or self._apply_apart(batch)
         failpoint("store.before_commit")
         started = time.perf_counter()
         transaction.execute("COMMIT")
@@ -179,19 +208,50 @@ class Database:
         failpoint("store.after_commit")
         return transaction.events
 
-    def _apply(self, transaction: Transaction, item: _Item[Any]) -> None:
-        published = len(transaction.events)
-        transaction.execute("SAVEPOINT item")
+    def _begin(self) -> Transaction:
+        transaction = Transaction(self._connection, self._now())
+        transaction.execute("BEGIN IMMEDIATE")
+        if transaction.execute("SELECT value FROM meta WHERE key = 'epoch'").get != self._epoch:
+            raise StoreFenced(f"{self._name}: another process took over; this one must stop")
+        return transaction
+
+    def _apply_together(self, batch: list[_Item[Any]]) -> Transaction | None:
+        """Applies all items; when one is refused, undoes all of them and gives None."""
+        transaction = self._begin()
         try:
-            item.result = item.apply(transaction)
+            for item in batch:
+                if not item.appends:
+                    transaction.flush()
+                item.result = item.apply(transaction)
+                failpoint("store.item_applied")
+            transaction.flush()
+        except FailpointReached:
+            raise
         except Exception as error:
-            if isinstance(error, apsw.Error) and not isinstance(error, _REFUSED):
+            if _is_fatal(error):
                 raise
-            del transaction.events[published:]
-            transaction.execute("ROLLBACK TO item")
-            item.error = error
-        transaction.execute("RELEASE item")
-        failpoint("store.item_applied")
+            transaction.execute("ROLLBACK")
+            return None
+        return transaction
+
+    def _apply_apart(self, batch: list[_Item[Any]]) -> Transaction:
+        """Applies each item in a savepoint, so that one that is refused is undone alone."""
+        transaction = self._begin()
+        for item in batch:
+            published = len(transaction.events)
+            transaction.execute("SAVEPOINT item")
+            try:
+                item.result = item.apply(transaction)
+                transaction.flush()
+            except Exception as error:
+                if _is_fatal(error):
+                    raise
+                transaction.drop(published)
+                transaction.execute("ROLLBACK TO item")
+                item.error = error
+            transaction.execute("RELEASE item")
+            failpoint("store.item_applied")
+        return transaction
 
     def _fail(self, batch: list[_Item[Any]], cause: BaseException) -> None:
         if self.failure is None:
@@ -211,6 +271,8 @@ class Database:
         if self.failure is not None:
             self.failed.set()
         for item in batch:
+            if item.then is not None:
+                item.then()
             if item.future is None:
                 if item.error is not None:
                     _log.warning("an event was not stored: %s", item.error)
@@ -222,3 +284,8 @@ class Database:
                 item.future.set_result(item.result)
         if events:
             self._publish(events)
+
+
+def _is_fatal(error: Exception) -> bool:
+    """Whether the disk or the database is at fault, and not the statement."""
+    return isinstance(error, apsw.Error) and not isinstance(error, _REFUSED)

@@ -36,6 +36,12 @@ _ROWS: Final = """
 SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.type, c.checkpoint, c.metadata
 FROM checkpoint_order AS o JOIN checkpoints AS c USING (thread_id, checkpoint_ns, checkpoint_id)
 """
+_WRITE: Final = """
+INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_KEEP_WRITE: Final = f"INSERT OR IGNORE {_WRITE}"
+_REPLACE_WRITE: Final = f"INSERT OR REPLACE {_WRITE}"
 _PUT: Final = """
 INSERT OR REPLACE INTO checkpoints
     (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
@@ -43,10 +49,6 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _ORDER: Final = """
 INSERT INTO checkpoint_order (thread_id, checkpoint_ns, checkpoint_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
-"""
-_WRITE: Final = """
-INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # DeltaChannel rebuilds a value from the writes of its ancestors, so such a thread keeps all of them.
 _IS_SPREAD: Final = "json_extract(CAST(c.metadata AS TEXT), '$.counters_since_delta_snapshot') IS NOT NULL"
@@ -69,26 +71,38 @@ SELECT o.sequence, o.thread_id, o.checkpoint_ns, o.checkpoint_id,
 FROM checkpoint_order AS o WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?
 """
 _OLDER: Final = """
-SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoint_order
-WHERE thread_id = ?1 AND checkpoint_ns = ?2
-  AND sequence < (SELECT MAX(sequence) FROM checkpoint_order WHERE thread_id = ?1 AND checkpoint_ns = ?2)
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id IN (
+    SELECT checkpoint_id FROM checkpoint_order WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND sequence < (
+        SELECT MAX(sequence) FROM checkpoint_order WHERE thread_id = ?1 AND checkpoint_ns = ?2))
 """
+_DROP_OLDER: Final = tuple(f"DELETE FROM {table} {_OLDER}" for table in ("writes", "checkpoints", "checkpoint_order"))
+# A checkpoint may come after its writes in the same batch, and be outdated by the next: so in this order.
+_APPENDED: Final = {statement: rank for rank, statement in enumerate((_KEEP_WRITE, _PUT, _ORDER, *_DROP_OLDER))}
 
 
-def put(transaction: Transaction, row: tuple[Any, ...]) -> None:
-    """Stores a checkpoint, (thread, namespace, id, parent, type, checkpoint, metadata); a new id is the latest."""
-    transaction.execute(_PUT, row)
-    transaction.execute(_ORDER, row[:3])
+def put(transaction: Transaction, row: tuple[Any, ...], *, instead: bool) -> None:
+    """Appends a checkpoint, (thread, namespace, id, parent, type, checkpoint, metadata); a new id is the latest.
 
-
-def drop_older(transaction: Transaction, thread_id: str, checkpoint_ns: str) -> None:
-    """Deletes all checkpoints of a namespace but the latest, with their writes."""
-    _delete_all(transaction, transaction.execute(_OLDER, (thread_id, checkpoint_ns)).fetchall())
+    With `instead`, all older ones of the namespace are deleted with their writes.
+    """
+    _append(transaction, _PUT, row)
+    _append(transaction, _ORDER, row[:3])
+    if instead:
+        for statement in _DROP_OLDER:
+            _append(transaction, statement, row[:2])
 
 
 def put_writes(transaction: Transaction, rows: Sequence[tuple[Any, ...]], *, replace: bool) -> None:
-    """Stores writes of a task; known ones are replaced or kept."""
-    transaction.connection.executemany(f"INSERT OR {'REPLACE' if replace else 'IGNORE'} {_WRITE}", rows)
+    """Stores writes of a task; known ones are replaced, at once, or kept, and then appended."""
+    if replace:
+        transaction.flush()
+        transaction.connection.executemany(_REPLACE_WRITE, rows)
+    else:
+        _append(transaction, _KEEP_WRITE, *rows)
+
+
+def _append(transaction: Transaction, statement: str, *rows: tuple[Any, ...]) -> None:
+    transaction.append(_APPENDED[statement], statement, rows)
 
 
 def find(
