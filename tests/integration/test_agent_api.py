@@ -18,6 +18,7 @@ from milepost.registry.v1 import registry_pb2
 from milepost_service.testing import free_port
 from processes import PATIENCE, AgentClient, Process, agent_process, running, scripted_process
 
+NOWHERE = "00000000-0000-4000-8000-000000000000"
 ARBITRATOR = {"modelRef": {"name": "worker"}}
 SPEC: dict[str, Any] = {
     "pattern": "linear",
@@ -116,17 +117,40 @@ def test_listing_is_paged_newest_first(served: tuple[AgentClient, Process, Proce
 def test_what_is_not_there_is_not_found(served: tuple[AgentClient, Process, Process]) -> None:
     client = served[0]
     for call, request in (
-        (client.agent.GetRun, agent_pb2.GetRunRequest(run_id="nothing")),
-        (client.agent.CancelRun, agent_pb2.CancelRunRequest(run_id="nothing")),
+        (client.agent.GetRun, agent_pb2.GetRunRequest(run_id=NOWHERE)),
+        (client.agent.CancelRun, agent_pb2.CancelRunRequest(run_id=NOWHERE)),
+        (client.agent.PauseRun, agent_pb2.PauseRunRequest(run_id=NOWHERE)),
+        (client.agent.ResumeRun, agent_pb2.ResumeRunRequest(run_id=NOWHERE)),
+        (client.agent.ListMessages, agent_pb2.ListMessagesRequest(run_id=NOWHERE)),
         (client.agent.StartRun, agent_pb2.StartRunRequest(prompt="x", workflow="another")),
     ):
         assert status_of(call, request)[0] is grpc.StatusCode.NOT_FOUND
     run = client.wait_ended(client.start_run("ended").run_id)
-    answer = agent_pb2.AnswerQuestionRequest(run_id=run.run_id, question_id="q", answer="a")
+    answer = agent_pb2.AnswerQuestionRequest(run_id=run.run_id, question_id=NOWHERE, answer="a")
     assert status_of(client.agent.AnswerQuestion, answer)[0] is grpc.StatusCode.FAILED_PRECONDITION
     message = message_pb2.AgentMessage(recipient_role="coder", payload="too late")
     late = agent_pb2.SendMessageRequest(run_id=run.run_id, message=message)
     assert status_of(client.agent.SendMessage, late)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.requirement("DUR-7")
+def test_what_is_no_uuid_is_refused_by_the_name_of_its_field(served: tuple[AgentClient, Process, Process]) -> None:
+    client = served[0]
+    run_id = client.wait_ended(client.start_run("ids").run_id).run_id
+    message = message_pb2.AgentMessage(message_id="none", recipient_role="coder", payload="x")
+    before = list(client.events(run_id))
+    for field, call, request in (
+        ("correlation_id", client.agent.StartRun, agent_pb2.StartRunRequest(prompt="x", correlation_id="none")),
+        ("run_id", client.agent.GetRun, agent_pb2.GetRunRequest(run_id="none")),
+        ("run_id", client.agent.PauseRun, agent_pb2.PauseRunRequest(run_id="none")),
+        ("request_id", client.agent.CancelRun, agent_pb2.CancelRunRequest(run_id=run_id, request_id="none")),
+        ("question_id", client.agent.AnswerQuestion, agent_pb2.AnswerQuestionRequest(run_id=run_id, answer="a")),
+        ("message.message_id", client.agent.SendMessage, agent_pb2.SendMessageRequest(run_id=run_id, message=message)),
+    ):
+        code, details = status_of(call, request)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert details.startswith(f"{field}: ") and details.endswith("is no UUID; allowed: a UUID")
+    assert list(client.events(run_id)) == before
 
 
 def test_observability_mode_is_switched_and_falls_back_by_itself(served: tuple[AgentClient, Process, Process]) -> None:

@@ -1,8 +1,10 @@
 """Records of the store as messages of the API."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_agent.registry import Entry
-from milepost_agent.store import EventRecord, MessageRecord, RunRecord
+from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord
 
 MAX_OUTPUT_CHARACTERS = 4096
 
@@ -19,6 +21,7 @@ STATES = {
     "running": agent_pb2.RUN_STATE_RUNNING,
     "waiting": agent_pb2.RUN_STATE_WAITING,
     "ended": agent_pb2.RUN_STATE_ENDED,
+    "paused": agent_pb2.RUN_STATE_PAUSED,
 }
 OUTCOMES = {
     "Completed": agent_pb2.RUN_OUTCOME_COMPLETED,
@@ -27,6 +30,8 @@ OUTCOMES = {
     "Cancelled": agent_pb2.RUN_OUTCOME_CANCELLED,
     "Failed": agent_pb2.RUN_OUTCOME_FAILED,
     "NeedsAttention": agent_pb2.RUN_OUTCOME_NEEDS_ATTENTION,
+    "TimeLimitReached": agent_pb2.RUN_OUTCOME_TIME_LIMIT_REACHED,
+    "WaitTimedOut": agent_pb2.RUN_OUTCOME_WAIT_TIMED_OUT,
 }
 
 
@@ -35,6 +40,13 @@ def timestamp(seconds: float) -> Timestamp:
     stamp = Timestamp()
     stamp.FromMicroseconds(round(seconds * 1_000_000))
     return stamp
+
+
+def duration(seconds: float) -> Duration:
+    """Seconds as a Duration, to the millisecond."""
+    found = Duration()
+    found.FromMilliseconds(round(seconds * 1000))
+    return found
 
 
 def trace_context(traceparent: str, tracestate: str = "") -> message_pb2.TraceContext:
@@ -49,7 +61,7 @@ def run_message(record: RunRecord, events: Sequence[EventRecord] = ()) -> agent_
         workflow=record.workflow,
         workflow_digest=record.workflow_digest,
         prompt=record.prompt,
-        state=STATES[record.state],
+        state=STATES[record.state if record.paused is None else PAUSED],
         outcome=OUTCOMES.get(record.outcome, agent_pb2.RUN_OUTCOME_UNSPECIFIED),
         reason=record.reason,
         result=record.result,
@@ -64,6 +76,8 @@ def run_message(record: RunRecord, events: Sequence[EventRecord] = ()) -> agent_
         update_time=timestamp(record.update_time),
         hops=hop_messages(events),
         trace_context=trace_context(record.traceparent, record.tracestate),
+        remaining_time=duration(max(record.time_limit - record.elapsed(time.time()), 0.0)),
+        restored_from=record.restored_from,
     )
     if record.end_time is not None:
         run.end_time.CopyFrom(timestamp(record.end_time))
@@ -99,6 +113,10 @@ def agent_message(record: MessageRecord) -> message_pb2.AgentMessage:
         trace_context=trace_context(record.traceparent, record.tracestate),
         create_time=timestamp(record.create_time),
     )
+
+
+def stored_message(record: MessageRecord) -> agent_pb2.StoredMessage:
+    return agent_pb2.StoredMessage(message=agent_message(record), delivered=record.delivered)
 
 
 def hop_messages(events: Sequence[EventRecord]) -> list[agent_pb2.Hop]:
@@ -146,10 +164,11 @@ def entry_from(service: registry_pb2.Service) -> Entry:
 
 
 def _pending_input(pending: dict[str, Any]) -> agent_pb2.PendingInput:
-    fields = {key: value for key, value in pending.items() if key != "kind"}
+    fields = {key: value for key, value in pending.items() if key not in ("kind", "expires")}
+    expires = timestamp(pending["expires"]) if "expires" in pending else None
     if pending["kind"] == "question":
-        return agent_pb2.PendingInput(question=agent_pb2.Question(**fields))
-    return agent_pb2.PendingInput(approval=agent_pb2.Approval(**fields))
+        return agent_pb2.PendingInput(question=agent_pb2.Question(**fields), expire_time=expires)
+    return agent_pb2.PendingInput(approval=agent_pb2.Approval(**fields), expire_time=expires)
 
 
 def _recommended(hop: agent_pb2.Hop, event: EventRecord) -> None:

@@ -23,6 +23,14 @@ class NotWaiting(AgentError):
     """The run does not wait for what was answered."""
 
 
+class AnsweredDifferently(NotWaiting):
+    """The run had another answer to this before."""
+
+
+class Displaced(AgentError):
+    """A service was called by a later owner of this agent's file: this process must stop."""
+
+
 class Draining(AgentError):
     """The agent is stopping and accepts nothing more."""
 
@@ -47,6 +55,11 @@ class ServiceCallFailed(AgentError):
     @property
     def retryable(self) -> bool:
         return self.code in self.RETRYABLE
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the service worked and the time for it was over."""
+        return self.code == "DEADLINE_EXCEEDED"
 
     @property
     def busy(self) -> bool:
@@ -104,6 +117,10 @@ class RunNotFound(StoreError):
 
 class RunConflict(StoreError):
     """The correlation id or run id belongs to a run that was accepted with another body."""
+
+
+class RequestConflict(StoreError):
+    """The request id belongs to another request."""
 
 
 class LedgerConflict(StoreError):

@@ -31,6 +31,12 @@ RUN_FAILPOINTS: Final = frozenset(
         "effect.after_call",  # a service has answered, nothing of it is on disk
         "step.completed",  # a step is done, its transaction is not committed
         "input.answered",  # an answer or approval is on disk, the run has not gone on
+        "run.driven",  # a run is called running, nothing of its graph is on disk
+        "run.paused",  # a pause is on disk, the run has not heard of it
+        "run.continued",  # the end of a pause is on disk, the run has not gone on
+        "run.cancelled",  # a run is ended as Cancelled, the call that it is in goes on
+        "drain.requested",  # the process is told to end, and its runs to stop at the next step boundary
+        "trial.begun",  # a suspect is noted, it has not gone on
         "recovery.marked",  # a resumed run is marked, it has not gone on
     }
 )

@@ -11,6 +11,8 @@ HOP_LIMIT_REACHED = "HopLimitReached"
 CANCELLED = "Cancelled"
 FAILED = "Failed"
 NEEDS_ATTENTION = "NeedsAttention"
+TIME_LIMIT_REACHED = "TimeLimitReached"
+WAIT_TIMED_OUT = "WaitTimedOut"
 
 
 @dataclass(frozen=True)

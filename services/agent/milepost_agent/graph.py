@@ -9,6 +9,7 @@ from milepost_agent.flow import max_cycles
 from milepost_agent.nodes import Arbitrate, Finish, NodeDependencies, Recommend, StepNode
 from milepost_agent.state import RunContext, RunState
 from milepost_crds import AgentWorkflowSpec
+from milepost_crds.units import parse_duration
 
 RECOMMEND = "recommend"
 ARBITRATE = "arbitrate"
@@ -54,14 +55,17 @@ def after_step(state: RunState) -> str:
 
 
 def initial_state(spec: AgentWorkflowSpec, prompt: str) -> RunState:
+    first = spec.steps[0]
     return {
         "prompt": prompt,
         "max_hops": spec.hop_limit,
         "remaining_hops": spec.hop_limit,
         "current_cycle": 1 if spec.cycle else 0,
         "max_cycles": max_cycles(spec),
-        "next_step": spec.steps[0].name,
+        "next_step": first.name,
         "outputs": [],
+        "time_limit": parse_duration(spec.run_timeout),
+        "hop_ends": parse_duration(first.timeout),
     }
 
 

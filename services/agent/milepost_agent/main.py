@@ -20,13 +20,14 @@ from milepost_agent.failpoints import arm_failpoints
 from milepost_agent.learning import Learner
 from milepost_agent.nodes import NodeDependencies
 from milepost_agent.observability import Observability
-from milepost_agent.recovery import mark_clean_shutdown, recover
+from milepost_agent.recovery import Recovery
 from milepost_agent.registry import Registry
 from milepost_agent.registry_kubernetes import KubernetesRegistry
 from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import Router
 from milepost_agent.runner import Runner
 from milepost_agent.servicer import AgentServicer
+from milepost_agent.steering import Steering
 from milepost_agent.store import RetentionPolicy, Store
 from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifests
 from milepost_crds.units import parse_duration
@@ -132,11 +133,13 @@ class Agent:
             keep_workflow=self._runner.digest,
             busy=self._runner.is_driving,
         )
+        self._steering = Steering(self._runner, store)
+        self._recovery = Recovery(store, self._runner)
         access = settings.cluster()
         self._cluster = KubernetesRegistry(access, self._registry, self._health, store) if access else None
 
     def add_servicers(self, server: grpc.aio.Server) -> None:
-        agent = AgentServicer(self._runner, self._store, self._observability)
+        agent = AgentServicer(self._runner, self._steering, self._store, self._observability)
         registry = RegistryServicer(self._registry, self._health, self._store)
         agent_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
@@ -151,7 +154,7 @@ class Agent:
             self._cluster.start()
         await self._observability.start()
         await self._runner.start()
-        resumed = await recover(self._store, self._runner)
+        resumed = await self._recovery.start()
         log.info("Epoch %d, %d runs resumed", self._store.epoch, resumed)
         self._retention.start()
 
@@ -166,8 +169,7 @@ class Agent:
         await self._health.stop()
         self._observability.stop()
         await self._clients.close()
-        if self._store.failure is None:
-            await mark_clean_shutdown(self._store)
+        await self._recovery.stop()
 
 
 async def serve_agent(settings: AgentSettings) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from milepost_agent.store import Store
+from milepost_agent.store import NewRequest, Store
 
 Mode = Literal["shipping", "debug"]
 META_KEY = "observability"
@@ -48,13 +48,19 @@ class Observability:
         if self._timer:
             self._timer.cancel()
 
-    async def switch(self, mode: Mode, seconds: float | None, cause: str) -> ModeRecord:
-        """Sets the mode, for `seconds` or until it is switched again; returns what is in force."""
+    async def switch(
+        self, mode: Mode, seconds: float | None, cause: str, request: NewRequest | None = None
+    ) -> ModeRecord:
+        """Sets the mode, for `seconds` or until it is switched again; returns what is in force.
+
+        Raises:
+            RequestConflict: the request id belongs to another request.
+        """
         until = self._now() + seconds if seconds is not None and mode == "debug" else None
         record = ModeRecord(mode, until, cause)
-        await self._store.set_meta(META_KEY, json.dumps(asdict(record)))
-        self._apply(record)
-        return record
+        if await self._store.set_meta(META_KEY, json.dumps(asdict(record)), request=request):
+            self._apply(record)
+        return self._record
 
     def _apply(self, record: ModeRecord) -> None:
         self.stop()

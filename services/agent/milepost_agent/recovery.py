@@ -1,56 +1,95 @@
 """Goes on with every unfinished run when the agent starts."""
 
+import asyncio
 import logging
+from dataclasses import replace
 
 from milepost_agent.failpoints import failpoint
 from milepost_agent.flow import NEEDS_ATTENTION
 from milepost_agent.runner import Runner
-from milepost_agent.store import NewEvent, RunRecord, Store
+from milepost_agent.store import RUNNING, WAITING, NewEvent, RunRecord, Store
+from milepost_agent.trials import SUSPICIOUS_CRASHES, Trials
 
 log = logging.getLogger(__name__)
 
 CLEAN_SHUTDOWN = "clean_shutdown_epoch"
-MAX_CRASHES = 3
+AT_ONCE = 256
 
 
-async def recover(store: Store, runner: Runner) -> int:
-    """Resumes what was accepted, running, or answered while waiting. Returns how many runs go on."""
-    clean = await store.get_meta(CLEAN_SHUTDOWN) == str(store.epoch - 1)
-    resumed = 0
-    for record in await store.unfinished_runs():
-        if record.state == "waiting" and "answer" not in (record.pending or {}):
-            continue
-        if await _resume(store, runner, record, clean):
-            resumed += 1
-    return resumed
+class Recovery:
+    """One start of the agent: who goes on, who is suspected of having killed the process, who is left alone."""
 
+    def __init__(self, store: Store, runner: Runner) -> None:
+        self._store = store
+        self._runner = runner
+        self._trials = Trials(store, runner)
 
-async def mark_clean_shutdown(store: Store) -> None:
-    """Notes that this process ended in order, so that the next start counts no crash."""
-    await store.set_meta(CLEAN_SHUTDOWN, str(store.epoch))
+    async def start(self) -> int:
+        """Resumes what was accepted, running, or answered while waiting. Returns how many runs go on."""
+        clean = await self._store.get_meta(CLEAN_SHUTDOWN) == str(self._store.epoch - 1)
+        convicted = "" if clean else await self._trials.convicted()
+        unfinished = await self._store.unfinished_runs()
+        blamed = set() if clean or convicted else {record.run_id for record in unfinished if _was_driven(record)}
+        if any(record.idle_since is None for record in unfinished):
+            await self._store.stop_clocks(at_last_event=not clean)
+        suspects: list[RunRecord] = []
+        free: list[RunRecord] = []
+        for record in unfinished:
+            if not _goes_on(record):
+                self._runner.drive(record)
+            elif record.run_id == convicted:
+                await self._convict(record)
+            elif record.crashes + (record.run_id in blamed) >= SUSPICIOUS_CRASHES:
+                suspects.append(record)
+            else:
+                free.append(record)
+        marked = await self._mark(suspects, blamed, clean)
+        await self._trials.start(marked)
+        for start in range(0, len(free), AT_ONCE):
+            for record in await self._mark(free[start : start + AT_ONCE], blamed, clean):
+                self._runner.drive(record)
+        return len(suspects) + len(free)
 
+    async def stop(self) -> None:
+        """Notes that this process ends in order, so that the next start counts no crash."""
+        await self._trials.stop()
+        if self._store.failure is None:
+            await self._store.set_meta(CLEAN_SHUTDOWN, str(self._store.epoch))
 
-async def _resume(store: Store, runner: Runner, record: RunRecord, clean: bool) -> bool:
-    crashes = record.crashes if clean or record.state != "running" else record.crashes + 1
-    if crashes >= MAX_CRASHES:
+    async def _mark(self, records: list[RunRecord], blamed: set[str], clean: bool) -> list[RunRecord]:
+        """Journals that runs go on, many in one commit."""
+        return await asyncio.gather(*(self._mark_one(each, each.run_id in blamed, clean) for each in records))
+
+    async def _mark_one(self, record: RunRecord, blamed: bool, clean: bool) -> RunRecord:
+        recoveries, crashes = record.recoveries + 1, record.crashes + blamed
+        event = NewEvent(
+            type="RunResumed",
+            step=record.current_step,
+            data={
+                "step": record.current_step,
+                "attempt": recoveries + 1,
+                "cause": "restart" if clean else "crash",
+                "remaining_hops": record.remaining_hops,
+                "current_cycle": record.current_cycle,
+                "max_cycles": record.max_cycles,
+            },
+        )
+        await self._store.commit(record.run_id, events=[event], update={"recoveries": recoveries, "crashes": crashes})
+        failpoint("recovery.marked")
+        log.info("Run %s goes on at step %s", record.run_id, record.current_step or "start")
+        return replace(record, crashes=crashes)
+
+    async def _convict(self, record: RunRecord) -> None:
+        crashes = record.crashes + 1
         reason = f"CrashLoop: the process died {crashes} times in step {record.current_step} of this run"
-        await runner.end(record, NEEDS_ATTENTION, reason, crashes=crashes)
-        return False
-    recoveries = record.recoveries + 1
-    event = NewEvent(
-        type="RunResumed",
-        step=record.current_step,
-        data={
-            "step": record.current_step,
-            "attempt": recoveries + 1,
-            "cause": "restart" if clean else "crash",
-            "remaining_hops": record.remaining_hops,
-            "current_cycle": record.current_cycle,
-            "max_cycles": record.max_cycles,
-        },
-    )
-    await store.commit(record.run_id, events=[event], update={"recoveries": recoveries, "crashes": crashes})
-    failpoint("recovery.marked")
-    log.info("Run %s goes on at step %s", record.run_id, record.current_step or "start")
-    runner.drive(record)
-    return True
+        await self._runner.end(record, NEEDS_ATTENTION, reason, crashes=crashes)
+        log.error("Run %s is left alone: %s", record.run_id, reason)
+
+
+def _goes_on(record: RunRecord) -> bool:
+    return record.paused is None and (record.state != WAITING or "answer" in (record.pending or {}))
+
+
+def _was_driven(record: RunRecord) -> bool:
+    """Whether a process was driving the run when it died: then its clock was going."""
+    return record.state == RUNNING and record.idle_since is None

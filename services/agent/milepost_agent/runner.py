@@ -15,24 +15,25 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command
 
 from milepost_agent.driver import Driver
-from milepost_agent.errors import AgentError, Draining, InvalidRequest, NotWaiting, RunNotFound, StoreError
+from milepost_agent.errors import AgentError, Displaced, Draining, RunNotFound, StoreError
 from milepost_agent.failpoints import failpoint
-from milepost_agent.flow import CANCELLED, FAILED, max_cycles
+from milepost_agent.flow import FAILED, WAIT_TIMED_OUT, max_cycles
 from milepost_agent.graph import build_graph, initial_state, run_config
 from milepost_agent.nodes import NodeDependencies
+from milepost_agent.requests import check_text, check_uuid
 from milepost_agent.state import RunContext
-from milepost_agent.store import MessageRecord, NewEvent, NewMessage, NewRun, RunRecord
+from milepost_agent.store import ENDED, WAITING, NewEvent, NewRequest, NewRun, RunRecord
+from milepost_agent.waits import Waits
 from milepost_crds import AgentWorkflow, AgentWorkflowSpec
 from milepost_crds.units import parse_duration
 from milepost_service.correlation import correlation
-from milepost_service.servicer import PROMPT_BYTES
 from milepost_service.telemetry import context_from, tracer
 
 log = logging.getLogger(__name__)
 
-MAX_CONCURRENT_RUNS = 256
-MAX_EVENTS = 2_000
-ANSWER_EVENTS = ("QuestionAnswered", "ApprovalDecided")
+MAX_CONCURRENT_RUNS = 1_024
+PAUSE = "pause"
+SHUTDOWN = "shutdown"
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Drive:
 
     task: asyncio.Task[None]
     control: RunControl
+    again: bool = False
+    """Whether something was asked for meanwhile that may have come too late for this drive."""
 
 
 class Runner:
@@ -53,10 +56,13 @@ class Runner:
         self.digest = workflow_digest(workflow.spec)
         self._dependencies = dependencies
         self._store = dependencies.store
-        self._now = now
         self._graphs: dict[str, tuple[AgentWorkflowSpec, Driver]] = {}
         self._drives: dict[str, Drive] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waits = Waits(self._expire, now)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_RUNS)
+        self._open = asyncio.Event()
+        self._open.set()
         self._draining = False
 
     async def start(self) -> None:
@@ -76,7 +82,7 @@ class Runner:
         if self._draining:
             raise Draining("the agent is stopping; try again at its successor")
         check_text("prompt", prompt)
-        correlation_id = check_uuid("correlation_id", correlation_id)
+        correlation_id = check_uuid("correlation_id", correlation_id) if correlation_id else str(uuid.uuid4())
         spec = self.workflow.spec
         record, existing = await self._store.accept_run(
             NewRun(
@@ -88,6 +94,7 @@ class Runner:
                 prompt=prompt,
                 max_hops=spec.hop_limit,
                 max_cycles=max_cycles(spec),
+                time_limit=parse_duration(spec.run_timeout),
                 traceparent=traceparent,
                 tracestate=tracestate,
             )
@@ -96,87 +103,6 @@ class Runner:
         if not existing:
             self.drive(record)
         return record, existing
-
-    def drive(self, record: RunRecord) -> None:
-        """Goes on with a run from its last checkpoint, or from its beginning."""
-        if record.run_id in self._drives or self._draining:
-            return
-        control = RunControl()
-        task = asyncio.create_task(self._drive(record, control), name=f"run-{record.run_id}")
-        self._drives[record.run_id] = Drive(task, control)
-        task.add_done_callback(lambda _: self._drives.pop(record.run_id, None))
-
-    async def cancel(self, run_id: str, reason: str) -> RunRecord:
-        """Ends a run as Cancelled and stops the call that it is in.
-
-        Raises:
-            RunNotFound: there is no such run.
-        """
-        record = await self.get(run_id)
-        await self.end(record, CANCELLED, reason or "cancelled by request")
-        if drive := self._drives.get(record.run_id):
-            drive.task.cancel()
-            await asyncio.wait([drive.task])
-        return await self.get(record.run_id)
-
-    async def answer(self, run_id: str, kind: str, input_id: str, answer: Any) -> RunRecord:
-        """Stores the answer that a run waits for, then goes on with it. The same answer again changes nothing.
-
-        Raises:
-            RunNotFound: there is no such run.
-            NotWaiting: it waits for nothing of that kind and id.
-        """
-        record = await self.get(run_id)
-        pending = record.pending or {}
-        if record.state != "waiting" or pending.get("kind") != kind or pending.get(f"{kind}_id") != input_id:
-            if await self._answered_before(record, kind, input_id, answer):
-                return record
-            raise NotWaiting(f"run {record.run_id} does not wait for {kind} {input_id}")
-        if "answer" not in pending:
-            update = {"pending": {**pending, "answer": answer}}
-            await self._store.commit(record.run_id, update=update, unless_ended=True)
-        elif pending["answer"] != answer:
-            raise NotWaiting(f"{kind} {input_id} of run {record.run_id} was answered before, and differently")
-        failpoint("input.answered")
-        record = await self.get(record.run_id)
-        if drive := self._drives.get(record.run_id):
-            await asyncio.wait([drive.task])
-        self.drive(record)
-        return record
-
-    async def _answered_before(self, record: RunRecord, kind: str, input_id: str, answer: Any) -> bool:
-        given = answer if isinstance(answer, dict) else {"answer": answer}
-        known = {**given, f"{kind}_id": input_id}
-        events = await self._store.events(record.run_id, limit=MAX_EVENTS)
-        return any(event.type in ANSWER_EVENTS and event.data == known for event in events)
-
-    async def send(self, run_id: str, message: NewMessage) -> tuple[MessageRecord, bool]:
-        """Puts a message from outside into a role's inbox; True when its id was known already.
-
-        Raises:
-            RunNotFound: there is no such run.
-            InvalidRequest: the payload or the recipient is not allowed, or the run has ended.
-        """
-        record = await self.get(run_id)
-        check_text("message.payload", message.payload)
-        spec, _ = await self._graph(record.workflow_digest)
-        roles = sorted({step.role for step in spec.steps})
-        if message.recipient_role not in roles:
-            raise InvalidRequest(
-                f"message.recipient_role: {message.recipient_role!r} is no role of this workflow; "
-                f"allowed: {', '.join(roles)}"
-            )
-        if record.state == "ended":
-            raise InvalidRequest(f"run {record.run_id} has ended as {record.outcome}; it takes no more messages")
-        event = NewEvent(
-            type="MessageSent",
-            data={
-                "message_id": message.message_id,
-                "sender_role": message.sender_role,
-                "recipient_role": message.recipient_role,
-            },
-        )
-        return await self._store.send_message(record.run_id, message, event)
 
     async def get(self, run_id: str) -> RunRecord:
         """The run with that run id or correlation id.
@@ -196,35 +122,126 @@ class Runner:
         """Whether the task of a run has not come to its end."""
         return run_id in self._drives
 
-    async def end(self, record: RunRecord, outcome: str, reason: str, **columns: Any) -> None:
-        """Ends a run from outside of its graph and keeps its best draft; one that has ended stays as it is."""
+    def drive(self, record: RunRecord, *, alone: bool = False) -> None:
+        """Goes on with a run from its last checkpoint, or from its beginning; not with one that waits or is paused.
+
+        While the runner is held, only what is driven `alone` goes on.
+        """
+        if self._draining or record.paused is not None or record.state == ENDED:
+            return
+        if drive := self._drives.get(record.run_id):
+            drive.again = True
+            return
+        if record.state == WAITING and "answer" not in (record.pending or {}):
+            self._waits.watch(record)
+            return
+        control = RunControl()
+        task = asyncio.create_task(self._drive(record, control, alone), name=f"run-{record.run_id}")
+        self._drives[record.run_id] = Drive(task, control)
+        task.add_done_callback(lambda _: self._driven(record.run_id))
+
+    def _driven(self, run_id: str) -> None:
+        if self._drives.pop(run_id).again and not self._draining and self._store.failure is None:
+            task = asyncio.create_task(self._drive_again(run_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _drive_again(self, run_id: str) -> None:
+        with contextlib.suppress(StoreError):
+            self.drive(await self.get(run_id))
+
+    def hold(self) -> None:
+        """Holds back every drive that is not begun yet, until `release`."""
+        self._open.clear()
+
+    def release(self) -> None:
+        self._open.set()
+
+    def ask_to_pause(self, run_id: str) -> None:
+        """Has the drive of a run end when the node that it is in has ended, and its wait not end by itself."""
+        self._waits.forget(run_id)
+        if drive := self._drives.get(run_id):
+            drive.control.request_drain(PAUSE)
+
+    async def stop(self, record: RunRecord) -> None:
+        """Stops the drive of a run where it is, and what services do for it."""
+        drive = self._drives.get(record.run_id)
+        if drive is None:
+            return
+        await self._dependencies.clients.stop_calls(record.correlation_id)
+        drive.task.cancel()
+        await asyncio.wait([drive.task])
+
+    async def end(
+        self,
+        record: RunRecord,
+        outcome: str,
+        reason: str,
+        *,
+        request: NewRequest | None = None,
+        guard: Callable[[RunRecord], bool] | None = None,
+        **columns: Any,
+    ) -> bool:
+        """Ends a run from outside of its graph and keeps its best draft.
+
+        False, and nothing is done, for one that has ended, for a request done before, or when the guard says so.
+        """
         event = NewEvent(type="RunCompleted", data={"outcome": outcome, "reason": reason, "result": record.result})
         update = {"state": "ended", "outcome": outcome, "reason": reason, "pending": None, **columns}
-        await self._store.commit(record.run_id, events=[event], update=update, unless_ended=True)
+        return await self._store.commit(
+            record.run_id, events=[event], update=update, unless_ended=True, request=request, guard=guard
+        )
+
+    async def spec_of(self, record: RunRecord) -> AgentWorkflowSpec:
+        """The workflow that a run is pinned to."""
+        return (await self._graph(record.workflow_digest))[0]
 
     async def drain(self, grace: float) -> None:
         """Accepts nothing more; lets current nodes finish for `grace` seconds, then stops them where they are."""
         self._draining = True
+        self._waits.stop()
         drives = list(self._drives.values())
         for drive in drives:
-            drive.control.request_drain("shutdown")
+            drive.control.request_drain(SHUTDOWN)
+        self.release()
+        failpoint("drain.requested")
         tasks = [drive.task for drive in drives]
         if tasks:
             _, unfinished = await asyncio.wait(tasks, timeout=grace)
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
+        if self._store.failure is None:
+            with contextlib.suppress(StoreError):
+                await self._store.stop_clocks()
 
-    async def _drive(self, record: RunRecord, control: RunControl) -> None:
+    async def _drive(self, record: RunRecord, control: RunControl, alone: bool) -> None:
         with correlation(record.correlation_id):
+            if not alone:
+                await self._open.wait()
             async with self._slots:
-                await self._attempt(record, control)
+                if not control.drain_requested:
+                    await self._attempt(record, control)
+            await self._rest(record.run_id)
+
+    async def _rest(self, run_id: str) -> None:
+        """After a drive: stops the clock of a paused run, and begins to watch over what a waiting one waits for."""
+        with contextlib.suppress(StoreError):
+            record = await self.get(run_id)
+            if record.paused is not None and record.idle_since is None:
+                await self._store.commit(run_id, update={"idle_since": self._dependencies.now()}, unless_ended=True)
+            if record.state == WAITING and record.paused is None:
+                self._waits.watch(record)
 
     async def _attempt(self, record: RunRecord, control: RunControl) -> None:
         try:
             await self._advance(record, control)
-        except GraphDrained:
-            log.info("Run %s handed over at a step boundary", record.run_id)
+        except GraphDrained as drained:
+            log.info("Run %s stands at a step boundary: %s", record.run_id, drained.reason)
+        except Displaced as error:
+            log.error("Run %s stopped, this process was displaced: %s", record.run_id, error)
+            with contextlib.suppress(StoreError):
+                await self._store.check_owner()
         except StoreError as error:
             log.error("Run %s stopped, its store failed: %s", record.run_id, error)
         except Exception:
@@ -234,20 +251,18 @@ class Runner:
     async def _advance(self, record: RunRecord, control: RunControl) -> None:
         spec, driver = await self._graph(record.workflow_digest)
         config = run_config(record.run_id, spec)
-        context = RunContext(
-            run_id=record.run_id,
-            correlation_id=record.correlation_id,
-            deadline=record.create_time + parse_duration(spec.run_timeout),
-        )
+        record, fresh = await self._store.start_clock(record.run_id)
+        failpoint("run.driven")
+        context = RunContext(record.run_id, record.correlation_id, record.clock_zero)
         parent = context_from(record.traceparent, record.tracestate)
         with tracer().start_as_current_span("agent.run", context=parent) as span:
             span.set_attributes({"thread.id": record.run_id, "correlation.id": record.correlation_id})
-            await driver.drive(await self._input(record, spec, config), config, context=context, control=control)
+            graph_input = await self._input(record, spec, config, fresh)
+            await driver.drive(graph_input, config, context=context, control=control)
 
-    async def _input(self, record: RunRecord, spec: AgentWorkflowSpec, config: Any) -> Any:
+    async def _input(self, record: RunRecord, spec: AgentWorkflowSpec, config: Any, fresh: bool) -> Any:
         """What LangGraph needs to go on: the first state, the answer to an interrupt, or nothing."""
-        if await self._store.saver.aget_tuple(config) is None:
-            await self._store.commit(record.run_id, update={"state": "running"}, unless_ended=True)
+        if fresh or await self._store.saver.aget_tuple(config) is None:
             return initial_state(spec, record.prompt)
         if record.pending and "answer" in record.pending:
             return Command(resume=record.pending["answer"])
@@ -266,23 +281,19 @@ class Runner:
         with contextlib.suppress(StoreError):
             await self.end(record, FAILED, reason)
 
+    async def _expire(self, run_id: str, input_id: str) -> None:
+        """Ends a run that nobody answered in time, unless somebody did just now."""
+        record = await self.get(run_id)
+        kind = str((record.pending or {}).get("kind", "input"))
+        reason = f"WaitTimeout: step {record.current_step}: nobody gave the {kind} within the workflow's waitTimeout"
+        await self.end(
+            record,
+            WAIT_TIMED_OUT,
+            reason,
+            guard=lambda now: now.waits_for(input_id) and now.paused is None,
+        )
+
 
 def workflow_digest(spec: AgentWorkflowSpec) -> str:
     """SHA-256 (hex) of the spec as JSON."""
     return hashlib.sha256(spec.model_dump_json(by_alias=True).encode()).hexdigest()
-
-
-def check_text(field: str, text: str) -> None:
-    size = len(text.encode())
-    if not text.strip():
-        raise InvalidRequest(f"{field}: is empty; allowed: 1 to {PROMPT_BYTES} bytes of UTF-8")
-    if size > PROMPT_BYTES:
-        raise InvalidRequest(f"{field}: has {size} bytes; allowed: 1 to {PROMPT_BYTES} bytes of UTF-8")
-
-
-def check_uuid(field: str, value: str) -> str:
-    """The UUID in canonical form, or a new one when it is empty."""
-    try:
-        return str(uuid.UUID(value)) if value else str(uuid.uuid4())
-    except ValueError:
-        raise InvalidRequest(f"{field}: {value!r} is no UUID; allowed: a UUID, or empty for a new one") from None

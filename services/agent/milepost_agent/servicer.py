@@ -1,6 +1,7 @@
 """AgentService over gRPC: requests in, committed state out."""
 
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -12,19 +13,24 @@ from milepost_agent.conversion import (
     agent_message,
     event_message,
     run_message,
+    stored_message,
     timestamp,
 )
 from milepost_agent.errors import (
+    AnsweredDifferently,
     Draining,
     InvalidRequest,
     MessageConflict,
     NotWaiting,
+    RequestConflict,
     RunConflict,
     RunNotFound,
     StoreError,
 )
 from milepost_agent.observability import Mode, ModeRecord, Observability
-from milepost_agent.runner import MAX_EVENTS, Runner, check_uuid
+from milepost_agent.requests import check_length, check_text, check_uuid, once
+from milepost_agent.runner import Runner
+from milepost_agent.steering import MAX_EVENTS, Steering
 from milepost_agent.store import NewMessage, Store
 from milepost_service.errors import (
     AlreadyExistsError,
@@ -41,6 +47,7 @@ DEFAULT_PAGE = 50
 MAX_PAGE = 500
 MAX_REASON = 1024
 MAX_COMMENT = 4096
+MAX_ROLE = 63
 STATE_NAMES = {value: name for name, value in STATES.items()}
 MODES: dict[Mode, agent_pb2.ObservabilityMode] = {
     "shipping": agent_pb2.OBSERVABILITY_MODE_SHIPPING,
@@ -57,7 +64,7 @@ def status() -> Iterator[None]:
         raise InvalidArgumentError(str(error)) from None
     except RunNotFound as error:
         raise NotFoundError(str(error)) from None
-    except (RunConflict, MessageConflict) as error:
+    except (RunConflict, MessageConflict, RequestConflict, AnsweredDifferently) as error:
         raise AlreadyExistsError(str(error)) from None
     except NotWaiting as error:
         raise FailedPreconditionError(str(error)) from None
@@ -68,8 +75,9 @@ def status() -> Iterator[None]:
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Runs of one workflow."""
 
-    def __init__(self, runner: Runner, store: Store, observability: Observability) -> None:
+    def __init__(self, runner: Runner, steering: Steering, store: Store, observability: Observability) -> None:
         self._runner = runner
+        self._steering = steering
         self._store = store
         self._observability = observability
         self._start_time = time.time()
@@ -94,7 +102,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         run_id = None
         with status():
             if request.run_id:
-                record = await self._runner.get(request.run_id)
+                record = await self._runner.get(check_uuid("run_id", request.run_id))
                 run_id = record.run_id
                 if record.state == "ended" and request.after_sequence >= record.last_sequence:
                     return
@@ -107,7 +115,9 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                 await self._runner.get(run_id)
 
     async def GetRun(self, request: agent_pb2.GetRunRequest, context: Context) -> agent_pb2.GetRunResponse:
-        return agent_pb2.GetRunResponse(run=await self._run(request.run_id))
+        with status():
+            run_id = check_uuid("run_id", request.run_id)
+        return agent_pb2.GetRunResponse(run=await self._run(run_id))
 
     async def ListRuns(self, request: agent_pb2.ListRunsRequest, context: Context) -> agent_pb2.ListRunsResponse:
         if not 0 <= request.page_size <= MAX_PAGE:
@@ -124,28 +134,49 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         return agent_pb2.ListRunsResponse(runs=runs, next_page_token=more)
 
     async def CancelRun(self, request: agent_pb2.CancelRunRequest, context: Context) -> agent_pb2.CancelRunResponse:
-        _bounded("reason", request.reason, MAX_REASON)
         with status():
-            record = await self._runner.cancel(request.run_id, request.reason)
+            check_length("reason", request.reason, MAX_REASON)
+            run_id = check_uuid("run_id", request.run_id)
+            known = once(request.request_id, "CancelRun", run_id, request.reason)
+            record = await self._steering.cancel(run_id, request.reason, known)
         return agent_pb2.CancelRunResponse(run=await self._run(record.run_id))
+
+    async def PauseRun(self, request: agent_pb2.PauseRunRequest, context: Context) -> agent_pb2.PauseRunResponse:
+        with status():
+            check_length("reason", request.reason, MAX_REASON)
+            run_id = check_uuid("run_id", request.run_id)
+            known = once(request.request_id, "PauseRun", run_id, request.reason)
+            record = await self._steering.pause(run_id, request.reason, known)
+        return agent_pb2.PauseRunResponse(run=await self._run(record.run_id))
+
+    async def ResumeRun(self, request: agent_pb2.ResumeRunRequest, context: Context) -> agent_pb2.ResumeRunResponse:
+        with status():
+            run_id = check_uuid("run_id", request.run_id)
+            record = await self._steering.resume(run_id, once(request.request_id, "ResumeRun", run_id))
+        return agent_pb2.ResumeRunResponse(run=await self._run(record.run_id))
 
     async def AnswerQuestion(
         self, request: agent_pb2.AnswerQuestionRequest, context: Context
     ) -> agent_pb2.AnswerQuestionResponse:
         with status():
-            record = await self._runner.answer(request.run_id, "question", request.question_id, request.answer)
+            check_text("answer", request.answer)
+            run_id = check_uuid("run_id", request.run_id)
+            question_id = check_uuid("question_id", request.question_id)
+            record = await self._steering.answer(run_id, "question", question_id, request.answer)
         return agent_pb2.AnswerQuestionResponse(run=await self._run(record.run_id))
 
     async def DecideApproval(
         self, request: agent_pb2.DecideApprovalRequest, context: Context
     ) -> agent_pb2.DecideApprovalResponse:
-        _bounded("comment", request.comment, MAX_COMMENT)
         if not request.decision:
             raise InvalidArgumentError("decision: is not set; allowed: APPROVE, REJECT")
         approved = request.decision == agent_pb2.APPROVAL_DECISION_APPROVE
-        answer = {"approved": approved, "comment": request.comment}
         with status():
-            record = await self._runner.answer(request.run_id, "approval", request.approval_id, answer)
+            check_length("comment", request.comment, MAX_COMMENT)
+            run_id = check_uuid("run_id", request.run_id)
+            approval_id = check_uuid("approval_id", request.approval_id)
+            answer = {"approved": approved, "comment": request.comment}
+            record = await self._steering.answer(run_id, "approval", approval_id, answer)
         return agent_pb2.DecideApprovalResponse(run=await self._run(record.run_id))
 
     async def SendMessage(
@@ -154,7 +185,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         message = request.message
         with status():
             new = NewMessage(
-                message_id=check_uuid("message.message_id", message.message_id),
+                message_id=check_uuid("message.message_id", message.message_id or str(uuid.uuid4())),
                 sender_role=message.sender_role or "user",
                 recipient_role=message.recipient_role,
                 payload=message.payload,
@@ -162,8 +193,17 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                 traceparent=message.trace_context.traceparent or traceparent(),
                 tracestate=message.trace_context.tracestate or tracestate(),
             )
-            stored, duplicate = await self._runner.send(request.run_id, new)
+            check_length("message.sender_role", new.sender_role, MAX_ROLE)
+            stored, duplicate = await self._steering.send(check_uuid("run_id", request.run_id), new)
         return agent_pb2.SendMessageResponse(message=agent_message(stored), duplicate=duplicate)
+
+    async def ListMessages(
+        self, request: agent_pb2.ListMessagesRequest, context: Context
+    ) -> agent_pb2.ListMessagesResponse:
+        with status():
+            record = await self._runner.get(check_uuid("run_id", request.run_id))
+            messages = await self._store.messages(record.run_id)
+        return agent_pb2.ListMessagesResponse(messages=[stored_message(message) for message in messages])
 
     async def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Context) -> agent_pb2.GetAgentResponse:
         workflow = self._runner.workflow
@@ -187,6 +227,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             max_cycles=workflow.spec.cycle.max_cycles if workflow.spec.cycle else 0,
             running=counts.get("running", 0) + counts.get("accepted", 0),
             waiting=counts.get("waiting", 0),
+            paused=counts.get("paused", 0),
             ended=counts.get("ended", 0),
             epoch=self._store.epoch,
             start_time=timestamp(self._start_time),
@@ -210,7 +251,8 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         if seconds is not None and seconds <= 0:
             raise InvalidArgumentError("duration: is not positive; allowed: more than 0 s, or unset")
         with status():
-            record = await self._observability.switch(mode, seconds, "SetObservability")
+            known = once(request.request_id, "SetObservability", mode, str(seconds))
+            record = await self._observability.switch(mode, seconds, "SetObservability", known)
         response = agent_pb2.SetObservabilityResponse(mode=MODES[record.mode])
         _set_until(response, record)
         return response
@@ -220,11 +262,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             record = await self._runner.get(run_id)
             events = await self._store.events(record.run_id, limit=MAX_EVENTS)
         return run_message(record, events)
-
-
-def _bounded(field: str, text: str, limit: int) -> None:
-    if len(text) > limit:
-        raise InvalidArgumentError(f"{field}: has {len(text)} characters; allowed: at most {limit}")
 
 
 def _set_until(

@@ -67,6 +67,9 @@ class RunState(TypedDict):
     clarification: NotRequired[str]
     outcome: NotRequired[str]
     reason: NotRequired[str]
+    # Seconds on the run's own clock. A run of an older release has neither.
+    time_limit: NotRequired[float]
+    hop_ends: NotRequired[float]
 
 
 class StateUpdate(TypedDict, total=False):
@@ -83,15 +86,20 @@ class StateUpdate(TypedDict, total=False):
     clarification: str
     outcome: str
     reason: str
+    hop_ends: float
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """Facts of a run that do not change while it is driven; `deadline` in seconds since the epoch."""
+    """Facts of a run that do not change while it is driven; `clock_zero` in seconds since the epoch.
+
+    The clock of a run stands still while it waits for a person, is paused, or no process drives it. `clock_zero` is
+    what it would have to be set off at to read what it reads now: a time of the run plus this is a time of the day.
+    """
 
     run_id: str
     correlation_id: str
-    deadline: float
+    clock_zero: float
 
 
 def hop_index(state: RunState) -> int:

@@ -16,10 +16,11 @@ from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.effects import Effects
 from milepost_agent.nodes import NodeDependencies
-from milepost_agent.recovery import recover
+from milepost_agent.recovery import Recovery
 from milepost_agent.registry import Entry, Registry
 from milepost_agent.router import Router
 from milepost_agent.runner import Runner
+from milepost_agent.steering import Steering
 from milepost_agent.store import EventRecord, RunRecord, Store
 from milepost_crds import AgentWorkflow
 
@@ -129,6 +130,7 @@ class Harness:
     store: Store
     registry: Registry
     runner: Runner
+    steering: Steering
     health: HealthMonitor
 
     async def run(self, prompt: str = "Write a function", correlation_id: str = "") -> RunRecord:
@@ -173,10 +175,11 @@ async def agent(
     for service in services:
         await monitor.check(registry.register(service.entry(), 300))
     monitor.start()
+    recovery = Recovery(store, runner)
     try:
         if recovering:
-            await recover(store, runner)
-        yield Harness(store, registry, runner, monitor)
+            await recovery.start()
+        yield Harness(store, registry, runner, Steering(runner, store), monitor)
     finally:
         await runner.drain(0)
         await monitor.stop()

@@ -40,13 +40,13 @@ async def test_step_that_needs_approval_waits_over_a_restart_and_goes_on_when_ap
         assert not worker.requests
     async with agent(tmp_path, flow, worker, recovering=True) as harness:
         with pytest.raises(NotWaiting):
-            await harness.runner.answer(record.run_id, "approval", "another", APPROVED)
-        await harness.runner.answer(record.run_id, "approval", waiting.pending["approval_id"], APPROVED)
+            await harness.steering.answer(record.run_id, "approval", "another", APPROVED)
+        await harness.steering.answer(record.run_id, "approval", waiting.pending["approval_id"], APPROVED)
         ended = await harness.ended(record.run_id)
-        again = await harness.runner.answer(record.run_id, "approval", waiting.pending["approval_id"], APPROVED)
+        again = await harness.steering.answer(record.run_id, "approval", waiting.pending["approval_id"], APPROVED)
         with pytest.raises(NotWaiting):
             refused = {"approved": False, "comment": ""}
-            await harness.runner.answer(record.run_id, "approval", waiting.pending["approval_id"], refused)
+            await harness.steering.answer(record.run_id, "approval", waiting.pending["approval_id"], refused)
         types = await harness.types(record.run_id)
     assert again == ended
     assert not run_message(ended).HasField("pending_input")
@@ -60,7 +60,7 @@ async def test_rejected_step_ends_the_run_and_calls_nobody(tmp_path: Path, worke
         record, _ = await harness.runner.accept("go")
         waiting = await harness.reached(record.run_id, "waiting")
         answer = {"approved": False, "comment": "too risky"}
-        await harness.runner.answer(record.run_id, "approval", (waiting.pending or {})["approval_id"], answer)
+        await harness.steering.answer(record.run_id, "approval", (waiting.pending or {})["approval_id"], answer)
         ended = await harness.ended(record.run_id)
     assert ended.outcome == "Failed"
     assert ended.reason == "ApprovalRejected: step code: too risky"
@@ -81,7 +81,7 @@ async def test_low_confidence_asks_the_user_once_and_the_answer_reaches_the_serv
         question = waiting.pending or {}
         assert question["kind"] == "question" and question["options"] == ["worker"]
     async with agent(tmp_path, flow, worker, recovering=True) as harness:
-        await harness.runner.answer(record.run_id, "question", question["question_id"], "a sorting function")
+        await harness.steering.answer(record.run_id, "question", question["question_id"], "a sorting function")
         ended = await harness.ended(record.run_id)
         types = await harness.types(record.run_id)
     assert ended.outcome == "Completed"
@@ -119,9 +119,9 @@ async def test_cancel_ends_the_run_and_stops_the_call_in_the_service(tmp_path: P
     async with agent(tmp_path, workflow(), worker) as harness:
         record, _ = await harness.runner.accept("go")
         await asyncio.wait_for(worker.entered.wait(), 10)
-        cancelled = await harness.runner.cancel(record.run_id, "no longer needed")
+        cancelled = await harness.steering.cancel(record.run_id, "no longer needed")
         await asyncio.wait_for(worker.cancelled.wait(), 10)
-        again = await harness.runner.cancel(record.run_id, "other words")
+        again = await harness.steering.cancel(record.run_id, "other words")
         types = await harness.types(record.run_id)
     assert (cancelled.state, cancelled.outcome, cancelled.reason) == ("ended", "Cancelled", "no longer needed")
     assert again.reason == "no longer needed"
@@ -203,9 +203,9 @@ async def test_message_from_outside_reaches_the_next_step_of_its_role_once(
     async with agent(tmp_path, flow, worker) as harness:
         record, _ = await harness.runner.accept("go")
         waiting = await harness.reached(record.run_id, "waiting")
-        _, duplicate = await harness.runner.send(record.run_id, message)
-        _, again = await harness.runner.send(record.run_id, message)
-        await harness.runner.answer(record.run_id, "approval", (waiting.pending or {})["approval_id"], APPROVED)
+        _, duplicate = await harness.steering.send(record.run_id, message)
+        _, again = await harness.steering.send(record.run_id, message)
+        await harness.steering.answer(record.run_id, "approval", (waiting.pending or {})["approval_id"], APPROVED)
         await harness.ended(record.run_id)
         types = await harness.types(record.run_id)
     assert (duplicate, again) == (False, True)
@@ -251,5 +251,7 @@ async def test_run_ends_by_name_when_its_time_is_over(tmp_path: Path, worker: Sc
     worker.hang = True
     async with agent(tmp_path, workflow(steps=steps(), runTimeout="1s"), worker) as harness:
         record = await harness.run()
-    assert record.outcome == "Failed"
-    assert record.reason.startswith("DeadlineExceeded: step code")
+    assert (record.outcome, record.reason) == (
+        "TimeLimitReached",
+        "RunTimeout: step code: the run has used up its time (1s)",
+    )

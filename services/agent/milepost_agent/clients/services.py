@@ -1,15 +1,24 @@
-"""gRPC calls to services, each with a call id, a deadline and the correlation id of its run."""
+"""gRPC calls to services, each with a call id, a deadline, the correlation id of its run, and who its caller is."""
 
+import asyncio
+import contextlib
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import grpc
 
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
-from milepost_agent.errors import ServiceCallFailed
+from milepost_agent.errors import Displaced, ServiceCallFailed
 from milepost_service.channels import open_channel
 from milepost_service.metadata import call_metadata
+
+LINGER_SECONDS = 30.0
+"""How long a service works on without its caller, which comes back for the answer once it is started anew."""
+CANCEL_SECONDS = 1.0
+DISPLACED = "is displaced by epoch"
 
 
 @dataclass(frozen=True)
@@ -18,21 +27,33 @@ class CallContext:
 
     call_id: str
     correlation_id: str
+    owner_id: str
     epoch: int
     deadline: float
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        return call_metadata(call_id=self.call_id, correlation_id=self.correlation_id, epoch=self.epoch)
+        return call_metadata(
+            call_id=self.call_id,
+            correlation_id=self.correlation_id,
+            owner=self.owner_id,
+            epoch=self.epoch,
+            linger=LINGER_SECONDS,
+        )
+
+    def canceller(self) -> tuple[tuple[str, str], ...]:
+        """The metadata of a call about this call."""
+        return call_metadata(correlation_id=self.correlation_id, owner=self.owner_id, epoch=self.epoch)
 
     def timeout(self) -> float:
         return max(self.deadline - time.time(), 0.0)
 
 
 class ServiceClients:
-    """Channels by target, opened at first use and kept."""
+    """Channels by target, opened at first use and kept; and the calls that are under way."""
 
     def __init__(self) -> None:
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._under_way: dict[str, dict[str, tuple[str, CallContext]]] = defaultdict(dict)
 
     def channel(self, target: str) -> grpc.aio.Channel:
         if target not in self._channels:
@@ -49,6 +70,29 @@ class ServiceClients:
             await channel.close()
         self._channels.clear()
 
+    async def stop_calls(self, correlation_id: str) -> None:
+        """Tells services to stop at once what they do for a run: left alone, they would linger on it."""
+        calls = list(self._under_way.get(correlation_id, {}).values())
+        await asyncio.gather(*(self._stop_call(target, context) for target, context in calls))
+
+    async def _stop_call(self, target: str, context: CallContext) -> None:
+        stub = capability_pb2_grpc.CapabilityServiceStub(self.channel(target))
+        request = capability_pb2.CancelCallRequest(call_id=context.call_id)
+        # A service that does not know this stops when the call itself is cancelled.
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await stub.CancelCall(request, timeout=CANCEL_SECONDS, metadata=context.canceller())
+
+    @contextlib.contextmanager
+    def _calling(self, target: str, context: CallContext) -> Iterator[None]:
+        of_run = self._under_way[context.correlation_id]
+        of_run[context.call_id] = (target, context)
+        try:
+            yield
+        finally:
+            del of_run[context.call_id]
+            if not of_run:
+                self._under_way.pop(context.correlation_id, None)
+
     async def invoke(
         self, service: str, target: str, request: capability_pb2.InvokeRequest, context: CallContext
     ) -> capability_pb2.InvokeResult:
@@ -56,7 +100,14 @@ class ServiceClients:
 
         Raises:
             ServiceCallFailed: the call ended without a result.
+            Displaced: a later owner of the file has called this service.
         """
+        with self._calling(target, context):
+            return await self._invoke(service, target, request, context)
+
+    async def _invoke(
+        self, service: str, target: str, request: capability_pb2.InvokeRequest, context: CallContext
+    ) -> capability_pb2.InvokeResult:
         stub = capability_pb2_grpc.CapabilityServiceStub(self.channel(target))
         call = stub.Invoke(request, timeout=context.timeout(), metadata=context.metadata())
         result = None
@@ -67,7 +118,7 @@ class ServiceClients:
                     result = response.result
         except grpc.aio.AioRpcError as error:
             if result is None:
-                raise ServiceCallFailed(service, error.code().name, error.details() or "") from None
+                raise _failure(service, error) from None
         finally:
             call.cancel()
         if result is None:
@@ -81,9 +132,18 @@ class ServiceClients:
 
         Raises:
             ServiceCallFailed: the model gave none.
+            Displaced: a later owner of the file has called this service.
         """
         stub = model_pb2_grpc.ModelServiceStub(self.channel(target))
-        try:
-            return await stub.Score(request, timeout=context.timeout(), metadata=context.metadata())
-        except grpc.aio.AioRpcError as error:
-            raise ServiceCallFailed(service, error.code().name, error.details() or "") from None
+        with self._calling(target, context):
+            try:
+                return await stub.Score(request, timeout=context.timeout(), metadata=context.metadata())
+            except grpc.aio.AioRpcError as error:
+                raise _failure(service, error) from None
+
+
+def _failure(service: str, error: grpc.aio.AioRpcError) -> ServiceCallFailed | Displaced:
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.FAILED_PRECONDITION and DISPLACED in details:
+        return Displaced(f"{service}: {details}")
+    return ServiceCallFailed(service, error.code().name, details)

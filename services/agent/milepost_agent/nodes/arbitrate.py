@@ -148,7 +148,7 @@ class Arbitrate:
         text = f"It is not clear which service fits step {step.name}. What exactly shall be done?"
         question = {"question_id": question_id, "text": text, "options": options}
         task.record("QuestionAsked", **question)
-        task.transaction.update(state="waiting", pending={"kind": "question", **question})
+        task.wait("question", question)
         answer = str(interrupt(question))
         task.record("QuestionAnswered", question_id=question_id, answer=answer)
         task.transaction.update(state="running", pending=None)

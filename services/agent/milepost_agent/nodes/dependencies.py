@@ -3,17 +3,19 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from langgraph.runtime import Runtime
 
 from milepost_agent.clients import CallContext, ServiceClients
 from milepost_agent.effects import Effects, call_id
-from milepost_agent.flow import step_after
+from milepost_agent.flow import TIME_LIMIT_REACHED, find_step, step_after
 from milepost_agent.registry import Registry
 from milepost_agent.router import Router
 from milepost_agent.state import RunContext, RunState, StateUpdate, hop_index
 from milepost_agent.store import NewEvent, StepTransaction, Store
 from milepost_crds import AgentWorkflowSpec
+from milepost_crds.units import parse_duration
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Task:
     step: str
     hop_index: int
     transaction: StepTransaction
+    run_deadline: float
+    """When the time of the run is used up, in seconds since the epoch; it moves while the run waits."""
+    hop_deadline: float
+    """When the time of this hop, or that of the run, is used up."""
 
     def record(self, kind: str, /, **data: object) -> None:
         """Adds an event to the transaction of the task."""
@@ -69,14 +75,46 @@ class Task:
         remaining = state["remaining_hops"]
         following = step_after(self.dependencies.spec, state, self.step, "", remaining)
         self.record("StepSkipped", remaining_hops=remaining)
-        return {"next_step": following.step, "outcome": following.outcome, "reason": following.reason}
+        return {
+            "next_step": following.step,
+            "outcome": following.outcome,
+            "reason": following.reason,
+            "hop_ends": self.hop_ends(following.step),
+        }
+
+    def wait(self, kind: str, asked: dict[str, Any]) -> None:
+        """Says what the run waits for from now on, with the clock of the run stopped, and until when at most."""
+        now = self.dependencies.now()
+        pending: dict[str, Any] = {"kind": kind, **asked}
+        if longest := self.dependencies.spec.wait_timeout:
+            pending["expires"] = now + parse_duration(longest)
+        self.transaction.update(state="waiting", pending=pending, idle_since=now)
+
+    def hop_ends(self, following: str) -> float:
+        """When the hop of the step that follows will have used up its time, which begins now; on the run's clock."""
+        now = self.dependencies.now() - self.context.clock_zero
+        return now + (_timeout(self.dependencies.spec, following) if following else 0.0)
+
+    def time_is_up(self) -> bool:
+        return self.dependencies.now() >= self.hop_deadline
+
+    def out_of_time(self) -> StateUpdate:
+        """Ends the run because the time of this hop, or of the whole run, is used up."""
+        spec = self.dependencies.spec
+        if self.dependencies.now() >= self.run_deadline:
+            reason = f"RunTimeout: step {self.step}: the run has used up its time ({spec.run_timeout})"
+        else:
+            longest = find_step(spec, self.step).timeout
+            reason = f"HopTimeout: step {self.step}: the hop has used up its time ({longest})"
+        return {"outcome": TIME_LIMIT_REACHED, "reason": reason}
 
     def call_context(self, ordinal: int, deadline: float) -> CallContext:
         return CallContext(
             call_id=call_id(self.task_id, ordinal),
             correlation_id=self.context.correlation_id,
+            owner_id=self.dependencies.store.owner_id,
             epoch=self.dependencies.store.epoch,
-            deadline=min(deadline, self.context.deadline),
+            deadline=min(deadline, self.hop_deadline),
         )
 
 
@@ -85,6 +123,9 @@ def begin(dependencies: NodeDependencies, state: RunState, runtime: Runtime[RunC
     info = runtime.execution_info
     assert info is not None, "a node runs inside of a graph"
     dependencies.store.discard_step(info.thread_id or "", info.task_id)
+    zero = runtime.context.clock_zero
+    run_ends = zero + state.get("time_limit", parse_duration(dependencies.spec.run_timeout))
+    hop_ends = zero + state["hop_ends"] if "hop_ends" in state else run_ends
     return Task(
         dependencies=dependencies,
         context=runtime.context,
@@ -92,4 +133,10 @@ def begin(dependencies: NodeDependencies, state: RunState, runtime: Runtime[RunC
         step=state["next_step"],
         hop_index=hop_index(state),
         transaction=dependencies.store.step(runtime.context.run_id, info.task_id),
+        run_deadline=run_ends,
+        hop_deadline=min(hop_ends, run_ends),
     )
+
+
+def _timeout(spec: AgentWorkflowSpec, step: str) -> float:
+    return parse_duration(find_step(spec, step).timeout)

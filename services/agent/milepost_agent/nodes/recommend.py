@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from langgraph.runtime import Runtime
 
 from milepost_agent.flow import FAILED, find_step
-from milepost_agent.nodes.dependencies import NodeDependencies, begin
+from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.registry import Entry
 from milepost_agent.router import TAGS, Candidate, Recommendation
 from milepost_agent.state import RunContext, RunState, StateUpdate
 from milepost_crds import Step
-from milepost_crds.units import parse_duration
 from milepost_service.telemetry import tracer
 
 # How long a step that may be skipped waits for a service.
@@ -28,8 +27,12 @@ class Recommend:
         task = begin(self._dependencies, state, runtime)
         step = find_step(self._dependencies.spec, task.step)
         with tracer().start_as_current_span("agent.route_recommendation") as span:
-            entries = await self._ready(step, task.context)
+            if self._dependencies.now() >= task.run_deadline:
+                return task.out_of_time()
+            entries = await self._ready(step, task)
             if not entries and not step.optional:
+                if self._dependencies.now() >= task.run_deadline:
+                    return task.out_of_time()
                 return {"outcome": FAILED, "reason": _nothing_ready(step)}
             recommendation, relevance = await asyncio.to_thread(self._rank, step, state, entries)
             best = recommendation.services[0].confidence if recommendation.services else 0.0
@@ -56,10 +59,11 @@ class Recommend:
             return recommendation, tags[step.capability]
         return recommendation, 1 - recommendation.none_probability
 
-    async def _ready(self, step: Step, context: RunContext) -> list[Entry]:
+    async def _ready(self, step: Step, task: Task) -> list[Entry]:
         registry = self._dependencies.registry
-        longest = OPTIONAL_STEP_SECONDS if step.optional else parse_duration(step.timeout)
-        patience = min(longest, parse_duration(step.timeout), context.deadline - self._dependencies.now())
+        patience = task.hop_deadline - self._dependencies.now()
+        if step.optional:
+            patience = min(patience, OPTIONAL_STEP_SECONDS)
         name = step.service_ref.name if step.service_ref else ""
         return await registry.wait_ready(patience, capability=step.capability or "", name=name)
 

@@ -18,11 +18,10 @@ from milepost_agent.errors import ServiceCallFailed
 from milepost_agent.failpoints import failpoint
 from milepost_agent.flow import FAILED, Next, closes_cycle, cycle_of, find_step, step_after
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
+from milepost_agent.nodes.sending import send, send_all
 from milepost_agent.registry import Entry
 from milepost_agent.state import REVISE, VERDICTS, Output, RunContext, RunState, StateUpdate, best_draft
-from milepost_agent.store import NewMessage
 from milepost_crds import Step
-from milepost_crds.units import parse_duration
 from milepost_service.telemetry import tracer
 
 INVOKE_METHOD = "/milepost.capability.v1.CapabilityService/Invoke"
@@ -46,6 +45,8 @@ class StepNode:
         task = begin(self._dependencies, state, runtime)
         if self._step.require_approval and (refusal := self._refused(task, state)) is not None:
             return refusal
+        if task.time_is_up():
+            return task.out_of_time()
         started = time.perf_counter()
         request = invoke_request(self._step, state, closes_cycle(self._dependencies.spec, self._step.name))
         with tracer().start_as_current_span(f"invoke_agent {self._step.role}") as span:
@@ -54,6 +55,8 @@ class StepNode:
                 service, effect = await self._invoke(task, state, request)
             except ServiceCallFailed as error:
                 task.record("StepFailed", service=error.service, reason=error.reason, message=error.detail)
+                if task.time_is_up() and error.timed_out:
+                    return task.out_of_time()
                 return {"outcome": FAILED, "reason": f"{error.reason}: step {self._step.name}: {error}"}
         return self._complete(task, state, service, effect, (time.perf_counter() - started) * 1000)
 
@@ -63,7 +66,7 @@ class StepNode:
         text = f"Approve step {self._step.name} (role {self._step.role}) at service {state['decision']['service']}?"
         approval = {"approval_id": approval_id, "step": self._step.name, "text": text}
         task.record("ApprovalRequested", **approval)
-        task.transaction.update(state="waiting", pending={"kind": "approval", **approval})
+        task.wait("approval", approval)
         answer = interrupt(approval)
         approved, comment = bool(answer["approved"]), str(answer["comment"])
         task.record("ApprovalDecided", approval_id=approval_id, approved=approved, comment=comment)
@@ -87,7 +90,7 @@ class StepNode:
         """
         service = state["decision"]["service"]
         now = self._dependencies.now
-        deadline = min(now() + parse_duration(self._step.timeout), task.context.deadline)
+        deadline = task.hop_deadline
         context = task.call_context(0, deadline)
         stored = await self._dependencies.effects.recall(context.call_id, request, capability_pb2.InvokeResult)
         if stored is not None:
@@ -176,6 +179,7 @@ class StepNode:
             max_cycles=state["max_cycles"],
         )
         self._review(task, state, answer, following)
+        send_all(task, self._dependencies.spec, self._step.role, answer.messages)
         task.transaction.update(
             remaining_hops=remaining, current_cycle=following.cycle, result=best_draft(outputs), crashes=0
         )
@@ -187,6 +191,7 @@ class StepNode:
             "next_step": following.step,
             "outcome": following.outcome,
             "reason": following.reason,
+            "hop_ends": task.hop_ends(following.step),
         }
 
     def _review(self, task: Task, state: RunState, answer: capability_pb2.InvokeResult, following: Next) -> None:
@@ -197,20 +202,8 @@ class StepNode:
         task.record("ReviewCycle", cycle=state["current_cycle"], max_cycles=state["max_cycles"], verdict=answer.verdict)
         if answer.verdict != REVISE or following.outcome:
             return
-        message = NewMessage(
-            message_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{task.task_id}/message")),
-            sender_role=self._step.role,
-            recipient_role=find_step(self._dependencies.spec, cycle.to).role,
-            payload=answer.text,
-            hop_index=task.hop_index,
-        )
-        task.transaction.message(message)
-        task.record(
-            "MessageSent",
-            message_id=message.message_id,
-            sender_role=message.sender_role,
-            recipient_role=message.recipient_role,
-        )
+        recipient = find_step(self._dependencies.spec, cycle.to).role
+        send(task, "message", self._step.role, recipient, answer.text)
 
 
 def invoke_request(step: Step, state: RunState, judges: bool) -> capability_pb2.InvokeRequest:

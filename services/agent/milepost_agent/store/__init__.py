@@ -3,6 +3,7 @@
 from milepost_agent.errors import (
     LedgerConflict,
     MessageConflict,
+    RequestConflict,
     RunConflict,
     RunNotFound,
     StoreClosed,
@@ -20,6 +21,7 @@ from milepost_agent.store.database import Counters
 from milepost_agent.store.records import (
     ACCEPTED,
     ENDED,
+    PAUSED,
     RUNNING,
     WAITING,
     EventRecord,
@@ -27,6 +29,7 @@ from milepost_agent.store.records import (
     MessageRecord,
     NewEvent,
     NewMessage,
+    NewRequest,
     NewRun,
     RunRecord,
 )
@@ -39,6 +42,7 @@ from milepost_agent.store.store import Durability, Store
 __all__ = [
     "ACCEPTED",
     "ENDED",
+    "PAUSED",
     "RUNNING",
     "UPDATABLE",
     "WAITING",
@@ -52,7 +56,9 @@ __all__ = [
     "MessageRecord",
     "NewEvent",
     "NewMessage",
+    "NewRequest",
     "NewRun",
+    "RequestConflict",
     "Retention",
     "RetentionCounters",
     "RetentionPolicy",

@@ -116,10 +116,12 @@ _SECOND: Final = """
 ALTER TABLE runs ADD COLUMN idle_seconds REAL NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN idle_since REAL;
 ALTER TABLE runs ADD COLUMN paused REAL;
+ALTER TABLE runs ADD COLUMN time_limit REAL NOT NULL DEFAULT 900;
 ALTER TABLE runs ADD COLUMN restored_from TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN end_sequence INTEGER;
 UPDATE runs SET end_sequence = (SELECT MAX(sequence) FROM journal WHERE journal.run_id = runs.run_id)
 WHERE state = 'ended';
+CREATE INDEX runs_paused ON runs (number) WHERE paused IS NOT NULL;
 CREATE INDEX runs_by_end ON runs (end_time) WHERE state = 'ended';
 CREATE INDEX runs_by_end_sequence ON runs (end_sequence) WHERE state = 'ended';
 CREATE INDEX runs_by_workflow ON runs (workflow_digest);

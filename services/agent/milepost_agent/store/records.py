@@ -6,6 +6,7 @@ from typing import Any, Final
 
 ACCEPTED: Final = "accepted"
 RUNNING: Final = "running"
+PAUSED: Final = "paused"
 WAITING: Final = "waiting"
 ENDED: Final = "ended"
 
@@ -22,8 +23,19 @@ class NewRun:
     prompt: str
     max_hops: int
     max_cycles: int
+    time_limit: float = 900.0
+    """Seconds that the run may work."""
     traceparent: str = ""
     tracestate: str = ""
+
+
+@dataclass(frozen=True)
+class NewRequest:
+    """A request that changes something once: the same id and hash again changes nothing."""
+
+    request_id: str
+    method: str
+    request_hash: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,29 @@ class RunRecord:
     idle_since: float | None
     paused: float | None
     restored_from: str
+    time_limit: float
+
+    @property
+    def clock_zero(self) -> float:
+        """When the run's own clock, which stands still while it is idle, would have read 0 if it never had stood."""
+        return self.create_time + self.idle_seconds
+
+    @property
+    def input_id(self) -> str:
+        """Id of the question or approval that the run waits for; empty when it waits for none."""
+        pending = self.pending or {}
+        return str(pending.get(f"{pending['kind']}_id", "")) if "kind" in pending else ""
+
+    def waits_for(self, input_id: str, *, kind: str = "") -> bool:
+        """Whether the run waits for this input, of this kind if one is given, and has no answer to it yet."""
+        pending = self.pending or {}
+        waits = self.state == WAITING and self.input_id == input_id and "answer" not in pending
+        return waits and kind in ("", pending.get("kind"))
+
+    def elapsed(self, now: float) -> float:
+        """Seconds on the run's own clock."""
+        stopped = self.end_time if self.end_time is not None else self.idle_since
+        return max((now if stopped is None else min(stopped, now)) - self.clock_zero, 0.0)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import apsw
 from milepost_agent.errors import RunConflict, RunNotFound
 from milepost_agent.store import journal
 from milepost_agent.store.database import Transaction
-from milepost_agent.store.records import ENDED, NewEvent, NewRun, RunRecord
+from milepost_agent.store.records import ACCEPTED, ENDED, PAUSED, RUNNING, WAITING, NewEvent, NewRun, RunRecord
 
 UPDATABLE: Final = frozenset(
     {"state", "outcome", "reason", "result", "pending", "end_time", "current_step"}
@@ -21,7 +21,8 @@ _COLUMNS: Final = """
 number, run_id, correlation_id, request_hash, workflow, workflow_digest, prompt, state, outcome, reason, result,
 remaining_hops, max_hops, current_cycle, max_cycles, current_step, pending, recoveries, crashes,
 (SELECT COALESCE(MAX(sequence), 0) FROM journal WHERE journal.run_id = runs.run_id) AS last_sequence,
-traceparent, tracestate, create_time, update_time, end_time, idle_seconds, idle_since, paused, restored_from
+traceparent, tracestate, create_time, update_time, end_time, idle_seconds, idle_since, paused, restored_from,
+time_limit
 """
 _PENDING: Final = 16
 # The order in which runs ended, whatever the clock did in between.
@@ -29,9 +30,23 @@ _LAST_SEQUENCE: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
 _NO_BOUND: Final = 2**63 - 1
 _INSERT: Final = """
 INSERT INTO runs (run_id, correlation_id, request_hash, workflow, workflow_digest, prompt, remaining_hops, max_hops,
-                  max_cycles, traceparent, tracestate, create_time, update_time)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  max_cycles, time_limit, traceparent, tracestate, create_time, update_time, idle_since)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_START_CLOCK: Final = f"""
+UPDATE runs SET idle_seconds = idle_seconds + MAX(0, ?2 - idle_since), idle_since = NULL,
+    state = CASE state WHEN '{ACCEPTED}' THEN '{RUNNING}' ELSE state END
+WHERE run_id = ?1 AND idle_since IS NOT NULL AND state != '{ENDED}'
+"""
+_STOP_CLOCKS: Final = f"""
+UPDATE runs SET idle_since = MAX(update_time, COALESCE(?, update_time))
+WHERE state IN ('{ACCEPTED}', '{RUNNING}', '{WAITING}') AND idle_since IS NULL
+"""
+# A paused run is in the state that it had, and is shown as paused.
+_COUNT: Final = (
+    f"SELECT CASE WHEN paused IS NULL THEN state ELSE '{PAUSED}' END AS shown, COUNT(*) FROM runs GROUP BY shown"
+)
+_LAST_EVENT: Final = "SELECT time FROM journal ORDER BY sequence DESC LIMIT 1"
 
 
 def check_update(fields: Mapping[str, Any]) -> None:
@@ -57,8 +72,9 @@ def accept(transaction: Transaction, run: NewRun) -> tuple[RunRecord, bool]:
             raise RunConflict(f"correlation id {run.correlation_id} belongs to another request")
         return existing, True
     texts = (run.run_id, run.correlation_id, run.request_hash, run.workflow, run.workflow_digest, run.prompt)
-    bounds = (run.max_hops, run.max_hops, run.max_cycles)
-    transaction.execute(_INSERT, (*texts, *bounds, run.traceparent, run.tracestate, transaction.now, transaction.now))
+    bounds = (run.max_hops, run.max_hops, run.max_cycles, run.time_limit)
+    now = transaction.now
+    transaction.execute(_INSERT, (*texts, *bounds, run.traceparent, run.tracestate, now, now, now))
     data = {
         "workflow": run.workflow,
         "workflow_digest": run.workflow_digest,
@@ -79,25 +95,41 @@ def get(connection: apsw.Connection, run_id: str) -> RunRecord | None:
     return None if row is None else _record(row)
 
 
-def listing(
-    connection: apsw.Connection, states: Collection[str], limit: int, before: int | None, newest_first: bool = True
-) -> list[RunRecord]:
-    """Runs by number, of the given states or of all; `before` is an exclusive bound for `number`."""
-    marks = ", ".join("?" * len(states))
-    where = f"state IN ({marks}) AND number < ?" if states else "number < ?"
-    order = "DESC" if newest_first else "ASC"
+def listing(connection: apsw.Connection, states: Collection[str], limit: int, before: int | None) -> list[RunRecord]:
+    """Runs by number, newest first, of the given states or of all; `before` is an exclusive bound for `number`."""
+    plain = [state for state in states if state != PAUSED]
+    marks = ", ".join("?" * len(plain))
+    where = f"state IN ({marks}) AND paused IS NULL" if plain else "FALSE" if states else "TRUE"
+    if PAUSED in states:
+        where = f"({where} OR paused IS NOT NULL)" if plain else "paused IS NOT NULL"
     bound = _NO_BOUND if before is None else before
-    query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number {order} LIMIT ?"
-    rows = connection.execute(query, (*states, bound, limit))
+    query = f"SELECT {_COLUMNS} FROM runs WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?"
+    rows = connection.execute(query, (*plain, bound, limit))
     return [_record(row) for row in rows]
+
+
+def unfinished(connection: apsw.Connection) -> list[RunRecord]:
+    """Runs that have not ended, paused ones too; oldest first."""
+    query = f"SELECT {_COLUMNS} FROM runs WHERE state IN ('{ACCEPTED}', '{RUNNING}', '{WAITING}') ORDER BY number"
+    return [_record(row) for row in connection.execute(query)]
+
+
+def start_clock(transaction: Transaction, run_id: str) -> tuple[RunRecord | None, bool]:
+    """Lets the clock of a run go on and calls it running; whether nobody ever drove it before."""
+    record = get(transaction.connection, run_id)
+    transaction.execute(_START_CLOCK, (run_id, transaction.now))
+    return get(transaction.connection, run_id), record is not None and record.state == ACCEPTED
+
+
+def stop_clocks(transaction: Transaction, *, at_last_event: bool) -> None:
+    """Stops the clock of every run that is driven: now, or in the past at the last sign of a process that died."""
+    when = transaction.execute(_LAST_EVENT).get if at_last_event else transaction.now
+    transaction.execute(_STOP_CLOCKS, (when,))
 
 
 def count(connection: apsw.Connection) -> dict[str, int]:
     """How many runs are in each state; states without runs are left out."""
-    return {
-        str(state): int(number)
-        for state, number in connection.execute("SELECT state, COUNT(*) FROM runs GROUP BY state")
-    }
+    return {str(state): int(number) for state, number in connection.execute(_COUNT)}
 
 
 def identify(transaction: Transaction, run_id: str) -> tuple[str, bool]:
@@ -117,6 +149,7 @@ def update(transaction: Transaction, run_id: str, fields: Mapping[str, Any]) -> 
     values = dict(fields)
     if values.get("state") == ENDED:
         values.setdefault("end_time", transaction.now)
+        values["paused"] = None
         values["end_sequence"] = transaction.execute(_LAST_SEQUENCE).get
     if values.get("pending") is not None:
         values["pending"] = journal.encode(values["pending"])

@@ -3,29 +3,27 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import apsw
 
-from milepost_agent.errors import StoreError
+from milepost_agent.errors import RunNotFound, StoreError
 from milepost_agent.failpoints import failpoint
-from milepost_agent.store import journal, ledger, messages, runs
+from milepost_agent.store import journal, ledger, messages, requests, runs
+from milepost_agent.store.change import RunChange, Update
 from milepost_agent.store.checkpointer import CheckpointSaver
 from milepost_agent.store.database import Counters, Database, Transaction
 from milepost_agent.store.opening import Opened, open_file
 from milepost_agent.store.readers import Readers
 from milepost_agent.store.records import (
-    ACCEPTED,
-    ENDED,
-    RUNNING,
-    WAITING,
     EventRecord,
     LedgerEntry,
     MessageRecord,
     NewEvent,
     NewMessage,
+    NewRequest,
     NewRun,
     RunRecord,
 )
@@ -33,6 +31,8 @@ from milepost_agent.store.removal import RetentionPolicy
 from milepost_agent.store.retention import Retention
 from milepost_agent.store.step import Steps, StepTransaction
 from milepost_agent.store.watch import Watchers
+
+_EPOCH: Final = "SELECT value FROM meta WHERE key = 'epoch'"
 
 Durability = Literal["full", "normal"]
 
@@ -156,18 +156,19 @@ class Store:
         return await self._readers.read(runs.count)
 
     async def unfinished_runs(self) -> list[RunRecord]:
-        """Runs that are accepted, running or waiting; oldest first."""
-        states = (ACCEPTED, RUNNING, WAITING)
-        return await self._readers.read(lambda db: runs.listing(db, states, -1, None, newest_first=False))
+        """Runs that have not ended, paused ones too; oldest first."""
+        return await self._readers.read(runs.unfinished)
 
     async def commit(
         self,
         run_id: str,
         *,
         events: Sequence[NewEvent] = (),
-        update: Mapping[str, Any] | None = None,
+        update: Update | None = None,
         messages: Sequence[NewMessage] = (),
         unless_ended: bool = False,
+        guard: Callable[[RunRecord], bool] | None = None,
+        request: NewRequest | None = None,
     ) -> bool:
         """One transaction outside of a LangGraph task.
 
@@ -175,25 +176,38 @@ class Store:
         An update that ends the run drops the step transactions that are open for it.
 
         Args:
-            update: Columns of the run, see `UPDATABLE`; state "ended" sets `end_time` too.
+            update: Columns of the run, see `UPDATABLE`, or a function of the run as it is in the transaction; state
+                "ended" sets `end_time` too.
             unless_ended: Do nothing at all, and return False, when the run has ended.
+            guard: Asked in the transaction, with the run as it is; do nothing, and return False, when it says so.
+            request: Do nothing, and return False, when the same request was done before.
 
         Raises:
             RunNotFound: there is no run with this run id.
+            RequestConflict: the request id belongs to another request.
             TypeError, ValueError: an event's data is not JSON-able, or a column may not change.
         """
-        fields = dict(update or {})
-        runs.check_update(fields)
-        for event in events:
-            journal.check_event(event)
-
-        def apply(transaction: Transaction) -> bool:
-            return _commit(transaction, run_id, events, fields, messages, unless_ended)
-
-        applied = await self._database.submit(apply)
-        if applied and fields.get("state") == ENDED:
+        change = RunChange(run_id, events, update or {}, messages, unless_ended, guard, request)
+        change.check()
+        applied = await self._database.submit(change.apply)
+        if applied and change.ends_the_run:
             self._steps.discard_run(run_id)
         return applied
+
+    async def start_clock(self, run_id: str) -> tuple[RunRecord, bool]:
+        """Lets the clock of a run go on, which is driven from now; True when nobody ever drove it before."""
+
+        def apply(transaction: Transaction) -> tuple[RunRecord, bool]:
+            record, fresh = runs.start_clock(transaction, run_id)
+            if record is None:
+                raise RunNotFound(f"there is no run {run_id}")
+            return record, fresh
+
+        return await self._database.submit(apply)
+
+    async def stop_clocks(self, *, at_last_event: bool = False) -> None:
+        """Stops the clocks of all runs that are driven: now, or at the last event before a process died."""
+        await self._database.submit(lambda transaction: runs.stop_clocks(transaction, at_last_event=at_last_event))
 
     async def send_message(
         self, run_id: str, message: NewMessage, event: NewEvent | None = None
@@ -216,10 +230,9 @@ class Store:
 
     def note(self, run_id: str, event: NewEvent) -> None:
         """Journals an event that nobody waits for, with the next commit; dropped when the run has ended."""
-        journal.check_event(event)
-        self._database.submit_and_forget(
-            lambda transaction: _commit(transaction, run_id, [event], {}, (), unless_ended=True)
-        )
+        change = RunChange(run_id, [event], {}, (), unless_ended=True, guard=None, request=None)
+        change.check()
+        self._database.submit_and_forget(change.apply)
 
     def step(self, run_id: str, task_id: str) -> StepTransaction:
         """The transaction of a LangGraph task, which its writes commit; the same one until then.
@@ -233,8 +246,23 @@ class Store:
         self._steps.take(run_id, task_id)
 
     async def ledger_get(self, call_id: str) -> LedgerEntry | None:
-        """The answer of a call that was completed before, or None."""
-        return await self._readers.read(lambda db: ledger.get(db, call_id))
+        """The answer of a call that was completed before, or None. Asked before each call, it looks at the owner too.
+
+        Raises:
+            StoreFenced: another process has taken the file over, so this one may call nobody.
+        """
+        entry, epoch = await self._readers.read(lambda db: (ledger.get(db, call_id), _text(db, _EPOCH)))
+        if epoch != str(self.epoch):
+            await self.check_owner()
+        return entry
+
+    async def check_owner(self) -> None:
+        """Commits nothing, which fails and stops all writing when the file has a new owner.
+
+        Raises:
+            StoreFenced: it has.
+        """
+        await self._database.submit(lambda _: None)
 
     async def ledger_put(self, entry: LedgerEntry) -> LedgerEntry:
         """Commits the answer of a call, or returns the one that was committed for it before.
@@ -258,7 +286,7 @@ class Store:
         """Committed events with a sequence above `after`, in order, of one run or of all."""
         return await self._readers.read(lambda db: journal.read(db, run_id, after, limit))
 
-    def watch(self, run_id: str | None = None, *, after: int = 0) -> AsyncIterator[EventRecord]:
+    def watch(self, run_id: str | None = None, *, after: int = 0) -> AsyncGenerator[EventRecord, None]:
         """Events as they are committed, from any sequence on, without gap or repeat; ends with the store or the run."""
         return self._watchers.watch(run_id, after)
 
@@ -293,29 +321,21 @@ class Store:
     async def get_meta(self, key: str) -> str | None:
         return await self._readers.read(lambda db: _text(db, "SELECT value FROM meta WHERE key = ?", f"agent.{key}"))
 
-    async def set_meta(self, key: str, value: str) -> None:
-        """Keeps a text under a key of the agent's own."""
+    async def set_meta(self, key: str, value: str, *, request: NewRequest | None = None) -> bool:
+        """Keeps a text under a key of the agent's own; False, and nothing is done, for a request done before.
+
+        Raises:
+            RequestConflict: the request id belongs to another request.
+        """
         query = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
-        await self._database.submit(lambda transaction: _run(transaction, query, f"agent.{key}", value))
 
+        def apply(transaction: Transaction) -> bool:
+            if requests.known(transaction, "", request):
+                return False
+            _run(transaction, query, f"agent.{key}", value)
+            return True
 
-def _commit(
-    transaction: Transaction,
-    run_id: str,
-    events: Sequence[NewEvent],
-    fields: Mapping[str, Any],
-    sent: Sequence[NewMessage],
-    unless_ended: bool,
-) -> bool:
-    correlation_id, ended = runs.identify(transaction, run_id)
-    if ended and unless_ended:
-        return False
-    for message in sent:
-        messages.add(transaction, run_id, correlation_id, message)
-    journal.append(transaction, run_id, correlation_id, events)
-    if fields:
-        runs.update(transaction, run_id, fields)
-    return True
+        return await self._database.submit(apply)
 
 
 def _run(transaction: Transaction, query: str, *parameters: Any) -> None:

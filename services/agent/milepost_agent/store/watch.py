@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from milepost_agent.store.records import EventRecord
@@ -62,7 +62,7 @@ class Watchers:
         for watcher in self._watchers:
             watcher.wake.set()
 
-    async def watch(self, run_id: str | None, after: int) -> AsyncIterator[EventRecord]:
+    async def watch(self, run_id: str | None, after: int) -> AsyncGenerator[EventRecord, None]:
         """Events with a sequence above `after`; ends when the store is closed or the run is removed."""
         watcher = _Watcher(run_id)
         self._watchers.add(watcher)
