@@ -19,9 +19,10 @@ import grpc.aio
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost.registry.v1 import registry_pb2
-from milepost_service.calls import CallLog
+from milepost_service.call_memory import CallMemory
 from milepost_service.metadata import CALL_ID, CORRELATION_ID
 from milepost_service.server import run, serve
+from milepost_service.servicer import cancel_call
 from milepost_service.settings import ServiceSettings
 
 NAME = os.environ["SCRIPTED_NAME"]
@@ -30,7 +31,7 @@ HOLD = re.compile(r"\bhold=(\w+)/(\d+)/([\d.]+)")
 
 
 class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
-    def __init__(self, calls: CallLog) -> None:
+    def __init__(self, calls: CallMemory) -> None:
         self._calls = calls
         self._seconds = float(os.environ.get("SCRIPTED_SECONDS", "0"))
         self._rejections = int(os.environ.get("SCRIPTED_REJECTIONS", "0"))
@@ -56,7 +57,10 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
         return seen.index(call_id) + 1, first
 
     async def ListCalls(self, request: Any, context: Any) -> capability_pb2.ListCallsResponse:
-        return self._calls.response()
+        return self._calls.log.response()
+
+    async def CancelCall(self, request: Any, context: Any) -> capability_pb2.CancelCallResponse:
+        return cancel_call(self._calls, request, context)
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         scored = [model_pb2.ScoredCandidate(candidate=each, tokens=1) for each in request.candidates]
@@ -73,7 +77,7 @@ def held(request: Any, place: int) -> float:
 
 async def main() -> None:
     settings = ServiceSettings.load()
-    calls = CallLog()
+    calls = CallMemory()
     servicer = Scripted(calls)
 
     def add(server: grpc.aio.Server) -> None:

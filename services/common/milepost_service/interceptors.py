@@ -29,6 +29,27 @@ Handler = Any  # grpc.RpcMethodHandler of unknown message types
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 
+def behaviour_of(handler: Handler) -> Callable[..., Any]:
+    """What the handler does with (request, context)."""
+    behaviour: Callable[..., Any] = getattr(handler, _kind(handler))
+    return behaviour
+
+
+def with_behaviour(handler: Handler, behaviour: Callable[..., Any]) -> Handler:
+    """The handler of the same method that does something else."""
+    make: Any = getattr(grpc, f"{_kind(handler)}_rpc_method_handler")
+    return make(
+        behaviour, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
+    )
+
+
+def _kind(handler: Handler) -> str:
+    incoming, outgoing = (
+        "stream" if streams else "unary" for streams in (handler.request_streaming, handler.response_streaming)
+    )
+    return f"{incoming}_{outgoing}"
+
+
 @dataclass(frozen=True)
 class IncomingCall:
     """One RPC that is being served."""
@@ -58,15 +79,7 @@ class AroundInterceptor(grpc.aio.ServerInterceptor, metaclass=abc.ABCMeta):
         if handler is None or method.startswith(_INFRASTRUCTURE):
             return handler
         wrap = self._wrap_stream if handler.response_streaming else self._wrap_unary
-        kind = ("stream" if handler.request_streaming else "unary") + (
-            "_stream" if handler.response_streaming else "_unary"
-        )
-        make: Any = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(
-            wrap(method, getattr(handler, kind)),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behaviour(handler, wrap(method, behaviour_of(handler)))
 
     def _wrap_unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def unary(request: Any, context: Any) -> Any:

@@ -9,14 +9,15 @@ import grpc
 import grpc.aio
 
 from milepost.model.v1 import model_pb2, model_pb2_grpc
-from milepost_service.calls import inner_call_id
+from milepost_service.calls import inner_call_metadata
 from milepost_service.channels import open_channel, unresolved
 from milepost_service.errors import RemoteError, UnavailableError
-from milepost_service.metadata import call_metadata
 
 ChatMessages = Sequence[tuple[str, str]]
 """(role, content); roles are system, user and assistant."""
 
+_PASSED_OVER = 16
+"""Ids that may be passed over because the outer call, when it was worked on before, used them to ask otherwise."""
 _RESERVE_SECONDS = 0.05  # so that the callee's deadline passes before ours, and its answer is the one reported
 
 
@@ -63,28 +64,37 @@ class ModelClient:
     ) -> AsyncGenerator[str | model_pb2.GenerateResult, None]:
         """Text as it is made, then the result. Closing the iterator cancels the call."""
         request = model_pb2.GenerateRequest(chat=_chat(messages), sampling=model_pb2.Sampling(max_tokens=max_tokens))
-        metadata = call_metadata(call_id=inner_call_id())
-        call = self._stub.Generate(request, timeout=max(0.0, timeout - _RESERVE_SECONDS), metadata=metadata)
-        try:
-            async for response in call:
-                yield response.delta if response.WhichOneof("event") == "delta" else response.result
-        except grpc.aio.AioRpcError as error:
-            raise self._as_service_error(error) from None
-        finally:
-            call.cancel()
+        for left in reversed(range(_PASSED_OVER)):
+            call = self._stub.Generate(
+                request, timeout=max(0.0, timeout - _RESERVE_SECONDS), metadata=inner_call_metadata()
+            )
+            try:
+                async for response in call:
+                    yield response.delta if response.WhichOneof("event") == "delta" else response.result
+                return
+            except grpc.aio.AioRpcError as error:
+                if not (left and _is_taken(error)):
+                    raise self._as_service_error(error) from None
+            finally:
+                call.cancel()
 
     async def choose(self, messages: ChatMessages, options: Sequence[str], *, timeout: float) -> Decision:
         """The option that the model finds likeliest as its answer: always one of them."""
         request = model_pb2.ScoreRequest(chat=_chat(messages), candidates=options)
-        try:
-            metadata = call_metadata(call_id=inner_call_id())
-            answer = await self._stub.Score(request, timeout=max(0.0, timeout - _RESERVE_SECONDS), metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            raise self._as_service_error(error) from None
+        answer = await self._score(request, max(0.0, timeout - _RESERVE_SECONDS))
         values = [candidate.log_probability for candidate in answer.candidates]
         weights = [math.exp(value - max(values)) for value in values]
         probabilities = tuple(weight / sum(weights) for weight in weights)
         return Decision(options[probabilities.index(max(probabilities))], probabilities)
+
+    async def _score(self, request: model_pb2.ScoreRequest, timeout: float) -> model_pb2.ScoreResponse:
+        for left in reversed(range(_PASSED_OVER)):
+            try:
+                return await self._stub.Score(request, timeout=timeout, metadata=inner_call_metadata())
+            except grpc.aio.AioRpcError as error:
+                if not (left and _is_taken(error)):
+                    raise self._as_service_error(error) from None
+        raise AssertionError("the last failure is raised")
 
     def _as_service_error(self, error: grpc.aio.AioRpcError) -> RemoteError | UnavailableError:
         if unresolved(error):
@@ -95,6 +105,10 @@ class ModelClient:
                 retry_after=1.0,
             )
         return RemoteError(error.code().name, f"model service {self._name}: {error.details()}")
+
+
+def _is_taken(error: grpc.aio.AioRpcError) -> bool:
+    return error.code() == grpc.StatusCode.ALREADY_EXISTS
 
 
 def _chat(messages: ChatMessages) -> model_pb2.ChatInput:

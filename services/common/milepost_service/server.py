@@ -18,9 +18,10 @@ from grpc_reflection.v1alpha import reflection
 
 from milepost.registry.v1 import registry_pb2
 from milepost_service import telemetry
-from milepost_service.calls import CallLog, CallLogInterceptor
+from milepost_service.call_memory import CallMemory, CallMemoryInterceptor
 from milepost_service.channels import SIZE_OPTIONS
 from milepost_service.errors import ConfigurationError
+from milepost_service.fencing import Fence, FenceInterceptor
 from milepost_service.interceptors import GateInterceptor, StatusInterceptor, TraceInterceptor
 from milepost_service.logs import configure_logging
 from milepost_service.registration import Registrar
@@ -64,7 +65,7 @@ async def serve(
     start: Hook | None = None,
     drain: Hook | None = None,
     unfit: Callable[[], Awaitable[str]] | None = None,
-    calls: CallLog | None = None,
+    calls: CallMemory | None = None,
     registration: Callable[[], registry_pb2.Service] | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> None:
@@ -75,16 +76,14 @@ async def serve(
     settings' registries. Once `unfit` has returned a reason, health is NOT_SERVING until the process is started
     anew. At the signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in
     progress get `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING
-    through all of that.
+    through all of that. A call with an id is answered through `calls`; one of a displaced owner is refused.
     """
     configure_logging(settings, name=name)
     telemetry.setup(name)
-    calls = calls or CallLog()
+    calls = calls or CallMemory()
     gate = GateInterceptor(name)
-    server = grpc.aio.server(
-        options=_SERVER_OPTIONS,
-        interceptors=[TraceInterceptor(), StatusInterceptor(), gate, CallLogInterceptor(calls), *interceptors],
-    )
+    own = (TraceInterceptor(), StatusInterceptor(), gate, FenceInterceptor(Fence(), calls.displace))
+    server = grpc.aio.server(options=_SERVER_OPTIONS, interceptors=[*own, CallMemoryInterceptor(calls), *interceptors])
     _bind(server, settings.listen)
     signals = _Signals()
     health_servicer = await _add_services(server, add_servicers)
@@ -109,6 +108,7 @@ async def serve(
     finally:
         await signals.unless_second(server.stop(settings.grace_seconds))
         await server.stop(0)
+        await calls.close()
         signals.close()
 
 

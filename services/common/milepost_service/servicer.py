@@ -8,7 +8,8 @@ from typing import Any
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2
 from milepost_crds import ModelService
-from milepost_service.calls import CallLog
+from milepost_service.call_memory import CallMemory
+from milepost_service.caller import Caller
 from milepost_service.errors import InvalidArgumentError
 
 PROMPT_BYTES = 65_536
@@ -22,7 +23,7 @@ Answer = Callable[[capability_pb2.InvokeRequest, float], AsyncGenerator[str | ca
 class CapabilityServicer(capability_pb2_grpc.CapabilityServiceServicer):
     """Checks requests, streams the engine's answer, and tells what was called."""
 
-    def __init__(self, resource: ModelService, *, answer: Answer, details: Details, calls: CallLog) -> None:
+    def __init__(self, resource: ModelService, *, answer: Answer, details: Details, calls: CallMemory) -> None:
         self._resource = resource
         self._answer = answer
         self._details = details
@@ -58,7 +59,22 @@ class CapabilityServicer(capability_pb2_grpc.CapabilityServiceServicer):
     async def ListCalls(
         self, request: capability_pb2.ListCallsRequest, context: Any
     ) -> capability_pb2.ListCallsResponse:
-        return self._calls.response()
+        return self._calls.log.response()
+
+    async def CancelCall(
+        self, request: capability_pb2.CancelCallRequest, context: Any
+    ) -> capability_pb2.CancelCallResponse:
+        return cancel_call(self._calls, request, context)
+
+
+def cancel_call(
+    calls: CallMemory, request: capability_pb2.CancelCallRequest, context: Any
+) -> capability_pb2.CancelCallResponse:
+    """Stops the work for a call of the caller's own, whether or not the one who asked for it is connected."""
+    if not request.call_id:
+        raise InvalidArgumentError("call_id: is empty; allowed: the milepost-call-id of a call")
+    owner = Caller.of(context.invocation_metadata()).owner
+    return capability_pb2.CancelCallResponse(found=calls.cancel(owner, request.call_id))
 
 
 def check_prompt(prompt: str, field: str = "prompt") -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2
-from milepost_service.calls import CallLog
+from milepost_service.call_memory import CallMemory
 from milepost_service.errors import ConfigurationError, ResourceExhaustedError
 from milepost_service.server import run, serve
+from milepost_service.servicer import cancel_call
 from milepost_service.settings import ServiceSettings
 
 
 class EchoServicer(capability_pb2_grpc.CapabilityServiceServicer):
-    def __init__(self, calls: CallLog) -> None:
+    def __init__(self, calls: CallMemory) -> None:
         self._calls = calls
         self.cancelled = asyncio.Event()
 
@@ -36,11 +37,14 @@ class EchoServicer(capability_pb2_grpc.CapabilityServiceServicer):
         yield capability_pb2.InvokeResponse(result=capability_pb2.InvokeResult(text=request.prompt))
 
     async def ListCalls(self, request: Any, context: Any) -> capability_pb2.ListCallsResponse:
-        return self._calls.response()
+        return self._calls.log.response()
+
+    async def CancelCall(self, request: Any, context: Any) -> capability_pb2.CancelCallResponse:
+        return cancel_call(self._calls, request, context)
 
 
 async def main() -> None:
-    calls = CallLog()
+    calls = CallMemory()
 
     async def start() -> None:
         if os.environ.get("ECHO_START") == "fail":

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_service import telemetry
-from milepost_service.calls import CallLog, CallLogInterceptor
+from milepost_service.call_memory import CallMemory, CallMemoryInterceptor
+from milepost_service.calls import CallKey, CallLog
 from milepost_service.channels import open_channel
 from milepost_service.correlation import correlation, current_correlation_id
 from milepost_service.interceptors import StatusInterceptor, TraceInterceptor
@@ -36,13 +37,13 @@ class ContextServicer(EchoServicer):
 
 @pytest.fixture
 def servicer() -> ContextServicer:
-    return ContextServicer(CallLog())
+    return ContextServicer(CallMemory())
 
 
 @pytest.fixture
 async def stub(servicer: ContextServicer) -> AsyncIterator[Stub]:
     server = grpc.aio.server(
-        interceptors=[TraceInterceptor(), StatusInterceptor(), CallLogInterceptor(servicer._calls)]
+        interceptors=[TraceInterceptor(), StatusInterceptor(), CallMemoryInterceptor(servicer._calls)]
     )
     capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -146,11 +147,10 @@ async def test_a_handler_that_waits_for_a_slow_reader_is_closed_too(stub: Stub, 
 
 def test_the_call_log_forgets_the_oldest_first() -> None:
     calls = CallLog(kept=2)
-    for call_id in ("a", "b", "c"):
-        calls.start(call_id, "/m", "")
-    calls.start("b", "/m", "")
+    for call_id in ("a", "b", "c", "b"):
+        calls.request(CallKey("", call_id, "/m"), "")
     listed = calls.response().calls
-    assert [(call.call_id, call.started) for call in listed] == [("b", 2), ("c", 1)]
+    assert [(call.call_id, call.requested) for call in listed] == [("b", 2), ("c", 1)]
 
 
 class Leases(registry_pb2_grpc.RegistryServiceServicer):

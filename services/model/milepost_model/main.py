@@ -11,7 +11,7 @@ from milepost_model.engine import Engine
 from milepost_model.memory import require_memory
 from milepost_model.servicer import ModelServicer, answer_with, details_of
 from milepost_model.settings import ModelSettings
-from milepost_service.calls import CallLog
+from milepost_service.call_memory import CallMemory
 from milepost_service.cgroup import memory_limit
 from milepost_service.models import ensure_model, read_header
 from milepost_service.resource import load_model_service
@@ -28,7 +28,7 @@ async def serve_model(settings: ModelSettings) -> None:
     spec = resource.spec.llama_cpp
     assert spec is not None
     threads = settings.threads
-    engine, calls = Engine(queue_size=settings.queue_size), CallLog()
+    engine, calls = Engine(queue_size=settings.queue_size), CallMemory()
 
     def add_servicers(server: grpc.aio.Server) -> None:
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(engine, resource, threads=threads), server)

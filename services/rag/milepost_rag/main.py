@@ -12,7 +12,7 @@ from milepost_crds import Rag
 from milepost_rag.answer import answer_with
 from milepost_rag.library import Library
 from milepost_rag.settings import RagSettings
-from milepost_service.calls import CallLog
+from milepost_service.call_memory import CallMemory
 from milepost_service.model_client import ModelClient
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
@@ -31,7 +31,7 @@ async def serve_documents(settings: RagSettings) -> None:
         settings.embedding_model,
         chunk_tokens=spec.chunk_tokens,
     )
-    model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallLog()
+    model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallMemory()
     watching: list[asyncio.Task[None]] = []
 
     def details() -> Mapping[str, str]:

@@ -6,7 +6,7 @@ import grpc.aio
 
 from milepost.capability.v1 import capability_pb2_grpc
 from milepost_crds import Tools
-from milepost_service.calls import CallLog
+from milepost_service.call_memory import CallMemory
 from milepost_service.errors import ConfigurationError
 from milepost_service.model_client import ModelClient
 from milepost_service.resource import load_model_service
@@ -38,7 +38,7 @@ async def serve_tools(settings: ToolsSettings) -> None:
     assert spec is not None
     tools = make_tools(spec)
     details = {"model": spec.model_ref.name, "tools": ", ".join(tool.name for tool in tools)}
-    model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallLog()
+    model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallMemory()
 
     def add_servicers(server: grpc.aio.Server) -> None:
         answer = answer_with(tools, model, resource)
