@@ -27,4 +27,4 @@ def test_a_call_that_was_completed_twice_is_a_repetition() -> None:
 def test_a_completed_call_that_was_begun_again_is_a_repetition() -> None:
     tally = Tally(counts(research=(1, 1)), counts(research=(2, 1)))
     assert (tally.completed, tally.repeated) == (1, 1)
-    assert [line.split()[:5] for line in tally.table()] == [["smollm2", "Invoke", "started", "2,", "completed"]]
+    assert [line.split()[:5] for line in tally.table()] == [["smollm2", "Invoke", "requested", "0,", "started"]]

@@ -56,7 +56,8 @@ class Tally:
         """A line for each call, oldest first."""
         calls = sorted(self.after.items(), key=lambda item: item[1].last_time.ToDatetime())
         return [
-            f"{service:8} {method.rsplit('/', 1)[-1]:8} started {call.started}, completed {call.completed}   {call_id}"
+            f"{service:8} {method.rsplit('/', 1)[-1]:8} requested {call.requested}, started {call.started}, "
+            f"completed {call.completed}   {call_id}"
             for (service, call_id, method), call in calls
         ]
 
