@@ -1,6 +1,7 @@
 """A scripted service at the protocol we own, and an agent without its process, for tests of one event loop."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -50,9 +51,12 @@ class ScriptedService(
     answer: Answer = echo
     scores: Callable[[str], float] = lambda candidate: 0.0
     failures: list[grpc.StatusCode] = field(default_factory=list)
+    refusal: tuple[grpc.StatusCode, str] | None = None
     hang: bool = False
     requests: list[capability_pb2.InvokeRequest] = field(default_factory=list)
     call_ids: list[str] = field(default_factory=list)
+    metadata: list[dict[str, Any]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,10 +87,13 @@ class ScriptedService(
 
     async def Invoke(self, request: Any, context: Any) -> AsyncIterator[capability_pb2.InvokeResponse]:
         self.requests.append(request)
-        self.call_ids.append(dict(context.invocation_metadata())["milepost-call-id"])
+        self.metadata.append(dict(context.invocation_metadata()))
+        self.call_ids.append(self.metadata[-1]["milepost-call-id"])
         self.entered.set()
         if self.failures:
             await context.abort(self.failures.pop(0), "scripted failure")
+        if self.refusal:
+            await context.abort(*self.refusal)
         try:
             while self.hang:
                 yield capability_pb2.InvokeResponse(delta=".")
@@ -97,6 +104,10 @@ class ScriptedService(
         yield capability_pb2.InvokeResponse(result=self.answer(request, len(self.requests)))
         await asyncio.sleep(0.02)
         self.completed += 1
+
+    async def CancelCall(self, request: Any, context: Any) -> capability_pb2.CancelCallResponse:
+        self.stopped.append(request.call_id)
+        return capability_pb2.CancelCallResponse(found=True)
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         self.prompts.append(request.chat.messages[-1].content)
@@ -131,6 +142,7 @@ class Harness:
     registry: Registry
     runner: Runner
     steering: Steering
+    recovery: Recovery
     health: HealthMonitor
 
     async def run(self, prompt: str = "Write a function", correlation_id: str = "") -> RunRecord:
@@ -155,10 +167,14 @@ class Harness:
 
 @asynccontextmanager
 async def agent(
-    path: Path, flow: AgentWorkflow, *services: ScriptedService, recovering: bool = False
+    path: Path,
+    flow: AgentWorkflow,
+    *services: ScriptedService,
+    recovering: bool = False,
+    now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Harness]:
-    """Opens the store at `path` and, when told to, goes on with what it holds."""
-    store = await Store.open(path / "milepost.db", history=False)
+    """Opens the store at `path` and, when told to, goes on with what it holds, as after the death of a process."""
+    store = await Store.open(path / "milepost.db", history=False, now=now)
     registry = Registry()
     clients = ServiceClients()
     monitor = HealthMonitor(registry, clients)
@@ -169,8 +185,9 @@ async def agent(
         router=Router.load(None),
         clients=clients,
         effects=Effects(store),
+        now=now,
     )
-    runner = Runner(flow, dependencies)
+    runner = Runner(flow, dependencies, now)
     await runner.start()
     for service in services:
         await monitor.check(registry.register(service.entry(), 300))
@@ -179,7 +196,7 @@ async def agent(
     try:
         if recovering:
             await recovery.start()
-        yield Harness(store, registry, runner, Steering(runner, store), monitor)
+        yield Harness(store, registry, runner, Steering(runner, store, now), recovery, monitor)
     finally:
         await runner.drain(0)
         await monitor.stop()

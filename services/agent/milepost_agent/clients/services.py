@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -30,6 +30,7 @@ class CallContext:
     owner_id: str
     epoch: int
     deadline: float
+    now: Callable[[], float] = time.time
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         return call_metadata(
@@ -45,7 +46,7 @@ class CallContext:
         return call_metadata(correlation_id=self.correlation_id, owner=self.owner_id, epoch=self.epoch)
 
     def timeout(self) -> float:
-        return max(self.deadline - time.time(), 0.0)
+        return max(self.deadline - self.now(), 0.0)
 
 
 class ServiceClients:

@@ -115,6 +115,7 @@ class Task:
             owner_id=self.dependencies.store.owner_id,
             epoch=self.dependencies.store.epoch,
             deadline=min(deadline, self.hop_deadline),
+            now=self.dependencies.now,
         )
 
 
