@@ -1,20 +1,16 @@
 """The few requests that the agent makes to the Kubernetes API: list and watch the labelled Services of a namespace."""
 
 import json
-import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from milepost_agent.cluster_access import ApiAccess
 from milepost_agent.errors import ApiUnavailable, WatchExpired
-from milepost_service.errors import ConfigurationError
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PAGE = 250
 CONNECT_SECONDS = 5.0
 LIST_SECONDS = 30.0
@@ -23,30 +19,6 @@ SILENCE_SECONDS = 90.0
 """A watch in which the server says nothing for so long, not even a bookmark (one a minute), is dead."""
 
 Object = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ApiAccess:
-    """Where the API server is and how a pod proves who it is."""
-
-    base_url: str
-    namespace: str
-    token_file: Path = SERVICE_ACCOUNT / "token"
-    ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
-
-    @classmethod
-    def in_cluster(cls, namespace: str) -> "ApiAccess":
-        """What Kubernetes gives every pod.
-
-        Raises:
-            ConfigurationError: this process does not run in a pod.
-        """
-        host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        if not host:
-            raise ConfigurationError(
-                "MILEPOST_REGISTRY: kubernetes needs KUBERNETES_SERVICE_HOST, which a pod has; allowed elsewhere: grpc"
-            )
-        return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}", namespace)
 
 
 class ServicesApi:

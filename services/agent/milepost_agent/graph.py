@@ -1,7 +1,9 @@
 """Builds the LangGraph graph of a workflow: recommend -> arbitrate -> step -> recommend ... -> finish."""
 
+from collections.abc import Callable
 from typing import Any
 
+from langgraph._internal._runnable import RunnableCallable
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
@@ -29,12 +31,17 @@ def build_graph(dependencies: NodeDependencies) -> Graph:
     builder.add_node(FINISH, Finish(dependencies).run)
     for name in names:
         builder.add_node(name, StepNode(dependencies, name).run)
-        builder.add_conditional_edges(name, after_step, [RECOMMEND, FINISH])
+        builder.add_conditional_edges(name, _route(after_step), [RECOMMEND, FINISH])
     builder.add_edge(START, RECOMMEND)
-    builder.add_conditional_edges(RECOMMEND, after_recommend, [ARBITRATE, FINISH])
-    builder.add_conditional_edges(ARBITRATE, after_arbitrate, [RECOMMEND, FINISH, *names])
+    builder.add_conditional_edges(RECOMMEND, _route(after_recommend), [ARBITRATE, FINISH])
+    builder.add_conditional_edges(ARBITRATE, _route(after_arbitrate), [RECOMMEND, FINISH, *names])
     builder.add_edge(FINISH, END)
     return builder.compile(checkpointer=dependencies.store.saver, name=dependencies.spec.pattern)
+
+
+def _route(decide: Callable[[RunState], str]) -> RunnableCallable:
+    """A function that chooses the next node, called as it is: no tracer is asked whether it wants to see it."""
+    return RunnableCallable(decide, trace=False)
 
 
 def after_recommend(state: RunState) -> str:

@@ -4,13 +4,13 @@ import asyncio
 
 from milepost_agent.nodes.recommend import candidate
 from milepost_agent.registry import Registry
-from milepost_agent.router import Candidate, Router
+from milepost_agent.router import Candidate, Recommender
 
 
 class Learner:
     """One watching task over the registry."""
 
-    def __init__(self, registry: Registry, router: Router) -> None:
+    def __init__(self, registry: Registry, router: Recommender) -> None:
         self._registry = registry
         self._router = router
         self._known: set[Candidate] = set()

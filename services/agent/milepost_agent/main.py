@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import grpc.aio
 from pydantic import Field, StringConstraints, model_validator
@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from milepost.agent.v1 import agent_pb2_grpc
 from milepost.registry.v1 import registry_pb2_grpc
 from milepost_agent.clients import HealthMonitor, ServiceClients
-from milepost_agent.cluster_api import SERVICE_ACCOUNT, ApiAccess
+from milepost_agent.cluster_access import SERVICE_ACCOUNT, ApiAccess
 from milepost_agent.effects import Effects
 from milepost_agent.errors import StoreError, StoreLocked
 from milepost_agent.failpoints import arm_failpoints
@@ -22,9 +22,8 @@ from milepost_agent.nodes import NodeDependencies
 from milepost_agent.observability import Observability
 from milepost_agent.recovery import Recovery
 from milepost_agent.registry import Registry
-from milepost_agent.registry_kubernetes import KubernetesRegistry
 from milepost_agent.registry_servicer import RegistryServicer
-from milepost_agent.router import Router
+from milepost_agent.router import BackgroundRouter
 from milepost_agent.runner import Runner
 from milepost_agent.servicer import AgentServicer
 from milepost_agent.steering import Steering
@@ -34,6 +33,9 @@ from milepost_crds.units import parse_duration
 from milepost_service.errors import ConfigurationError
 from milepost_service.server import run, serve, standby
 from milepost_service.settings import ProcessSettings
+
+if TYPE_CHECKING:
+    from milepost_agent.registry_kubernetes import KubernetesRegistry
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ class Agent:
         self._clients = ServiceClients()
         self._health = HealthMonitor(self._registry, self._clients)
         self._observability = Observability(store, workflow.spec.observability.mode, settings.log_level)
-        self._router = Router.load(settings.router_model)
+        self._router = BackgroundRouter(settings.router_model)
         self._learner = Learner(self._registry, self._router)
         dependencies = NodeDependencies(
             spec=workflow.spec,
@@ -135,8 +137,9 @@ class Agent:
         )
         self._steering = Steering(self._runner, store)
         self._recovery = Recovery(store, self._runner)
-        access = settings.cluster()
-        self._cluster = KubernetesRegistry(access, self._registry, self._health, store) if access else None
+        self._access = settings.cluster()
+        self._cluster: KubernetesRegistry | None = None
+        self._loading: asyncio.Task[object] | None = None
 
     def add_servicers(self, server: grpc.aio.Server) -> None:
         agent = AgentServicer(self._runner, self._steering, self._store, self._observability)
@@ -145,18 +148,19 @@ class Agent:
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
     async def start(self) -> None:
-        if self._router.fallback_reason:
-            log.warning("The router answers by keywords: %s", self._router.fallback_reason)
-        self._registry.restore(await self._store.load_services(), keep_adopted=self._cluster is not None)
+        self._registry.restore(await self._store.load_services(), keep_adopted=self._access is not None)
         self._learner.start()
         self._health.start()
-        if self._cluster:
-            self._cluster.start()
         await self._observability.start()
         await self._runner.start()
         resumed = await self._recovery.start()
         log.info("Epoch %d, %d runs resumed", self._store.epoch, resumed)
         self._retention.start()
+        # What no resumed run waits for comes last: it would hold them up.
+        self._loading = asyncio.create_task(asyncio.to_thread(self._router.load), name="router-loading")
+        if self._access:
+            self._cluster = cluster_registry(self._access, self._registry, self._health, self._store)
+            self._cluster.start()
 
     async def drain(self) -> None:
         await self._runner.drain(self._settings.drain_seconds)
@@ -170,6 +174,15 @@ class Agent:
         self._observability.stop()
         await self._clients.close()
         await self._recovery.stop()
+
+
+def cluster_registry(
+    access: ApiAccess, registry: Registry, health: HealthMonitor, store: Store
+) -> "KubernetesRegistry":
+    """Imports the HTTP client of the Kubernetes API, which no other agent needs."""
+    from milepost_agent.registry_kubernetes import KubernetesRegistry  # noqa: PLC0415
+
+    return KubernetesRegistry(access, registry, health, store)
 
 
 async def serve_agent(settings: AgentSettings) -> None:

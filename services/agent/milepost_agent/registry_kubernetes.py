@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from milepost_agent.clients import HealthMonitor
-from milepost_agent.cluster_api import ApiAccess, Object, ServicesApi
+from milepost_agent.cluster_access import ApiAccess
+from milepost_agent.cluster_api import Object, ServicesApi
 from milepost_agent.errors import ApiUnavailable, StoreError, WatchExpired
 from milepost_agent.registry import Entry, Registry, check_entry
 from milepost_agent.store import Store

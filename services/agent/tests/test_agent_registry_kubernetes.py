@@ -14,7 +14,7 @@ import pytest
 from kubernetes_api import KubernetesApi, kubernetes_api, service
 from milepost_agent import registry_kubernetes
 from milepost_agent.clients import HealthMonitor, ServiceClients
-from milepost_agent.cluster_api import ApiAccess
+from milepost_agent.cluster_access import ApiAccess
 from milepost_agent.main import AgentSettings
 from milepost_agent.registry import Entry, Registry
 from milepost_agent.registry_kubernetes import KubernetesRegistry, entry_of

@@ -11,7 +11,7 @@ from milepost_agent.clients import CallContext, ServiceClients
 from milepost_agent.effects import Effects, call_id
 from milepost_agent.flow import TIME_LIMIT_REACHED, find_step, step_after
 from milepost_agent.registry import Registry
-from milepost_agent.router import Router
+from milepost_agent.router import Recommender
 from milepost_agent.state import RunContext, RunState, StateUpdate, hop_index
 from milepost_agent.store import NewEvent, StepTransaction, Store
 from milepost_crds import AgentWorkflowSpec
@@ -23,7 +23,7 @@ class NodeDependencies:
     spec: AgentWorkflowSpec
     store: Store
     registry: Registry
-    router: Router
+    router: Recommender
     clients: ServiceClients
     effects: Effects
     now: Callable[[], float] = time.time

@@ -1,8 +1,33 @@
 """The router: which ready services fit a text, how surely, and why. Knows nothing of graphs, RPC or clusters."""
 
+from typing import TYPE_CHECKING, Any
+
+from milepost_agent.router.background import BackgroundRouter
 from milepost_agent.router.model_file import default_model_file
-from milepost_agent.router.recommendation import Candidate, Recommendation, ScoredService
-from milepost_agent.router.router import Router
+from milepost_agent.router.recommendation import Candidate, Recommendation, Recommender, ScoredService
 from milepost_agent.router.tags import LABELS, NONE, TAGS
 
-__all__ = ["LABELS", "NONE", "TAGS", "Candidate", "Recommendation", "Router", "ScoredService", "default_model_file"]
+if TYPE_CHECKING:
+    from milepost_agent.router.router import Router
+
+__all__ = [
+    "LABELS",
+    "NONE",
+    "TAGS",
+    "BackgroundRouter",
+    "Candidate",
+    "Recommendation",
+    "Recommender",
+    "Router",
+    "ScoredService",
+    "default_model_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the router itself, and numpy with it, where it is named for the first time."""
+    if name != "Router":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from milepost_agent.router.router import Router  # noqa: PLC0415
+
+    return Router

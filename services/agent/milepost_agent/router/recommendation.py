@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Path = Literal["embedding", "keywords"]
 
@@ -50,3 +50,16 @@ class Recommendation:
     def from_dict(cls, values: Mapping[str, Any]) -> Recommendation:
         services = tuple(ScoredService(**service) for service in values["services"])
         return cls(**{**values, "services": services})
+
+
+class Recommender(Protocol):
+    """What is asked for recommendations. Its calls block; they may come from any thread."""
+
+    def recommend(self, text: str, candidates: Sequence[Candidate], capability: str | None = None) -> Recommendation:
+        """The best three of `candidates` (ready services) for `text`, of those with `capability` when it is given."""
+
+    def score_tags(self, text: str) -> dict[str, float]:
+        """Probabilities of the known tags and of "none", whatever services there are."""
+
+    def learn(self, candidates: Sequence[Candidate]) -> None:
+        """Reads what new services say of themselves ahead of the first recommendation."""

@@ -1,0 +1,33 @@
+"""Where the Kubernetes API is, and how a pod proves who it is."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from milepost_service.errors import ConfigurationError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclass(frozen=True)
+class ApiAccess:
+    """Where the API server is and how a pod proves who it is."""
+
+    base_url: str
+    namespace: str
+    token_file: Path = SERVICE_ACCOUNT / "token"
+    ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
+
+    @classmethod
+    def in_cluster(cls, namespace: str) -> "ApiAccess":
+        """What Kubernetes gives every pod.
+
+        Raises:
+            ConfigurationError: this process does not run in a pod.
+        """
+        host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+        if not host:
+            raise ConfigurationError(
+                "MILEPOST_REGISTRY: kubernetes needs KUBERNETES_SERVICE_HOST, which a pod has; allowed elsewhere: grpc"
+            )
+        return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}", namespace)
