@@ -33,6 +33,9 @@ bench-store: setup ## durable steps a second, side by side with the stock LangGr
 bench-start: setup ## from `milepost up` to the first answer, and the router's time in the agent
 	@$(PY) benchmarks/bench_start.py
 
+soak: setup ## 10,000 runs with retention on: the file stops growing and no step waits (ARGS="--runs 3000 --agent-runs 0")
+	@$(PY) benchmarks/soak.py $(ARGS)
+
 bench-operator: setup ## a thousand resources on the cluster of KUBECONFIG (ARGS="--settle 60")
 	@$(PY) benchmarks/bench_operator.py $(ARGS)
 
@@ -51,5 +54,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test e2e images images-test bench bench-store bench-start bench-operator check fmt gen lock clean
+.PHONY: help setup run demo test e2e images images-test bench bench-store bench-start bench-operator soak check fmt gen lock clean
 .DEFAULT_GOAL := help

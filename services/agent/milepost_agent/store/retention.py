@@ -25,7 +25,8 @@ INTERVAL: Final = 1.0
 RECHECK: Final = 60.0
 """Seconds after which a file at rest is looked at again: runs grow old without anybody writing."""
 PAUSE: Final = 0.02
-"""Seconds of rest after each transaction of retention, so that most commits are those of steps alone."""
+"""Seconds of rest after each transaction of retention, so that most commits are those of steps alone; none while more
+than `STEP_RUNS` are due, so that removal keeps up however fast runs end."""
 STEP_RUNS: Final = 20
 STEP_ROWS: Final = 200
 STEP_SECONDS: Final = 0.002
@@ -70,6 +71,7 @@ class Retention:
         self._now = now
         self._keep_workflow = keep_workflow
         self._busy = busy
+        self._behind = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -115,6 +117,7 @@ class Retention:
     async def _hide(self) -> Sequence[str]:
         find = partial(removal.due, policy=self.policy, now=self._now(), limit=STEP_RUNS)
         due = [run_id for run_id in await self._readers.read(find) if not self._busy(run_id)]
+        self._behind = len(due) == STEP_RUNS
         if not due:
             return []
         hidden = await self._step(lambda step: removal.hide(step, due, self._keep_workflow))
@@ -124,7 +127,7 @@ class Retention:
 
     async def _step(self, apply: Callable[[Transaction], Result]) -> Result:
         result = await self._database.submit(apply, lazy=True)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(0 if self._behind else PAUSE)
         return result
 
     async def _clear(self) -> None:
