@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from bench_operator_process import LOG, PATIENCE_SECONDS, OperatorProcess
 from bench_operator_watch import CHILDREN, Sightings
-
 from milepost_operator.api_cluster import ApiCluster, load_configuration
 from milepost_operator.cluster import (
     AGENT_WORKFLOW,
