@@ -99,6 +99,10 @@ class StoreVersion(StoreError):
     """The file was written by a newer release."""
 
 
+class StoreForeign(StoreError):
+    """The file is a sound database of another application. It is left as it was found."""
+
+
 class UnsupportedSqlite(StoreError):
     """The SQLite in use has the WAL-reset corruption bug."""
 
@@ -129,3 +133,19 @@ class LedgerConflict(StoreError):
 
 class MessageConflict(StoreError):
     """The message id was used before in this run for another message."""
+
+
+class BackupNotFound(StoreError):
+    """There is no backup with that id."""
+
+
+class BackupDamaged(StoreError):
+    """A backup does not verify: its file and its manifest do not agree, or the file is no sound database of ours."""
+
+
+class BackupConflict(StoreError):
+    """The backup id belongs to a backup with other content."""
+
+
+class BackupFailed(StoreError):
+    """A backup could not be made or kept: no room, I/O error, or the store is closing. The runs are not concerned."""

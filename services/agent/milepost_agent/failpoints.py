@@ -40,7 +40,27 @@ RUN_FAILPOINTS: Final = frozenset(
         "recovery.marked",  # a resumed run is marked, it has not gone on
     }
 )
-FAILPOINTS: Final = STORE_FAILPOINTS | RUN_FAILPOINTS
+BACKUP_FAILPOINTS: Final = frozenset(
+    {
+        "backup.begun",  # the snapshot is held, nothing of it is copied
+        "backup.step_copied",  # some pages were copied
+        "backup.copied",  # all pages were copied, none was checked
+        "backup.synced",  # the copy is sound and on disk, under a name that does not count
+        "backup.manifest_written",  # its manifest is on disk, the copy has not its name
+        "backup.kept",  # the backup counts, nobody was told
+        "backup.rotating",  # a backup is about to be removed
+    }
+)
+RESTORE_FAILPOINTS: Final = frozenset(
+    {
+        "restore.planned",  # what will be done is on disk, nothing was done
+        "restore.part_moved",  # the database or what lies beside it was set aside
+        "restore.set_aside",  # all of it was set aside, nothing is in its place
+        "restore.prepared",  # the copy of the backup is ready, not in its place
+        "restore.replaced",  # the copy is in its place, the restore still counts as begun
+    }
+)
+FAILPOINTS: Final = STORE_FAILPOINTS | RUN_FAILPOINTS | BACKUP_FAILPOINTS | RESTORE_FAILPOINTS
 
 _ITEM = re.compile(r"(?P<name>[^=]+)=(?P<action>kill|raise|delay\((?P<seconds>\d+(\.\d+)?)\))(@(?P<passage>[1-9]\d*))?")
 

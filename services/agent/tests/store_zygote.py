@@ -6,8 +6,12 @@ Run as a script it reads orders (JSON lines) from standard input and answers wit
 import asyncio
 import json
 import os
+import resource
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ from langgraph.runtime import Runtime
 from milepost_agent.driver import Driver
 from milepost_agent.store import (
     ENDED,
+    BackupFolder,
     LedgerEntry,
     NewEvent,
     NewMessage,
@@ -83,6 +88,79 @@ async def append_until_full(database: str, log: str) -> None:
         await append(database, log, count=100_000, size=4_000)
     except StoreError as error:
         Log(Path(log)).add(f"refused {type(error).__name__} {error}")
+
+
+async def lead_a_life(database: str, log: str, end: str = "kill") -> None:
+    """Four runs, a backup, and then more of everything; ends by SIGKILL with a log beside the file, or in order.
+
+    At the backup, `early` and `waiting` are unfinished and `done` has ended. Then `early` gets an answer and a message,
+    `waiting` ends, and `late` is accepted.
+    """
+    store = await Store.open(Path(database))
+    for name in ("early", "waiting", "done"):
+        await store.accept_run(new_run(name))
+    for number in range(1200):
+        store.note("early", NewEvent("Filler", data={"number": number, "fill": "x" * 4000}))
+    completed = NewEvent("RunCompleted", data={"outcome": "Completed"})
+    await store.commit("done", events=[completed], update={"state": ENDED, "outcome": "Completed"})
+    folder = BackupFolder(Path(database).parent / "backups")
+    manifest, _ = folder.create(
+        Path(database), backup_id="", epoch=store.epoch, cause="request", workflow="flow", stop=threading.Event()
+    )
+    await store.ledger_put(LedgerEntry("task/0", "early", 0, "Invoke", "hash", b"the answer"))
+    await store.send_message("early", NewMessage("message", "user", "coder", "hurry"))
+    await store.commit("waiting", events=[completed], update={"state": ENDED, "outcome": "Completed", "result": "r"})
+    await store.accept_run(new_run("late"))
+    for number in range(10):
+        await store.commit("late", events=[NewEvent("Number", data={"number": number, "fill": "x" * 2000})])
+    if end == "kill":
+        Log(Path(log)).add(manifest.backup_id)
+        os.kill(os.getpid(), 9)
+    await store.close()
+    Log(Path(log)).add(manifest.backup_id)
+
+
+async def back_up(database: str, log: str, backup_id: str = "") -> None:
+    """Makes a backup of a file that nobody has open, and keeps two."""
+    store = await Store.open(Path(database))
+    folder = BackupFolder(Path(database).parent / "backups")
+    try:
+        manifest, existing = folder.create(
+            store.path, backup_id=backup_id, epoch=7, cause="request", workflow="flow", stop=threading.Event()
+        )
+        Log(Path(log)).add(f"{manifest.backup_id} {existing}")
+        folder.rotate(2)
+    except StoreError as error:
+        Log(Path(log)).add(f"refused {type(error).__name__} {error}")
+    finally:
+        await store.close()
+
+
+async def fill_and_back_up(database: str, log: str) -> None:
+    """Leaves as much room on a disk as the database takes, tries a backup, and writes on."""
+    await append(database, log, count=100, size=4_000)
+    size = Path(database).stat().st_size
+    (Path(database).parent / "ballast").write_bytes(b"x" * (shutil.disk_usage(Path(database).parent).free - size))
+    await back_up(database, log)
+    await append(database, log, count=110)
+    await back_up(database, log)
+
+
+async def back_up_without_room(database: str, log: str) -> None:
+    """No file may grow beyond a limit that the backup needs and the next commits do not."""
+    await append(database, log + ".first", count=100, size=4_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    store = await Store.open(Path(database))
+    folder = BackupFolder(Path(database).parent / "backups")
+    try:
+        folder.create(store.path, backup_id="", epoch=2, cause="request", workflow="", stop=threading.Event())
+    except StoreError as error:
+        Log(Path(log)).add(f"refused {type(error).__name__} {error}")
+    await store.commit("run", events=[NewEvent("Number")])
+    Log(Path(log)).add("committed")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await store.close()
 
 
 async def dump(database: str, log: str) -> None:
@@ -204,7 +282,20 @@ async def try_open(database: str, log: str, uid: int = 0) -> None:
 
 
 WORK: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
-    work.__name__: work for work in (append, append_until_full, dump, drive, hold, retain, try_open)
+    work.__name__: work
+    for work in (
+        append,
+        append_until_full,
+        back_up,
+        back_up_without_room,
+        dump,
+        drive,
+        fill_and_back_up,
+        hold,
+        lead_a_life,
+        retain,
+        try_open,
+    )
 }
 
 

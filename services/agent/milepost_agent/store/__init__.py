@@ -1,6 +1,10 @@
 """What an agent keeps: one SQLite file with one writer, committed in groups before anyone is told."""
 
 from milepost_agent.errors import (
+    BackupConflict,
+    BackupDamaged,
+    BackupFailed,
+    BackupNotFound,
     LedgerConflict,
     MessageConflict,
     RequestConflict,
@@ -10,14 +14,17 @@ from milepost_agent.errors import (
     StoreCorrupt,
     StoreError,
     StoreFenced,
+    StoreForeign,
     StoreLocked,
     StoreUnavailable,
     StoreVersion,
     StoreWriteError,
     UnsupportedSqlite,
 )
+from milepost_agent.store.backup_folder import Backup, BackupFolder
 from milepost_agent.store.checkpointer import CheckpointSaver
 from milepost_agent.store.database import Counters
+from milepost_agent.store.manifest import Cause, Manifest, is_backup_id
 from milepost_agent.store.records import (
     ACCEPTED,
     ENDED,
@@ -34,6 +41,7 @@ from milepost_agent.store.records import (
     RunRecord,
 )
 from milepost_agent.store.removal import RetentionPolicy
+from milepost_agent.store.restoring import Restored, request
 from milepost_agent.store.retention import Retention, RetentionCounters
 from milepost_agent.store.runs import UPDATABLE
 from milepost_agent.store.step import StepTransaction
@@ -46,12 +54,20 @@ __all__ = [
     "RUNNING",
     "UPDATABLE",
     "WAITING",
+    "Backup",
+    "BackupConflict",
+    "BackupDamaged",
+    "BackupFailed",
+    "BackupFolder",
+    "BackupNotFound",
+    "Cause",
     "CheckpointSaver",
     "Counters",
     "Durability",
     "EventRecord",
     "LedgerConflict",
     "LedgerEntry",
+    "Manifest",
     "MessageConflict",
     "MessageRecord",
     "NewEvent",
@@ -59,6 +75,7 @@ __all__ = [
     "NewRequest",
     "NewRun",
     "RequestConflict",
+    "Restored",
     "Retention",
     "RetentionCounters",
     "RetentionPolicy",
@@ -71,9 +88,12 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreFenced",
+    "StoreForeign",
     "StoreLocked",
     "StoreUnavailable",
     "StoreVersion",
     "StoreWriteError",
     "UnsupportedSqlite",
+    "is_backup_id",
+    "request",
 ]

@@ -98,7 +98,14 @@ class Database:
     """
 
     def __init__(
-        self, connection: apsw.Connection, *, name: str, epoch: int, publish: Publish, now: Callable[[], float]
+        self,
+        connection: apsw.Connection,
+        *,
+        name: str,
+        epoch: int,
+        publish: Publish,
+        committed: Callable[[apsw.Connection], None],
+        now: Callable[[], float],
     ) -> None:
         self.counters = Counters()
         self.failure: StoreError | None = None
@@ -107,6 +114,7 @@ class Database:
         self._name = name
         self._epoch = str(epoch)
         self._publish = publish
+        self._committed = committed
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Item[Any]] = deque()
@@ -151,12 +159,24 @@ class Database:
             self._changed.notify()
         await asyncio.to_thread(self._thread.join)
 
-    async def close(self) -> None:
-        """Closes the connection; the last one to be closed moves the log into the database."""
-        if self.failure is not None:
+    async def close(self, clean: Callable[[], None]) -> None:
+        """Moves the log into the database, says so by `clean`, and closes the connection.
+
+        `clean` comes before SQLite removes the log, so that a missing log is never taken for a loss after a kill here.
+        """
+        await asyncio.to_thread(self._close, clean)
+
+    def _close(self, clean: Callable[[], None]) -> None:
+        try:
+            if self.failure is not None:
+                raise self.failure
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            clean()
+        except (apsw.Error, OSError, StoreError) as error:
             # The log may hold what the disk refused: leave it to the next open, which checks it.
+            _log.warning("%s: the log stays beside the database: %s", self._name, error)
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        await asyncio.to_thread(self._connection.close)
+        self._connection.close()
 
     def _put(self, item: _Item[Any]) -> None:
         if self.failure is not None:
@@ -201,6 +221,7 @@ class Database:
         failpoint("store.before_commit")
         started = time.perf_counter()
         transaction.execute("COMMIT")
+        self._committed(self._connection)
         self.counters.commit_seconds += time.perf_counter() - started
         self.counters.commits += 1
         self.counters.items += len(batch)

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from milepost_agent.errors import StoreVersion
+from milepost_agent.errors import StoreForeign, StoreVersion
 
 _LANGGRAPH: Final = """
 CREATE TABLE IF NOT EXISTS checkpoints (
@@ -139,6 +139,9 @@ CREATE INDEX requests_by_run ON requests (run_id);
 
 MIGRATIONS: Final = (_LANGGRAPH + _FIRST, _SECOND)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
+OURS: Final = frozenset({"meta", "runs", "journal", "ledger", "messages", "checkpoints", "writes", "checkpoint_order"})
+STOCK: Final = frozenset({"checkpoints", "writes"})
+"""What a stock saver makes; its file can be taken over."""
 
 # Rows that a stock saver wrote while it had the file have no place in our order yet.
 _ADOPT: Final = """
@@ -159,27 +162,61 @@ class Identity(NamedTuple):
     epoch: int
 
 
-def migrate(connection: apsw.Connection) -> Identity:
+def tables(connection: apsw.Connection) -> set[str]:
+    """Names of the tables of a file, without SQLite's own."""
+    return {
+        str(name)
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        if not str(name).startswith("sqlite_")
+    }
+
+
+def schema_version(connection: apsw.Connection) -> int:
+    """The version of a file; 0 for a new one, or one of a stock saver. Changes nothing.
+
+    Raises:
+        StoreForeign: it is a file of another application.
+        StoreVersion: the schema is newer than this release knows.
+    """
+    found = tables(connection)
+    if found <= STOCK:
+        return 0
+    if not found >= OURS:
+        names = ", ".join(sorted(found)[:5])
+        raise StoreForeign(f"is a database of another application (tables: {names}); choose another folder")
+    version = int(_read(connection, "schema_version") or 0)
+    if version > SCHEMA_VERSION:
+        raise StoreVersion(f"schema version {version} is from a newer release; this one knows up to {SCHEMA_VERSION}")
+    return version
+
+
+def upgrade(connection: apsw.Connection) -> None:
+    """Brings the schema up to date, inside of a transaction. Raises as `schema_version` does."""
+    found = schema_version(connection)
+    connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    for script in MIGRATIONS[found:]:
+        connection.execute(script)
+    _write(connection, "schema_version", str(SCHEMA_VERSION))
+
+
+def migrate(connection: apsw.Connection, above: int = 0) -> Identity:
     """Brings the schema up to date and begins a new epoch, in one transaction.
+
+    Args:
+        above: The new epoch is higher than this one too.
 
     Returns:
         The id that the file keeps for ever (UUID), and an epoch that is one more than that of the owner before.
 
     Raises:
-        StoreVersion: the schema is newer than this release knows; nothing was changed.
+        StoreForeign, StoreVersion: nothing was changed.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
-        found = int(_read(connection, "schema_version") or 0)
-        if found > SCHEMA_VERSION:
-            raise StoreVersion(f"schema version {found} is from a newer release; this one knows up to {SCHEMA_VERSION}")
-        for script in MIGRATIONS[found:]:
-            connection.execute(script)
-        epoch = int(_read(connection, "epoch") or 0) + 1
+        upgrade(connection)
+        epoch = max(int(_read(connection, "epoch") or 0), above) + 1
         owner_id = _read(connection, "store_id") or str(uuid.uuid4())
         _write(connection, "store_id", owner_id)
-        _write(connection, "schema_version", str(SCHEMA_VERSION))
         _write(connection, "epoch", str(epoch))
         connection.execute(_ADOPT)
         connection.execute("COMMIT")

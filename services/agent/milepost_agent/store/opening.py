@@ -1,32 +1,45 @@
-"""Opening the file: who may, where, with which SQLite, and only if it is sound."""
+"""Opening the file: who may, where, with which SQLite, and only if it is sound; or a backup of it."""
 
-import os
+import contextlib
+import logging
+import threading
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import apsw
 
-from milepost_agent.errors import StoreCorrupt, StoreUnavailable, StoreVersion
+from milepost_agent.errors import BackupFailed, StoreCorrupt, StoreForeign, StoreUnavailable, StoreVersion
 from milepost_agent.store import space
-from milepost_agent.store.migrations import Identity, migrate
+from milepost_agent.store.backup_folder import BackupFolder
+from milepost_agent.store.damage import broken_header, log_bytes, lost_commits, missing_content, read_mark
+from milepost_agent.store.durable import sync_folder
+from milepost_agent.store.evidence import Evidence, boot_id
+from milepost_agent.store.migrations import SCHEMA_VERSION, Identity, migrate, schema_version
 from milepost_agent.store.owner import Ownership, require_local, require_sqlite
+from milepost_agent.store.restoring import Restored, restore_newest, restore_requested
 
 BUSY_MILLISECONDS: Final = 5_000
 WAL_BYTES: Final = 64 * 1024 * 1024
 """Size to which the write-ahead log is cut back after a checkpoint."""
 
+_log = logging.getLogger(__name__)
+
 
 class Opened(NamedTuple):
     connection: apsw.Connection
-    ownership: Ownership | None
+    ownership: Ownership
     identity: Identity
+    restored: Restored | None
 
 
-def open_file(path: Path, full: bool) -> Opened:
+def open_file(path: Path, full: bool, folder: BackupFolder) -> Opened:
     """Locks, checks, migrates and opens the file for writing. On any error nothing stays open or locked.
 
+    A file that is damaged is set aside whole, and the newest backup that verifies takes its place; the same is done
+    for a restore that was asked for. Without such a backup the file is left as it is.
+
     Raises:
-        StoreLocked, StoreUnavailable, StoreCorrupt, StoreVersion, UnsupportedSqlite.
+        StoreLocked, StoreUnavailable, StoreCorrupt, StoreVersion, StoreForeign, UnsupportedSqlite.
     """
     require_sqlite(sqlite_version())
     try:
@@ -36,23 +49,40 @@ def open_file(path: Path, full: bool) -> Opened:
     require_local(path)
     ownership = Ownership.acquire(path)
     try:
-        connection = _connect(path)
+        folder.clean()
+        restored = restore_requested(path, folder, ownership)
+        try:
+            connection, identity = _open_sound(path, full, folder, ownership)
+        except StoreCorrupt as damage:
+            restored = restore_newest(path, folder, ownership, str(damage))
+            if restored is None:
+                raise StoreCorrupt(
+                    f"{path}: {damage}; no backup of it verifies; the file was left as it is"
+                ) from damage
+            connection, identity = _open_sound(path, full, folder, ownership)
     except BaseException:
         ownership.release()
         raise
-    try:
-        return Opened(connection, ownership, _prepare(connection, path, full))
-    except BaseException:
-        # What was found in the log stays there: a file that is not understood is left as it is.
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.close()
-        ownership.release()
-        raise
+    return Opened(connection, ownership, identity, restored)
 
 
 def sqlite_version() -> str:
     """Version of the SQLite library in use."""
     return apsw.sqlite_lib_version()
+
+
+def _open_sound(path: Path, full: bool, folder: BackupFolder, ownership: Ownership) -> tuple[apsw.Connection, Identity]:
+    """Raises StoreCorrupt with the damage alone; nothing was changed then."""
+    if damage := missing_content(path, ownership.evidence) or broken_header(path):
+        raise StoreCorrupt(damage)
+    connection = _connect(path)
+    try:
+        return connection, _prepare(connection, path, full, folder, ownership)
+    except BaseException:
+        # What was found in the log stays there: a file that is not understood is left as it is.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(log_bytes(path) > 0))
+        connection.close()
+        raise
 
 
 def _connect(path: Path) -> apsw.Connection:
@@ -66,37 +96,51 @@ def _connect(path: Path) -> apsw.Connection:
     return connection
 
 
-def _prepare(connection: apsw.Connection, path: Path, full: bool) -> Identity:
+def _prepare(
+    connection: apsw.Connection, path: Path, full: bool, folder: BackupFolder, ownership: Ownership
+) -> Identity:
+    evidence = ownership.evidence
     try:
         connection.set_busy_timeout(BUSY_MILLISECONDS)
-        _check(connection, path)
+        _check(connection)
+        found = schema_version(connection)
+        if damage := lost_commits(connection, evidence):
+            raise StoreCorrupt(damage)
+        if 0 < found < SCHEMA_VERSION:
+            _back_up_before_migration(path, folder)
         space.prepare(connection)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full" if full else "normal")
         connection.pragma("journal_size_limit", WAL_BYTES)
         connection.pragma("temp_store", "memory")
-        identity = migrate(connection)
+        identity = migrate(connection, above=evidence.epoch if evidence else 0)
         space.convert(connection, path)
-    except StoreVersion as error:
-        raise StoreVersion(f"{path}: {error}") from error
+        sync_folder(path.parent)
+        mark = read_mark(connection)
+        ownership.record(Evidence(identity.owner_id, identity.epoch, clean=False, full=full, boot=boot_id(), mark=mark))
+    except (StoreVersion, StoreForeign) as error:
+        raise type(error)(f"{path}: {error}") from error
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise StoreCorrupt(f"{path}: {error}; the file was left as it is") from error
-    except apsw.Error as error:
+        raise StoreCorrupt(str(error)) from error
+    except (apsw.Error, OSError) as error:
         raise StoreUnavailable(f"{path}: cannot be written: {error}") from error
-    _sync_folder(path.parent)
     return identity
 
 
-def _check(connection: apsw.Connection, path: Path) -> None:
+def _check(connection: apsw.Connection) -> None:
     found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
     if found != ["ok"]:
-        raise StoreCorrupt(f"{path}: {str(found[0]).splitlines()[0]}; the file was left as it is")
+        said = [line for line in str(found[0]).splitlines() if not line.startswith("***")]
+        raise StoreCorrupt(said[0] if said else "quick_check finds a damage")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the names of new files in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _back_up_before_migration(path: Path, folder: BackupFolder) -> None:
+    """A migration is one transaction, so it goes on without a backup where none can be made."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    with contextlib.closing(connection):
+        epoch = int(connection.execute("SELECT value FROM meta WHERE key = 'epoch'").get or 0)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        made, _ = folder.create(path, backup_id="", epoch=epoch, cause="migration", workflow="", stop=threading.Event())
+        _log.info("backup %s made before the schema is migrated", made.backup_id)
+    except BackupFailed as error:
+        _log.warning("the schema is migrated without a backup before: %s", error)

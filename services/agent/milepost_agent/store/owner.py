@@ -1,13 +1,16 @@
 """One process owns the file: a lock beside it, and refusal of places and SQLite builds that cannot keep it safe."""
 
+import contextlib
 import fcntl
 import os
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from milepost_agent.errors import StoreLocked, StoreUnavailable, UnsupportedSqlite
+from milepost_agent.store.evidence import MARK_BYTES, RECORD_BYTES, Evidence, Mark
 
 OLDEST_SQLITE: Final = (3, 51, 3)
 _NETWORK: Final = frozenset(
@@ -59,14 +62,20 @@ def require_local(path: Path) -> None:
 
 
 class Ownership:
-    """An exclusive lock on `PATH.lock`, held until `release` or the end of the process."""
+    """An exclusive lock on `PATH.lock`, held until `release` or the end of the process.
 
-    def __init__(self, descriptor: int) -> None:
+    The lock file tells more than who has the file. `evidence` is what the owner before left, until this one records
+    something; None when there was none.
+    """
+
+    def __init__(self, descriptor: int, holder: str, evidence: Evidence | None) -> None:
         self._descriptor = descriptor
+        self._holder = holder
+        self.evidence = evidence
 
     @classmethod
     def acquire(cls, path: Path) -> "Ownership":
-        """Takes the lock without waiting.
+        """Takes the lock without waiting; what the owner before left stays as it is.
 
         Raises:
             StoreLocked: another owner has it; the message names its process.
@@ -80,19 +89,45 @@ class Ownership:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 256, 0).decode(errors="replace").strip() or "an unknown process"
+            holder = os.pread(descriptor, RECORD_BYTES, 0).decode(errors="replace").partition("\n")[0].strip()
             os.close(descriptor)
-            raise StoreLocked(f"{path}: in use by {holder}; one process at a time can own it") from error
+            told = holder or "an unknown process"
+            raise StoreLocked(f"{path}: in use by {told}; one process at a time can own it") from error
         except OSError as error:
             os.close(descriptor)
             raise StoreUnavailable(f"{path}: cannot be locked: {error.strerror}") from error
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            previous = Evidence.decode(os.pread(descriptor, RECORD_BYTES + MARK_BYTES, 0))
+            ownership = cls(descriptor, f"pid {os.getpid()} on {socket.gethostname()}", previous)
+            ownership._write()
         except OSError as error:
             os.close(descriptor)
             raise StoreUnavailable(f"{path}: cannot be written: {error.strerror}") from error
-        return cls(descriptor)
+        return ownership
+
+    def record(self, evidence: Evidence) -> None:
+        """Makes durable what the next owner has to know. Raises OSError."""
+        self.evidence = evidence
+        self._write()
+        os.fsync(self._descriptor)
+
+    def record_clean(self) -> None:
+        """Notes that everything is in the database file and nothing more will be written. Raises OSError."""
+        if self.evidence is not None:
+            content = os.pread(self._descriptor, MARK_BYTES, RECORD_BYTES)
+            self.record(replace(self.evidence, clean=True, mark=Mark.decode(content)))
+
+    def mark(self, mark: Mark) -> None:
+        """Notes what was committed, without a sync. A mark that cannot be written is left out: it is no promise."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, mark.encode(), RECORD_BYTES)
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+    def _write(self) -> None:
+        # One call and never shorter than before: a kill leaves the old record or the new one.
+        if self.evidence is not None:
+            os.pwrite(self._descriptor, self.evidence.encode(self._holder), 0)
+        else:
+            os.pwrite(self._descriptor, f"{self._holder}\n".ljust(RECORD_BYTES).encode(), 0)

@@ -75,17 +75,21 @@ def accept(transaction: Transaction, run: NewRun) -> tuple[RunRecord, bool]:
     bounds = (run.max_hops, run.max_hops, run.max_cycles, run.time_limit)
     now = transaction.now
     transaction.execute(_INSERT, (*texts, *bounds, run.traceparent, run.tracestate, now, now, now))
+    journal.append(transaction, run.run_id, run.correlation_id, [accepted_event(run)])
+    record = get(transaction.connection, run.run_id)
+    assert record is not None
+    return record, False
+
+
+def accepted_event(run: NewRun | RunRecord) -> NewEvent:
+    """The first event of a run; stored once."""
     data = {
         "workflow": run.workflow,
         "workflow_digest": run.workflow_digest,
         "max_hops": run.max_hops,
         "max_cycles": run.max_cycles,
     }
-    event = NewEvent("RunAccepted", data=data, key="RunAccepted", traceparent=run.traceparent)
-    journal.append(transaction, run.run_id, run.correlation_id, [event])
-    record = get(transaction.connection, run.run_id)
-    assert record is not None
-    return record, False
+    return NewEvent("RunAccepted", data=data, key="RunAccepted", traceparent=run.traceparent)
 
 
 def get(connection: apsw.Connection, run_id: str) -> RunRecord | None:

@@ -12,10 +12,13 @@ import apsw
 from milepost_agent.errors import RunNotFound, StoreError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.store import journal, ledger, messages, requests, runs
+from milepost_agent.store.backup_folder import BackupFolder, default_folder
 from milepost_agent.store.change import RunChange, Update
 from milepost_agent.store.checkpointer import CheckpointSaver
+from milepost_agent.store.damage import read_mark
 from milepost_agent.store.database import Counters, Database, Transaction
 from milepost_agent.store.opening import Opened, open_file
+from milepost_agent.store.owner import Ownership
 from milepost_agent.store.readers import Readers
 from milepost_agent.store.records import (
     EventRecord,
@@ -48,7 +51,9 @@ class Store:
     def __init__(self, path: Path, opened: Opened, now: Callable[[], float], history: bool) -> None:
         self.path = path
         self.owner_id, self.epoch = opened.identity
-        self._ownership = opened.ownership
+        self.restored = opened.restored
+        ownership = opened.ownership
+        self._ownership: Ownership | None = ownership
         self._steps = Steps()
         self._readers = Readers(path)
         self._now = now
@@ -56,7 +61,12 @@ class Store:
             lambda run_id, after, limit: self.events(run_id, after=after, limit=limit), has_run=self._has_run
         )
         self._database = Database(
-            opened.connection, name=str(path), epoch=self.epoch, publish=self._watchers.publish, now=now
+            opened.connection,
+            name=str(path),
+            epoch=self.epoch,
+            publish=self._watchers.publish,
+            committed=lambda connection: ownership.mark(read_mark(connection)),
+            now=now,
         )
         self.saver = CheckpointSaver(self._database, self._readers, self._steps, history)
 
@@ -68,19 +78,24 @@ class Store:
         durability: Durability = "full",
         now: Callable[[], float] = time.time,
         history: bool = True,
+        backups: BackupFolder | None = None,
     ) -> "Store":
         """Takes ownership of the file, made if it is not there, checks it, migrates it and begins a new epoch.
+
+        A damaged file is set aside, and the newest backup that verifies takes its place; see `restored`.
 
         Args:
             path: The database; `-wal`, `-shm` and `.lock` files lie beside it.
             durability: "full" survives a power cut, "normal" only the death of the process.
             now: Clock for the times that are stored, in seconds since the epoch. Nothing is ordered by it.
             history: Keep every checkpoint; False keeps the latest of each namespace of a thread, all that a run needs.
+            backups: Where backups are; unset: `backups` beside the database.
 
         Raises:
-            StoreLocked, StoreUnavailable, StoreCorrupt, StoreVersion, UnsupportedSqlite: each with one line.
+            StoreLocked, StoreUnavailable, StoreCorrupt, StoreForeign, StoreVersion, UnsupportedSqlite: one line each.
         """
-        opened = await asyncio.to_thread(open_file, path, durability == "full")
+        folder = backups or BackupFolder(default_folder(path))
+        opened = await asyncio.to_thread(open_file, path, durability == "full", folder)
         return cls(path, opened, now, history)
 
     @property
@@ -124,7 +139,7 @@ class Store:
             self._watchers.close()
             await self._database.stop()
             await self._readers.close()
-            await self._database.close()
+            await self._database.close(ownership.record_clean)
         finally:
             ownership.release()
 
