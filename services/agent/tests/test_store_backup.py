@@ -317,7 +317,7 @@ async def test_a_backup_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.requirement("DUR-5", "DUR-6")
+@pytest.mark.requirement("DUR-5")
 def test_a_disk_without_room_for_a_backup_keeps_what_it_has_for_the_runs(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
