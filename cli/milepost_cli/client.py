@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import time
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import grpc
 
-from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
+from milepost.agent.v1 import agent_pb2, agent_pb2_grpc, message_pb2
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_cli.errors import AgentError, AwayError, NotFoundError
 from milepost_cli.text import one_line
@@ -114,7 +115,23 @@ class Agent:
         return runs
 
     def cancel(self, run_id: str, reason: str) -> agent_pb2.Run:
-        return self._call(self.stub.CancelRun, agent_pb2.CancelRunRequest(run_id=run_id, reason=reason)).run
+        request = agent_pb2.CancelRunRequest(run_id=run_id, reason=reason, request_id=str(uuid.uuid4()))
+        return self._call(self.stub.CancelRun, request).run
+
+    def pause(self, run_id: str, reason: str) -> agent_pb2.Run:
+        request = agent_pb2.PauseRunRequest(run_id=run_id, reason=reason, request_id=str(uuid.uuid4()))
+        return self._call(self.stub.PauseRun, request).run
+
+    def resume(self, run_id: str) -> agent_pb2.Run:
+        request = agent_pb2.ResumeRunRequest(run_id=run_id, request_id=str(uuid.uuid4()))
+        return self._call(self.stub.ResumeRun, request).run
+
+    def send_message(self, run_id: str, message: message_pb2.AgentMessage) -> agent_pb2.SendMessageResponse:
+        return self._call(self.stub.SendMessage, agent_pb2.SendMessageRequest(run_id=run_id, message=message))
+
+    def list_messages(self, run_id: str) -> list[agent_pb2.StoredMessage]:
+        """All messages of a run, oldest first."""
+        return list(self._call(self.stub.ListMessages, agent_pb2.ListMessagesRequest(run_id=run_id)).messages)
 
     def answer(self, run_id: str, question_id: str, answer: str) -> agent_pb2.Run:
         request = agent_pb2.AnswerQuestionRequest(run_id=run_id, question_id=question_id, answer=answer)

@@ -6,13 +6,14 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
 def to_json(message: Message) -> dict[str, Any]:
-    """Snake-case fields as in the .proto; an unset message field is None, an unset enum is ""."""
+    """Snake-case fields as in the .proto, durations in seconds; an unset message field is None, an unset enum is ""."""
     form: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
@@ -68,6 +69,8 @@ def _repeated(field: Any, value: Any) -> Any:
 def _message(value: Message) -> Any:
     if isinstance(value, Timestamp):
         return iso(value)
+    if isinstance(value, Duration):
+        return value.ToMilliseconds() / 1e3
     if isinstance(value, Struct):
         return struct_to_json(value)
     return to_json(value)

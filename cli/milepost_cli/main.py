@@ -140,18 +140,21 @@ def _add_run(commands: Commands, place: Parser) -> None:
 
 def _add_get(commands: Commands, place: Parser) -> None:
     get = commands.add_parser("get", help="list runs, services or workflows, or show one run")
-    kinds = get.add_subparsers(metavar="runs|run|services|workflows", required=True, parser_class=Parser)
+    kinds = get.add_subparsers(metavar="runs|run|messages|services|workflows", required=True, parser_class=Parser)
     runs = kinds.add_parser("runs", parents=[place], help="runs, newest first")
     runs.add_argument("--limit", type=_limit, default=50, metavar="N", help="at most so many (default: 50)")
     runs.set_defaults(command=_get_runs)
     run = kinds.add_parser("run", parents=[place], help="one run: hops, decisions, times, result")
     run.add_argument("run", metavar="RUN", help="run id, the first characters of it, or correlation id")
     run.set_defaults(command=_get_run)
+    messages = kinds.add_parser("messages", parents=[place], help="messages between the roles of a run")
+    messages.add_argument("run", metavar="RUN")
+    messages.set_defaults(command=_get_messages)
     services = kinds.add_parser("services", parents=[place], help="services that the agents know")
     services.set_defaults(command=_get_services)
     workflows = kinds.add_parser("workflows", parents=[place], help="workflows that are up")
     workflows.set_defaults(command=_get_workflows)
-    for kind in (runs, run, services, workflows):
+    for kind in (runs, run, messages, services, workflows):
         kind.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -160,6 +163,19 @@ def _add_steering(commands: Commands, place: Parser) -> None:
     cancel.add_argument("run", metavar="RUN")
     cancel.add_argument("--reason", default="", metavar="TEXT")
     cancel.set_defaults(command=_cancel)
+    pause = commands.add_parser("pause", parents=[place], help="hold a run at the end of the step that it is in")
+    pause.add_argument("run", metavar="RUN")
+    pause.add_argument("--reason", default="", metavar="TEXT")
+    pause.set_defaults(command=_pause)
+    resume = commands.add_parser("resume", parents=[place], help="let a paused run go on")
+    resume.add_argument("run", metavar="RUN")
+    resume.set_defaults(command=_resume)
+    message = commands.add_parser("message", parents=[place], help="send a message to a role's next step")
+    message.add_argument("run", metavar="RUN")
+    message.add_argument("role", metavar="ROLE")
+    message.add_argument("text", metavar="TEXT", help='the message; "-" reads standard input')
+    message.add_argument("--id", metavar="UUID", help="the same id and text again is the same message")
+    message.set_defaults(command=_message)
     answer = commands.add_parser("answer", parents=[place], help="answer the question that a run waits for")
     answer.add_argument("run", metavar="RUN")
     answer.add_argument("question", metavar="QUESTION-ID")
@@ -171,7 +187,7 @@ def _add_steering(commands: Commands, place: Parser) -> None:
     approve.add_argument("--reject", action="store_true")
     approve.add_argument("--comment", default="", metavar="TEXT")
     approve.set_defaults(command=_approve)
-    for command in (cancel, answer, approve):
+    for command in (cancel, pause, resume, message, answer, approve):
         command.add_argument("--json", action="store_true", help="the run as one JSON object")
 
 
@@ -185,7 +201,7 @@ def _run(options: argparse.Namespace) -> int:
     from milepost_cli import runs  # noqa: PLC0415
 
     prompt = runs.read_prompt(options.text, "the prompt")
-    correlation = runs.checked_correlation_id(options.correlation_id)
+    correlation = runs.checked_uuid("--correlation-id", options.correlation_id)
     with _backend(options) as backend:
         return runs.run(
             backend,
@@ -219,6 +235,13 @@ def _get_run(options: argparse.Namespace) -> int:
         return get.run(backend, options.run, as_json=options.json)
 
 
+def _get_messages(options: argparse.Namespace) -> int:
+    from milepost_cli import messages  # noqa: PLC0415
+
+    with _backend(options) as backend:
+        return messages.show(backend, options.run, as_json=options.json)
+
+
 def _get_services(options: argparse.Namespace) -> int:
     from milepost_cli import get  # noqa: PLC0415
 
@@ -238,6 +261,29 @@ def _cancel(options: argparse.Namespace) -> int:
 
     with _backend(options) as backend:
         return runs.cancel(backend, options.run, reason=options.reason, as_json=options.json)
+
+
+def _pause(options: argparse.Namespace) -> int:
+    from milepost_cli import runs  # noqa: PLC0415
+
+    with _backend(options) as backend:
+        return runs.pause(backend, options.run, reason=options.reason, as_json=options.json)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from milepost_cli import runs  # noqa: PLC0415
+
+    with _backend(options) as backend:
+        return runs.resume(backend, options.run, as_json=options.json)
+
+
+def _message(options: argparse.Namespace) -> int:
+    from milepost_cli import messages, runs  # noqa: PLC0415
+
+    text = runs.read_prompt(options.text, "the message")
+    message_id = runs.checked_uuid("--id", options.id)
+    with _backend(options) as backend:
+        return messages.send(backend, options.run, options.role, text, message_id=message_id, as_json=options.json)
 
 
 def _answer(options: argparse.Namespace) -> int:

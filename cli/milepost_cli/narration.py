@@ -171,6 +171,26 @@ def _approval_decided(event: Event, progress: Progress) -> list[Line]:
     return [Line(f"approval: {spaced(decision)}" + (f": {comment}" if comment else ""), "green")]
 
 
+def _paused(event: Event, progress: Progress) -> list[Line]:
+    reason = one_line(event.text("reason"), 200)
+    return [
+        Line("paused at the end of this step" + (f": {reason}" if reason else ""), "bold yellow"),
+        Line(f"    go on with: milepost resume {progress.run_id}{progress.option}", "yellow"),
+    ]
+
+
+def _continued(event: Event, progress: Progress) -> list[Line]:
+    return [Line(f"goes on after a pause of {event.number('paused_seconds'):.0f} s", "green")]
+
+
+def _message_refused(event: Event, progress: Progress) -> list[Line]:
+    return [Line(f"message to {event.text('recipient_role')} refused: {_reason_and_message(event)}", "yellow")]
+
+
+def _restored(event: Event, progress: Progress) -> list[Line]:
+    return [Line(f"restored from backup {event.text('backup_id')}", "bold yellow")]
+
+
 def _completed(event: Event, progress: Progress) -> list[Line]:
     good = progress.outcome == "Completed"
     took = event.time - (progress.started or event.time)
@@ -205,10 +225,14 @@ TELLERS: Mapping[str, Callable[[Event, Progress], list[Line]]] = {
     "HopRefused": _hop_refused,
     "ReviewCycle": _review_cycle,
     "MessageSent": _message_sent,
+    "MessageRefused": _message_refused,
     "MessageDelivered": lambda event, progress: [],
     "QuestionAsked": _question_asked,
     "QuestionAnswered": _question_answered,
     "ApprovalRequested": _approval_requested,
     "ApprovalDecided": _approval_decided,
+    "RunPaused": _paused,
+    "RunContinued": _continued,
+    "RunRestored": _restored,
     "RunCompleted": _completed,
 }

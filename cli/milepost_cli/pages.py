@@ -25,7 +25,7 @@ from milepost_cli.views import write_line
 
 FILE_WIDTH = 400
 OUTPUT_LINES = 6
-STATE_STYLE = {"running": "cyan", "waiting": "yellow", "accepted": "dim", "ready": "green"}
+STATE_STYLE = {"running": "cyan", "waiting": "yellow", "paused": "yellow", "accepted": "dim", "ready": "green"}
 
 
 @contextlib.contextmanager
@@ -87,6 +87,21 @@ def services_table(rows: Sequence[ServiceRow]) -> Table:
     return table
 
 
+def messages_table(messages: Iterable[agent_pb2.StoredMessage]) -> Table:
+    table = _table("SENT", "FROM", "TO", "HOP", "DELIVERED", "MESSAGE")
+    for stored in messages:
+        message = stored.message
+        table.add_row(
+            when(local_time(message.create_time)),
+            message.sender_role,
+            message.recipient_role,
+            str(message.hop_index) if message.hop_index else "-",
+            "yes" if stored.delivered else "no",
+            one_line(message.payload, 120),
+        )
+    return table
+
+
 def _usage_cells(service: registry_pb2.Service) -> tuple[str, str]:
     """CPU and memory; only a service that registers itself reports them."""
     if not service.usage.memory_bytes:
@@ -100,7 +115,7 @@ def workflows_table(rows: Sequence[WorkflowRow]) -> Table:
     table = _table(
         "WORKFLOW",
         *(("READY", "PODS") if operated else ()),
-        *("PATTERN", "STEPS", "MAX HOPS", "CYCLES", "RUNNING", "WAITING", "ENDED", "TARGET"),
+        *("PATTERN", "STEPS", "MAX HOPS", "CYCLES", "RUNNING", "WAITING", "PAUSED", "ENDED", "TARGET"),
         *(("REASON",) if operated else ()),
     )
     for row in rows:
@@ -115,6 +130,7 @@ def workflows_table(rows: Sequence[WorkflowRow]) -> Table:
             str(workflow.max_cycles) if workflow.max_cycles else "-",
             str(workflow.running),
             str(workflow.waiting),
+            str(workflow.paused),
             str(workflow.ended),
             row.target,
             *((_why_not_ready(row.ready),) if operated else ()),
@@ -191,10 +207,13 @@ def _facts(run: agent_pb2.Run) -> Sequence[tuple[str, str]]:
         ("begun", when(local_time(run.create_time))),
         ("took", duration(run)),
         ("hops", f"{run.max_hops - run.remaining_hops} made, {run.remaining_hops} of {run.max_hops} remain{cycle}"),
+        *(() if run.outcome else (("time", f"{run.remaining_time.ToTimedelta().total_seconds():.0f} s remain"),)),
         ("step", run.current_step or "-"),
         ("resumed", f"{run.recoveries} times" if run.recoveries != 1 else "once"),
         ("correlation", run.correlation_id),
     ]
+    if run.restored_from:
+        facts.append(("restored", f"from backup {run.restored_from}"))
     return [*facts, ("reason", one_line(run.reason, 500))] if run.reason else facts
 
 
@@ -228,6 +247,9 @@ def _print_hop(out: Console, hop: agent_pb2.Hop) -> None:
 
 
 def _print_pending(out: Console, run: agent_pb2.Run, option: str) -> None:
+    if enum_field(run, "state") == "paused":
+        out.print(Text("is paused", style="bold yellow"))
+        out.print(Text(f"  milepost resume {run.run_id}{option}"))
     kind = run.pending_input.WhichOneof("kind")
     if kind == "question":
         question = run.pending_input.question

@@ -131,6 +131,8 @@ DOING = {
     "QuestionAnswered": "answered",
     "ApprovalRequested": "waiting for an approval",
     "ApprovalDecided": "approval decided",
+    "RunPaused": "paused",
+    "RunContinued": "going on",
     "RunCompleted": "ended",
 }
 HANDLERS: Mapping[str, Callable[[Progress, Event], None]] = {

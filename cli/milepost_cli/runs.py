@@ -1,4 +1,4 @@
-"""`milepost run`, `watch`, `cancel`, `answer` and `approve`."""
+"""`milepost run`, `watch`, `cancel`, `pause`, `resume`, `answer` and `approve`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,16 @@ def cancel(backend: Backend, run_id: str, *, reason: str, as_json: bool) -> int:
     return _tell(agent.cancel(known.run_id, reason), as_json=as_json)
 
 
+def pause(backend: Backend, run_id: str, *, reason: str, as_json: bool) -> int:
+    agent, known = backend.with_run(run_id)
+    return _tell(agent.pause(known.run_id, reason), as_json=as_json)
+
+
+def resume(backend: Backend, run_id: str, *, as_json: bool) -> int:
+    agent, known = backend.with_run(run_id)
+    return _tell(agent.resume(known.run_id), as_json=as_json)
+
+
 def answer(backend: Backend, run_id: str, question_id: str, reply: str, *, as_json: bool) -> int:
     agent, known = backend.with_run(run_id)
     return _tell(agent.answer(known.run_id, question_id, reply), as_json=as_json)
@@ -82,14 +92,14 @@ def read_prompt(text: str, what: str) -> str:
     return prompt
 
 
-def checked_correlation_id(given: str | None) -> str:
-    """A new UUID when none is given. Made here, so that a request that is sent again stays one run."""
+def checked_uuid(option: str, given: str | None) -> str:
+    """A new UUID when none is given. Made here, so that a request that is sent again stays one."""
     if given is None:
         return str(uuid.uuid4())
     try:
         return str(uuid.UUID(given))
     except ValueError:
-        raise UsageError(f"--correlation-id {given}: must be a UUID") from None
+        raise UsageError(f"{option} {given}: must be a UUID") from None
 
 
 def _tell(known: agent_pb2.Run, *, as_json: bool) -> int:

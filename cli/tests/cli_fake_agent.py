@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
-from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
+from milepost.agent.v1 import agent_pb2, agent_pb2_grpc, message_pb2
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 
 RUN_ID = "7d3c5a10-0000-4000-8000-000000000001"
@@ -192,6 +192,29 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
         run = self.run()
         run.outcome = agent_pb2.RUN_OUTCOME_CANCELLED
         return agent_pb2.CancelRunResponse(run=run)
+
+    def PauseRun(self, request: agent_pb2.PauseRunRequest, context: Any) -> agent_pb2.PauseRunResponse:
+        self.requests.append(request)
+        return agent_pb2.PauseRunResponse(run=self._going_on(agent_pb2.RUN_STATE_PAUSED))
+
+    def ResumeRun(self, request: agent_pb2.ResumeRunRequest, context: Any) -> agent_pb2.ResumeRunResponse:
+        self.requests.append(request)
+        return agent_pb2.ResumeRunResponse(run=self._going_on(agent_pb2.RUN_STATE_RUNNING))
+
+    def _going_on(self, state: agent_pb2.RunState) -> agent_pb2.Run:
+        run = self.run()
+        run.state, run.outcome = state, agent_pb2.RUN_OUTCOME_UNSPECIFIED
+        return run
+
+    def SendMessage(self, request: agent_pb2.SendMessageRequest, context: Any) -> agent_pb2.SendMessageResponse:
+        self.requests.append(request)
+        if request.message.recipient_role != "coder":
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "message.recipient_role: no role; allowed: coder")
+        return agent_pb2.SendMessageResponse(message=request.message, duplicate=len(self.requests) > 2)
+
+    def ListMessages(self, request: agent_pb2.ListMessagesRequest, context: Any) -> agent_pb2.ListMessagesResponse:
+        message = message_pb2.AgentMessage(sender_role="reviewer", recipient_role="coder", payload="use tabs")
+        return agent_pb2.ListMessagesResponse(messages=[agent_pb2.StoredMessage(message=message, delivered=True)])
 
     def AnswerQuestion(self, request: agent_pb2.AnswerQuestionRequest, context: Any) -> Any:
         self.requests.append(request)
