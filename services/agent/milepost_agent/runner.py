@@ -243,7 +243,9 @@ class Runner:
             with contextlib.suppress(StoreError):
                 await self._store.check_owner()
         except StoreError as error:
-            log.error("Run %s stopped, its store failed: %s", record.run_id, error)
+            log.error("Run %s stopped, its store refused a write: %s", record.run_id, error)
+            if self._store.failure is None:
+                await self._fail(record, f"StoreRefused: {error}")
         except Exception:
             log.exception("Run %s failed in the agent itself", record.run_id)
             await self._fail(record, "InternalError: the agent failed while it drove this run; see its log")

@@ -11,7 +11,7 @@ import pytest
 from agent_harness import ScriptedService, agent, cyclic, workflow
 from milepost_agent.conversion import run_message
 from milepost_agent.errors import NotWaiting, StoreWriteError
-from milepost_agent.store import NewMessage, StepTransaction
+from milepost_agent.store import LedgerEntry, NewMessage, StepTransaction
 
 APPROVED = {"approved": True, "comment": ""}
 
@@ -162,6 +162,20 @@ async def test_refused_request_fails_the_run_with_the_reason_of_the_service(
     assert record.outcome == "Failed"
     assert record.reason == "InvalidArgument: step code: worker: InvalidArgument: scripted failure"
     assert len(worker.requests) == 1
+
+
+@pytest.mark.requirement("DUR-7")
+async def test_a_call_that_was_made_with_another_request_ends_the_run_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worker: ScriptedService
+) -> None:
+    async with agent(tmp_path, workflow(steps=steps()), worker) as harness:
+        await harness.store.ledger_put(LedgerEntry("known/0", "", 0, "m", "other", b""))
+        monkeypatch.setattr("milepost_agent.nodes.dependencies.call_id", lambda task_id, ordinal: "known/0")
+        record = await harness.run()
+        assert harness.store.failure is None
+    assert record.outcome == "Failed"
+    assert record.reason == "StoreRefused: call known/0 was completed before with another request"
+    assert not worker.requests
 
 
 async def test_no_ready_service_is_waited_for_and_then_named(tmp_path: Path) -> None:
