@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_agent.registry import Entry
-from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord
+from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord, Store
 
 MAX_OUTPUT_CHARACTERS = 4096
 
@@ -131,6 +131,19 @@ def hop_messages(events: Sequence[EventRecord]) -> list[agent_pb2.Hop]:
             hop.start_time.CopyFrom(timestamp(event.time))
         _HOP_PARTS[event.type](hop, event)
     return list(hops.values())
+
+
+def store_status(store: Store) -> agent_pb2.StoreStatus:
+    size, log = store.sizes()
+    counters = store.counters
+    return agent_pb2.StoreStatus(
+        failure="" if store.failure is None else str(store.failure),
+        size_bytes=size,
+        wal_bytes=log,
+        commits=counters.commits,
+        writes=counters.items,
+        commit_ms=1000 * counters.commit_seconds / max(counters.commits, 1),
+    )
 
 
 def service_message(entry: Entry) -> registry_pb2.Service:

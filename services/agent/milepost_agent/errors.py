@@ -91,6 +91,10 @@ class StoreUnavailable(StoreError):
     """The file cannot be written where it is: read-only disk, permission, not a folder, network filesystem."""
 
 
+class StoreNotWritable(StoreUnavailable):
+    """The disk takes nothing now: full, read-only, or failing. It may do so later."""
+
+
 class StoreCorrupt(StoreError):
     """The file is no sound database. It is left as it was found."""
 
@@ -112,7 +116,14 @@ class StoreClosed(StoreError):
 
 
 class StoreWriteError(StoreError):
-    """A commit failed: disk full, I/O error. Nothing of it is promised, and no further write is taken."""
+    """A commit failed: disk full, I/O error. Nothing of it is promised, and no further write is taken.
+
+    `errno` is what the system said, where it said anything; else 0.
+    """
+
+    def __init__(self, message: str, errno: int = 0) -> None:
+        self.errno = errno
+        super().__init__(message)
 
 
 class RunNotFound(StoreError):

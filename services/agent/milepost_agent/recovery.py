@@ -24,14 +24,21 @@ class Recovery:
         self._runner = runner
         self._trials = Trials(store, runner)
 
-    async def start(self) -> int:
-        """Resumes what was accepted, running, or answered while waiting. Returns how many runs go on."""
-        clean = await self._store.get_meta(CLEAN_SHUTDOWN) == str(self._store.epoch - 1)
+    async def start(self, cause: str = "") -> int:
+        """Resumes what was accepted, running, or answered while waiting. Returns how many runs go on.
+
+        Args:
+            cause: Why they stopped, when this process stopped them itself; empty when it has just started.
+        """
+        if cause:
+            await self._trials.stop()
+        clean = bool(cause) or await self._store.get_meta(CLEAN_SHUTDOWN) == str(self._store.epoch - 1)
         convicted = "" if clean else await self._trials.convicted()
         unfinished = await self._store.unfinished_runs()
         blamed = set() if clean or convicted else {record.run_id for record in unfinished if _was_driven(record)}
         if any(record.idle_since is None for record in unfinished):
-            await self._store.stop_clocks(at_last_event=not clean)
+            await self._store.stop_clocks(at_last_event=bool(cause) or not clean)
+        cause = cause or ("restart" if clean else "crash")
         suspects: list[RunRecord] = []
         free: list[RunRecord] = []
         for record in unfinished:
@@ -43,10 +50,10 @@ class Recovery:
                 suspects.append(record)
             else:
                 free.append(record)
-        marked = await self._mark(suspects, blamed, clean)
+        marked = await self._mark(suspects, blamed, cause)
         await self._trials.start(marked)
         for start in range(0, len(free), AT_ONCE):
-            for record in await self._mark(free[start : start + AT_ONCE], blamed, clean):
+            for record in await self._mark(free[start : start + AT_ONCE], blamed, cause):
                 self._runner.drive(record)
         return len(suspects) + len(free)
 
@@ -56,11 +63,11 @@ class Recovery:
         if self._store.failure is None:
             await self._store.set_meta(CLEAN_SHUTDOWN, str(self._store.epoch))
 
-    async def _mark(self, records: list[RunRecord], blamed: set[str], clean: bool) -> list[RunRecord]:
+    async def _mark(self, records: list[RunRecord], blamed: set[str], cause: str) -> list[RunRecord]:
         """Journals that runs go on, many in one commit."""
-        return await asyncio.gather(*(self._mark_one(each, each.run_id in blamed, clean) for each in records))
+        return await asyncio.gather(*(self._mark_one(each, each.run_id in blamed, cause) for each in records))
 
-    async def _mark_one(self, record: RunRecord, blamed: bool, clean: bool) -> RunRecord:
+    async def _mark_one(self, record: RunRecord, blamed: bool, cause: str) -> RunRecord:
         recoveries, crashes = record.recoveries + 1, record.crashes + blamed
         event = NewEvent(
             type="RunResumed",
@@ -68,7 +75,7 @@ class Recovery:
             data={
                 "step": record.current_step,
                 "attempt": recoveries + 1,
-                "cause": "restart" if clean else "crash",
+                "cause": cause,
                 "remaining_hops": record.remaining_hops,
                 "current_cycle": record.current_cycle,
                 "max_cycles": record.max_cycles,

@@ -64,6 +64,7 @@ class Runner:
         self._open = asyncio.Event()
         self._open.set()
         self._draining = False
+        self._halted = False
 
     async def start(self) -> None:
         """Stores the workflow by its digest, so that runs stay pinned to it when it changes."""
@@ -81,6 +82,8 @@ class Runner:
         """
         if self._draining:
             raise Draining("the agent is stopping; try again at its successor")
+        if self._halted:
+            raise Draining("the agent is opening its file of runs again; try again")
         check_text("prompt", prompt)
         correlation_id = check_uuid("correlation_id", correlation_id) if correlation_id else str(uuid.uuid4())
         spec = self.workflow.spec
@@ -127,7 +130,7 @@ class Runner:
 
         While the runner is held, only what is driven `alone` goes on.
         """
-        if self._draining or record.paused is not None or record.state == ENDED:
+        if self._draining or self._halted or record.paused is not None or record.state == ENDED:
             return
         if drive := self._drives.get(record.run_id):
             drive.again = True
@@ -141,7 +144,7 @@ class Runner:
         task.add_done_callback(lambda _: self._driven(record.run_id))
 
     def _driven(self, run_id: str) -> None:
-        if self._drives.pop(run_id).again and not self._draining and self._store.failure is None:
+        if self._drives.pop(run_id).again and not self._draining and not self._halted and self._store.failure is None:
             task = asyncio.create_task(self._drive_again(run_id))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -195,6 +198,19 @@ class Runner:
     async def spec_of(self, record: RunRecord) -> AgentWorkflowSpec:
         """The workflow that a run is pinned to."""
         return (await self._graph(record.workflow_digest))[0]
+
+    async def halt(self) -> None:
+        """Stops every run where it is and drives none until `unhalt`, so that the store can be opened anew."""
+        self._halted = True
+        self._waits.stop()
+        tasks = [drive.task for drive in self._drives.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def unhalt(self) -> None:
+        """Lets runs be driven again."""
+        self._halted = False
 
     async def drain(self, grace: float) -> None:
         """Accepts nothing more; lets current nodes finish for `grace` seconds, then stops them where they are."""

@@ -13,6 +13,7 @@ from milepost_agent.conversion import (
     agent_message,
     event_message,
     run_message,
+    store_status,
     stored_message,
     timestamp,
 )
@@ -231,6 +232,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             ended=counts.get("ended", 0),
             epoch=self._store.epoch,
             start_time=timestamp(self._start_time),
+            store=store_status(self._store),
         )
 
     async def GetObservability(

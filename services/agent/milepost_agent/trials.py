@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from milepost_agent.errors import StoreError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.runner import Runner
 from milepost_agent.store import RunRecord, Store
@@ -62,6 +63,8 @@ class Trials:
                 log.warning("Run %s goes on alone: the process died %d times with it", record.run_id, record.crashes)
                 await self._try(record)
             await self._store.set_meta(ON_TRIAL, "")
+        except StoreError as error:
+            log.error("the trials end without a verdict: %s", error)
         finally:
             self._runner.release()
 

@@ -119,7 +119,7 @@ async def test_a_read_only_disk_is_refused_and_left_alone(tmp_path: Path, folder
     child = f"{sys.executable} {store_zygote.__file__} try_open {folder}/m.db {tmp_path}/log"
     in_own_mounts(f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && {child}")
     said = Log(tmp_path / "log").lines()
-    assert said == [f"StoreUnavailable: {folder}/m.db: cannot be written: Read-only file system"]
+    assert said == [f"StoreNotWritable: {folder}/m.db: cannot be written: Read-only file system"]
     assert snapshot(folder) == before
 
 

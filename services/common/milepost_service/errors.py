@@ -9,6 +9,10 @@ class ConfigurationError(MilepostError):
     """Something that whoever starts the process can fix. Its text is one line: where, what, what is allowed."""
 
 
+class ProcessMustEnd(MilepostError):
+    """The process cannot go on as it is, and only a new start can tell what is next. Its text is one line."""
+
+
 class ServiceError(MilepostError):
     """A refusal that a gRPC caller sees as the status `code` with this text. `retry_after` is in seconds."""
 
@@ -71,6 +75,7 @@ __all__ = [
     "InvalidArgumentError",
     "MilepostError",
     "NotFoundError",
+    "ProcessMustEnd",
     "RemoteError",
     "ResourceExhaustedError",
     "ServiceError",

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import grpc
 import grpc.aio
@@ -20,7 +20,7 @@ from milepost.registry.v1 import registry_pb2
 from milepost_service import telemetry
 from milepost_service.call_memory import CallMemory, CallMemoryInterceptor
 from milepost_service.channels import SIZE_OPTIONS
-from milepost_service.errors import ConfigurationError
+from milepost_service.errors import ConfigurationError, ProcessMustEnd
 from milepost_service.fencing import Fence, FenceInterceptor
 from milepost_service.interceptors import GateInterceptor, StatusInterceptor, TraceInterceptor
 from milepost_service.logs import configure_logging
@@ -39,7 +39,16 @@ _log = logging.getLogger(__name__)
 LIVENESS = "liveness"
 """Health service name that is SERVING from the moment the port is bound until the process ends."""
 
+MUST_END = 3
+"""Exit code of a process that ended by itself, so that it is started anew."""
+
 Hook = Callable[[], Awaitable[None]]
+
+
+class SayReady(Protocol):
+    """Sets whether the process is ready, as the health service with the empty name tells it."""
+
+    def __call__(self, *, ready: bool) -> Awaitable[None]: ...
 
 
 class _ServiceNames:
@@ -64,7 +73,7 @@ async def serve(
     add_servicers: Callable[[grpc.aio.Server], None],
     start: Hook | None = None,
     drain: Hook | None = None,
-    unfit: Callable[[], Awaitable[str]] | None = None,
+    attend: Callable[[SayReady], Awaitable[None]] | None = None,
     calls: CallMemory | None = None,
     registration: Callable[[], registry_pb2.Service] | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
@@ -73,10 +82,14 @@ async def serve(
 
     The port is bound before anything is loaded (busy: ConfigurationError); until `start` has returned, health is
     NOT_SERVING and calls are UNAVAILABLE. With `registration` (asked after `start`) the process registers with the
-    settings' registries. Once `unfit` has returned a reason, health is NOT_SERVING until the process is started
-    anew. At the signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in
-    progress get `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING
-    through all of that. A call with an id is answered through `calls`; one of a displaced owner is refused.
+    settings' registries. With `attend`, which begins after `start` and is cancelled by the signal, the process is
+    ready when and for as long as that says; a ProcessMustEnd that leaves it stops the process as a signal does. At the
+    signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in progress get
+    `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING through all of that.
+    A call with an id is answered through `calls`; one of a displaced owner is refused.
+
+    Raises:
+        ProcessMustEnd: what left `attend`.
     """
     configure_logging(settings, name=name)
     telemetry.setup(name)
@@ -89,22 +102,22 @@ async def serve(
     health_servicer = await _add_services(server, add_servicers)
     registrar = _registrar(settings, registration)
     await server.start()
+    must_end: ProcessMustEnd | None = None
     try:
         if await signals.before(start() if start else None):
             gate.open()
-            await health_servicer.say(ready=True)
             _log.info("serving on %s", settings.listen)
             if registrar:
                 await registrar.start()
-            if unfit:
-                await signals.before(_withdraw(health_servicer, unfit))
-            await signals.first.wait()
+            must_end = await _attend(signals, (attend or _ready_at_once)(health_servicer.say))
             _log.info("stopping")
         await health_servicer.say(ready=False)
         if registrar:
             await registrar.stop()
         if drain:
             await signals.unless_second(drain())
+        if must_end:
+            raise must_end
     finally:
         await signals.unless_second(server.stop(settings.grace_seconds))
         await server.stop(0)
@@ -112,16 +125,22 @@ async def serve(
         signals.close()
 
 
-async def standby(settings: ProcessSettings, *, name: str, until: Awaitable[None]) -> bool:
+async def standby(
+    settings: ProcessSettings,
+    *,
+    name: str,
+    until: Awaitable[None],
+    add_servicers: Callable[[grpc.aio.Server], None] = lambda _: None,
+) -> bool:
     """Lives at the port, never ready, until `until` has returned; False when a signal came first.
 
-    For what must be waited for before there is anything to `serve`.
+    For what must be waited for before there is anything to `serve`; the servicers can only say so.
     """
     configure_logging(settings, name=name)
     server = grpc.aio.server(options=_SERVER_OPTIONS)
     _bind(server, settings.listen)
     signals = _Signals()
-    await _add_services(server, lambda _: None)
+    await _add_services(server, add_servicers)
     await server.start()
     try:
         return await signals.before(until)
@@ -131,13 +150,13 @@ async def standby(settings: ProcessSettings, *, name: str, until: Awaitable[None
 
 
 def run(main: Coroutine[Any, Any, None], *, name: str) -> None:
-    """Runs a process to its end; a ConfigurationError is one line on stderr and exit code 2."""
+    """Runs a process to its end; a ConfigurationError is one line on stderr and exit code 2, a ProcessMustEnd 3."""
     try:
         asyncio.run(main)
-    except ConfigurationError as error:
+    except (ConfigurationError, ProcessMustEnd) as error:
         sys.stderr.write(f"{name}: {error}\n")
         sys.stderr.flush()
-        raise SystemExit(2) from None
+        raise SystemExit(MUST_END if isinstance(error, ProcessMustEnd) else 2) from None
     except KeyboardInterrupt:
         raise SystemExit(0) from None
     finally:
@@ -182,10 +201,18 @@ class _Health(health.aio.HealthServicer):  # type: ignore[misc] # grpc_health sh
         await self.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
 
 
-async def _withdraw(health_servicer: _Health, unfit: Callable[[], Awaitable[str]]) -> None:
-    reason = await unfit()
-    await health_servicer.say(ready=False)
-    _log.error("not ready until the next start: %s", reason)
+async def _attend(signals: "_Signals", attending: Awaitable[None]) -> ProcessMustEnd | None:
+    """Lasts until the first signal, or until the process must end."""
+    try:
+        await signals.before(attending)
+        await signals.first.wait()
+    except ProcessMustEnd as error:
+        return error
+    return None
+
+
+async def _ready_at_once(say: SayReady) -> None:
+    await say(ready=True)
 
 
 async def _add_services(server: grpc.aio.Server, add_servicers: Callable[[grpc.aio.Server], None]) -> _Health:

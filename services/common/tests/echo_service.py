@@ -9,8 +9,8 @@ from typing import Any
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2
 from milepost_service.call_memory import CallMemory
-from milepost_service.errors import ConfigurationError, ResourceExhaustedError
-from milepost_service.server import run, serve
+from milepost_service.errors import ConfigurationError, ProcessMustEnd, ResourceExhaustedError
+from milepost_service.server import SayReady, run, serve
 from milepost_service.servicer import cancel_call
 from milepost_service.settings import ServiceSettings
 
@@ -56,9 +56,13 @@ async def main() -> None:
         if gate := os.environ.get("ECHO_DRAIN"):
             await asyncio.to_thread(Path(gate).read_text)
 
-    async def unfit() -> str:
-        await asyncio.to_thread(Path(os.environ["ECHO_UNFIT"]).read_text)
-        return "the disk is full"
+    async def attend(say: SayReady) -> None:
+        """Does what it is told through a FIFO, one word at a time."""
+        await say(ready=True)
+        while word := await asyncio.to_thread(Path(os.environ["ECHO_ATTEND"]).read_text):
+            if word == "end":
+                raise ProcessMustEnd("another process took over")
+            await say(ready=word == "ready")
 
     await serve(
         ServiceSettings.load(),
@@ -68,7 +72,7 @@ async def main() -> None:
         ),
         start=start,
         drain=drain,
-        unfit=unfit if "ECHO_UNFIT" in os.environ else None,
+        attend=attend if "ECHO_ATTEND" in os.environ else None,
         calls=calls,
         registration=lambda: registry_pb2.Service(name="echo", target="127.0.0.1:1", capabilities=["general"]),
     )

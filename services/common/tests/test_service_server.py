@@ -115,20 +115,37 @@ async def test_liveness_is_serving_from_binding_to_the_end_and_readiness_only_in
     assert await asyncio.to_thread(process.wait, 30) == 0
 
 
-async def test_a_process_that_became_unfit_is_not_ready_but_alive_and_still_stops_cleanly(
-    spawn: Spawn, port: int, channel: grpc.aio.Channel, tmp_path: Path
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    fifo = tmp_path / "orders"
+    os.mkfifo(fifo)
+    return fifo
+
+
+async def test_readiness_is_what_the_attendant_says_and_comes_back(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel, orders: Path
 ) -> None:
-    cause = tmp_path / "unfit"
-    os.mkfifo(cause)
-    process = spawn(port, ECHO_UNFIT=str(cause))
+    process = spawn(port, ECHO_ATTEND=str(orders))
     await until_serving(channel)
-    await asyncio.to_thread(cause.write_text, "now")
-    await until_health(channel, NOT_SERVING)
-    assert await health_of(channel, LIVENESS) == SERVING
+    for word, health in (("not", NOT_SERVING), ("ready", SERVING), ("not", NOT_SERVING)):
+        await asyncio.to_thread(orders.write_text, word)
+        await until_health(channel, health)
+        assert await health_of(channel, LIVENESS) == SERVING
     process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(orders.write_text, "not")
+    assert await asyncio.to_thread(process.wait, 30) == 0
+
+
+async def test_a_process_that_must_end_stops_in_order_with_one_line_and_exit_code_3(
+    spawn: Spawn, port: int, channel: grpc.aio.Channel, orders: Path
+) -> None:
+    process = spawn(port, ECHO_ATTEND=str(orders))
+    await until_serving(channel)
+    await asyncio.to_thread(orders.write_text, "end")
     _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
-    assert process.returncode == 0
-    assert "not ready until the next start: the disk is full" in stderr
+    assert process.returncode == 3
+    assert stderr.endswith("echo: another process took over\n")
+    assert "Traceback" not in stderr
 
 
 async def test_a_failed_start_is_one_line_and_exit_code_2(spawn: Spawn, port: int) -> None:

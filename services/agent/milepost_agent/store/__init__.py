@@ -16,6 +16,7 @@ from milepost_agent.errors import (
     StoreFenced,
     StoreForeign,
     StoreLocked,
+    StoreNotWritable,
     StoreUnavailable,
     StoreVersion,
     StoreWriteError,
@@ -23,8 +24,9 @@ from milepost_agent.errors import (
 )
 from milepost_agent.store.backup_folder import Backup, BackupFolder
 from milepost_agent.store.checkpointer import CheckpointSaver
-from milepost_agent.store.database import Counters
+from milepost_agent.store.counters import COMMIT_BOUNDS, Counters
 from milepost_agent.store.manifest import Cause, Manifest, is_backup_id
+from milepost_agent.store.probe import probe
 from milepost_agent.store.records import (
     ACCEPTED,
     ENDED,
@@ -40,6 +42,7 @@ from milepost_agent.store.records import (
     NewRun,
     RunRecord,
 )
+from milepost_agent.store.refusals import failure_reason
 from milepost_agent.store.removal import RetentionPolicy
 from milepost_agent.store.restoring import Restored, request
 from milepost_agent.store.retention import Retention, RetentionCounters
@@ -49,6 +52,7 @@ from milepost_agent.store.store import Durability, Store
 
 __all__ = [
     "ACCEPTED",
+    "COMMIT_BOUNDS",
     "ENDED",
     "PAUSED",
     "RUNNING",
@@ -90,10 +94,13 @@ __all__ = [
     "StoreFenced",
     "StoreForeign",
     "StoreLocked",
+    "StoreNotWritable",
     "StoreUnavailable",
     "StoreVersion",
     "StoreWriteError",
     "UnsupportedSqlite",
+    "failure_reason",
     "is_backup_id",
+    "probe",
     "request",
 ]

@@ -51,6 +51,10 @@ class CheckpointSaver(BlockingSaver):
         # Threads with a task whose writes were refused: a checkpoint that builds on them must not be stored.
         self._refused: dict[str, BaseException] = {}
 
+    def discard_all(self) -> None:
+        """Forgets what tasks that no longer run were refused."""
+        self._refused.clear()
+
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint of the config's `checkpoint_id`, or the latest of its thread."""
         place = config["configurable"]

@@ -11,9 +11,11 @@ from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
-from milepost_agent.errors import FailpointReached, StoreClosed, StoreError, StoreFenced, StoreWriteError
+from milepost_agent.errors import FailpointReached, StoreClosed, StoreError, StoreFenced
 from milepost_agent.failpoints import failpoint
+from milepost_agent.store.counters import Counters
 from milepost_agent.store.records import EventRecord
+from milepost_agent.store.refusals import write_error
 
 Result = TypeVar("Result")
 Publish = Callable[[Sequence[EventRecord]], None]
@@ -65,16 +67,6 @@ class Transaction:
         del self.events[published:]
 
 
-@dataclass
-class Counters:
-    """What the writer did since it was opened. Times in seconds."""
-
-    commits: int = 0
-    items: int = 0
-    largest_batch: int = 0
-    commit_seconds: float = 0.0
-
-
 @dataclass(eq=False, slots=True)
 class _Item(Generic[Result]):
     apply: Callable[[Transaction], Result]
@@ -108,19 +100,24 @@ class Database:
         now: Callable[[], float],
     ) -> None:
         self.counters = Counters()
-        self.failure: StoreError | None = None
         self.failed = asyncio.Event()
-        self._connection = connection
         self._name = name
-        self._epoch = str(epoch)
         self._publish = publish
         self._committed = committed
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Item[Any]] = deque()
+        self._changed = threading.Condition()
+        self.restart(connection, epoch)
+
+    def restart(self, connection: apsw.Connection, epoch: int) -> None:
+        """Takes items again, for a file that was opened anew; to be called when the database is closed."""
+        self.failure: StoreError | None = None
+        self.failed.clear()
+        self._connection = connection
+        self._epoch = str(epoch)
         self._urgent = 0
         self._closing = False
-        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -159,24 +156,29 @@ class Database:
             self._changed.notify()
         await asyncio.to_thread(self._thread.join)
 
-    async def close(self, clean: Callable[[], None]) -> None:
-        """Moves the log into the database, says so by `clean`, and closes the connection.
+    async def close(self, clean: Callable[[], None] | None) -> None:
+        """Moves the log into the database, says so by `clean`, and closes the connection; None: the log stays.
 
         `clean` comes before SQLite removes the log, so that a missing log is never taken for a loss after a kill here.
         """
-        await asyncio.to_thread(self._close, clean)
+        await asyncio.to_thread(self._close, clean if self.failure is None else None)
 
-    def _close(self, clean: Callable[[], None]) -> None:
+    def _close(self, clean: Callable[[], None] | None) -> None:
         try:
-            if self.failure is not None:
-                raise self.failure
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            clean()
-        except (apsw.Error, OSError, StoreError) as error:
-            # The log may hold what the disk refused: leave it to the next open, which checks it.
+            if clean is not None:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                clean()
+        except (apsw.Error, OSError) as error:
+            clean = None
             _log.warning("%s: the log stays beside the database: %s", self._name, error)
-            self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        # A log that holds what the disk refused is left to the next open, which checks it.
+        self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(clean is None))
         self._connection.close()
+
+    def refuse(self, failure: StoreError) -> None:
+        """Has every write from now on raise the failure; for a database that is stopped already."""
+        self.failure = failure
+        self.failed.set()
 
     def _put(self, item: _Item[Any]) -> None:
         if self.failure is not None:
@@ -222,10 +224,7 @@ class Database:
         started = time.perf_counter()
         transaction.execute("COMMIT")
         self._committed(self._connection)
-        self.counters.commit_seconds += time.perf_counter() - started
-        self.counters.commits += 1
-        self.counters.items += len(batch)
-        self.counters.largest_batch = max(self.counters.largest_batch, len(batch))
+        self.counters.committed(len(batch), time.perf_counter() - started)
         failpoint("store.after_commit")
         return transaction.events
 
@@ -276,10 +275,8 @@ class Database:
 
     def _fail(self, batch: list[_Item[Any]], cause: BaseException) -> None:
         if self.failure is None:
-            self.failure = (
-                cause if isinstance(cause, StoreError) else StoreWriteError(f"{self._name}: cannot write: {cause}")
-            )
-            self.failure.__cause__ = cause if cause is not self.failure else None
+            known = cause if isinstance(cause, StoreError) else None
+            self.failure = known or write_error(self._name, cause, self._connection)
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

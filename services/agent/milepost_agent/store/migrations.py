@@ -1,11 +1,12 @@
 """The schema, one step a version; a file is brought up to date in one transaction when it is opened."""
 
+import os
 import uuid
 from typing import Final, NamedTuple
 
 import apsw
 
-from milepost_agent.errors import StoreForeign, StoreVersion
+from milepost_agent.errors import StoreFenced, StoreForeign, StoreVersion
 
 _LANGGRAPH: Final = """
 CREATE TABLE IF NOT EXISTS checkpoints (
@@ -139,6 +140,8 @@ CREATE INDEX requests_by_run ON requests (run_id);
 
 MIGRATIONS: Final = (_LANGGRAPH + _FIRST, _SECOND)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
+_LIFE: Final = uuid.uuid4()
+"""Tells this process from a later one with the same pid."""
 OURS: Final = frozenset({"meta", "runs", "journal", "ledger", "messages", "checkpoints", "writes", "checkpoint_order"})
 STOCK: Final = frozenset({"checkpoints", "writes"})
 """What a stock saver makes; its file can be taken over."""
@@ -199,24 +202,29 @@ def upgrade(connection: apsw.Connection) -> None:
     _write(connection, "schema_version", str(SCHEMA_VERSION))
 
 
-def migrate(connection: apsw.Connection, above: int = 0) -> Identity:
+def migrate(connection: apsw.Connection, above: int = 0, *, still_owned: bool = False) -> Identity:
     """Brings the schema up to date and begins a new epoch, in one transaction.
 
     Args:
         above: The new epoch is higher than this one too.
+        still_owned: This process owned the file last; nobody else may have done so since.
 
     Returns:
         The id that the file keeps for ever (UUID), and an epoch that is one more than that of the owner before.
 
     Raises:
-        StoreForeign, StoreVersion: nothing was changed.
+        StoreForeign, StoreVersion, StoreFenced: nothing was changed.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
+        # Not told by the epoch: a commit of ours that failed may be there all the same.
+        if still_owned and _read(connection, "owner") != _process():
+            raise StoreFenced("another process took over; this one must stop")
         upgrade(connection)
         epoch = max(int(_read(connection, "epoch") or 0), above) + 1
         owner_id = _read(connection, "store_id") or str(uuid.uuid4())
         _write(connection, "store_id", owner_id)
+        _write(connection, "owner", _process())
         _write(connection, "epoch", str(epoch))
         connection.execute(_ADOPT)
         connection.execute("COMMIT")
@@ -225,6 +233,10 @@ def migrate(connection: apsw.Connection, above: int = 0) -> Identity:
             connection.execute("ROLLBACK")
         raise
     return Identity(owner_id, epoch)
+
+
+def _process() -> str:
+    return f"{os.getpid()}-{_LIFE}"
 
 
 def _read(connection: apsw.Connection, key: str) -> str | None:

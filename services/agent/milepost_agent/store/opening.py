@@ -8,15 +8,24 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from milepost_agent.errors import BackupFailed, StoreCorrupt, StoreForeign, StoreUnavailable, StoreVersion
+from milepost_agent.errors import (
+    BackupFailed,
+    StoreCorrupt,
+    StoreFenced,
+    StoreForeign,
+    StoreNotWritable,
+    StoreUnavailable,
+    StoreVersion,
+)
 from milepost_agent.store import space
 from milepost_agent.store.backup_folder import BackupFolder
 from milepost_agent.store.damage import broken_header, log_bytes, lost_commits, missing_content, read_mark
 from milepost_agent.store.durable import sync_folder
 from milepost_agent.store.evidence import Evidence, boot_id
 from milepost_agent.store.migrations import SCHEMA_VERSION, Identity, migrate, schema_version
-from milepost_agent.store.owner import Ownership, require_local, require_sqlite
+from milepost_agent.store.owner import Ownership, require_local, require_sqlite, unavailable
 from milepost_agent.store.restoring import Restored, restore_newest, restore_requested
+from milepost_agent.store.resync import resync
 
 BUSY_MILLISECONDS: Final = 5_000
 WAL_BYTES: Final = 64 * 1024 * 1024
@@ -45,24 +54,47 @@ def open_file(path: Path, full: bool, folder: BackupFolder) -> Opened:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnavailable(f"{path}: cannot be written: {error.strerror}") from error
+        raise unavailable(path, "written", error) from error
     require_local(path)
     ownership = Ownership.acquire(path)
     try:
         folder.clean()
-        restored = restore_requested(path, folder, ownership)
-        try:
-            connection, identity = _open_sound(path, full, folder, ownership)
-        except StoreCorrupt as damage:
-            restored = restore_newest(path, folder, ownership, str(damage))
-            if restored is None:
-                raise StoreCorrupt(
-                    f"{path}: {damage}; no backup of it verifies; the file was left as it is"
-                ) from damage
-            connection, identity = _open_sound(path, full, folder, ownership)
+        return _open_restored(path, full, folder, ownership)
     except BaseException:
         ownership.release()
         raise
+
+
+def reopen_file(path: Path, full: bool, folder: BackupFolder, ownership: Ownership, *, restore: bool) -> Opened:
+    """Opens the file again for the owner that has the lock, under a higher epoch. The lock is kept on any error.
+
+    Args:
+        restore: Do the restore that was asked for; nobody may have the file open then. Otherwise readers of this
+            process may, so that the file is taken as it is or not at all.
+
+    Raises:
+        StoreFenced: someone else has owned the file meanwhile.
+        StoreUnavailable, StoreCorrupt, StoreForeign, StoreVersion: each with one line.
+    """
+    if restore:
+        return _open_restored(path, full, folder, ownership)
+    try:
+        connection, identity = _open_sound(path, full, folder, ownership, still_owned=True)
+    except StoreCorrupt as damage:
+        raise StoreCorrupt(f"{path}: {damage}") from damage
+    return Opened(connection, ownership, identity, None)
+
+
+def _open_restored(path: Path, full: bool, folder: BackupFolder, ownership: Ownership) -> Opened:
+    """Restores what is to be restored, and opens what is there then."""
+    restored = restore_requested(path, folder, ownership)
+    try:
+        connection, identity = _open_sound(path, full, folder, ownership)
+    except StoreCorrupt as damage:
+        restored = restore_newest(path, folder, ownership, str(damage))
+        if restored is None:
+            raise StoreCorrupt(f"{path}: {damage}; no backup of it verifies; the file was left as it is") from damage
+        connection, identity = _open_sound(path, full, folder, ownership)
     return Opened(connection, ownership, identity, restored)
 
 
@@ -71,13 +103,15 @@ def sqlite_version() -> str:
     return apsw.sqlite_lib_version()
 
 
-def _open_sound(path: Path, full: bool, folder: BackupFolder, ownership: Ownership) -> tuple[apsw.Connection, Identity]:
+def _open_sound(
+    path: Path, full: bool, folder: BackupFolder, ownership: Ownership, *, still_owned: bool = False
+) -> tuple[apsw.Connection, Identity]:
     """Raises StoreCorrupt with the damage alone; nothing was changed then."""
     if damage := missing_content(path, ownership.evidence) or broken_header(path):
         raise StoreCorrupt(damage)
     connection = _connect(path)
     try:
-        return connection, _prepare(connection, path, full, folder, ownership)
+        return connection, _prepare(connection, path, full, folder, ownership, still_owned)
     except BaseException:
         # What was found in the log stays there: a file that is not understood is left as it is.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(log_bytes(path) > 0))
@@ -89,7 +123,7 @@ def _connect(path: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(path))
     except apsw.Error as error:
-        raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
+        raise _unavailable(path, "opened", error) from error
     if connection.readonly("main"):
         connection.close()
         raise StoreUnavailable(f"{path}: cannot be written: read-only file")
@@ -97,7 +131,12 @@ def _connect(path: Path) -> apsw.Connection:
 
 
 def _prepare(
-    connection: apsw.Connection, path: Path, full: bool, folder: BackupFolder, ownership: Ownership
+    connection: apsw.Connection,
+    path: Path,
+    full: bool,
+    folder: BackupFolder,
+    ownership: Ownership,
+    still_owned: bool,
 ) -> Identity:
     evidence = ownership.evidence
     try:
@@ -113,18 +152,27 @@ def _prepare(
         connection.pragma("synchronous", "full" if full else "normal")
         connection.pragma("journal_size_limit", WAL_BYTES)
         connection.pragma("temp_store", "memory")
-        identity = migrate(connection, above=evidence.epoch if evidence else 0)
+        resync(connection, path)
+        identity = migrate(connection, above=evidence.epoch if evidence else 0, still_owned=still_owned)
         space.convert(connection, path)
         sync_folder(path.parent)
         mark = read_mark(connection)
         ownership.record(Evidence(identity.owner_id, identity.epoch, clean=False, full=full, boot=boot_id(), mark=mark))
-    except (StoreVersion, StoreForeign) as error:
+    except (StoreVersion, StoreForeign, StoreFenced) as error:
         raise type(error)(f"{path}: {error}") from error
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise StoreCorrupt(str(error)) from error
-    except (apsw.Error, OSError) as error:
-        raise StoreUnavailable(f"{path}: cannot be written: {error}") from error
+    except apsw.Error as error:
+        raise _unavailable(path, "written", error) from error
+    except OSError as error:
+        raise unavailable(path, "written", error) from error
     return identity
+
+
+def _unavailable(path: Path, what: str, error: apsw.Error) -> StoreUnavailable:
+    # The disk refused; where it is a matter of rights or names, SQLite says something else.
+    passing = isinstance(error, (apsw.FullError, apsw.ReadOnlyError, apsw.IOError))
+    return (StoreNotWritable if passing else StoreUnavailable)(f"{path}: cannot be {what}: {error}")
 
 
 def _check(connection: apsw.Connection) -> None:

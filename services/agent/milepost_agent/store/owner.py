@@ -1,6 +1,7 @@
 """One process owns the file: a lock beside it, and refusal of places and SQLite builds that cannot keep it safe."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -9,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from milepost_agent.errors import StoreLocked, StoreUnavailable, UnsupportedSqlite
+from milepost_agent.errors import StoreLocked, StoreNotWritable, StoreUnavailable, UnsupportedSqlite
 from milepost_agent.store.evidence import MARK_BYTES, RECORD_BYTES, Evidence, Mark
 
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -17,6 +18,7 @@ _NETWORK: Final = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "fuse", "fuseblk", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3"}
     | {"smbfs"}
 )
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
@@ -61,6 +63,12 @@ def require_local(path: Path) -> None:
         raise StoreUnavailable(f"{path}: the filesystem is {kind}; a local disk or block volume is needed")
 
 
+def unavailable(path: Path, what: str, error: OSError) -> StoreUnavailable:
+    """What to raise when the system refuses something, in one line; `what` is done to the path, in the past tense."""
+    kind = StoreNotWritable if error.errno in _PASSING else StoreUnavailable
+    return kind(f"{path}: cannot be {what}: {error.strerror}")
+
+
 class Ownership:
     """An exclusive lock on `PATH.lock`, held until `release` or the end of the process.
 
@@ -85,7 +93,7 @@ class Ownership:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StoreUnavailable(f"{path}: cannot be written: {error.strerror}") from error
+            raise unavailable(path, "written", error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -95,14 +103,14 @@ class Ownership:
             raise StoreLocked(f"{path}: in use by {told}; one process at a time can own it") from error
         except OSError as error:
             os.close(descriptor)
-            raise StoreUnavailable(f"{path}: cannot be locked: {error.strerror}") from error
+            raise unavailable(path, "locked", error) from error
         try:
             previous = Evidence.decode(os.pread(descriptor, RECORD_BYTES + MARK_BYTES, 0))
             ownership = cls(descriptor, f"pid {os.getpid()} on {socket.gethostname()}", previous)
             ownership._write()
         except OSError as error:
             os.close(descriptor)
-            raise StoreUnavailable(f"{path}: cannot be written: {error.strerror}") from error
+            raise unavailable(path, "written", error) from error
         return ownership
 
     def record(self, evidence: Evidence) -> None:

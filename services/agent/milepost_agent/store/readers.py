@@ -22,9 +22,7 @@ class Readers:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._local = threading.local()
-        self._connections: list[apsw.Connection] = []
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader", initializer=self._connect)
+        self._pool = _Pool(path)
         self._closed = False
 
     async def read(self, query: Callable[[apsw.Connection], Result]) -> Result:
@@ -35,11 +33,33 @@ class Readers:
         """
         if self._closed:
             raise StoreClosed(f"{self._path}: the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, query)
+        return await self._pool.run(query)
+
+    async def reopen(self) -> None:
+        """Opens new connections to the file for the queries from now on, and closes the ones before."""
+        old, self._pool = self._pool, _Pool(self._path)
+        self._closed = False
+        await old.close()
 
     async def close(self) -> None:
         self._closed = True
-        await asyncio.to_thread(self._pool.shutdown)
+        await self._pool.close()
+
+
+class _Pool:
+    """Connections that each belong to a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[apsw.Connection] = []
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader", initializer=self._connect)
+
+    async def run(self, query: Callable[[apsw.Connection], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._query, query)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
         for connection in self._connections:
             connection.close()
 

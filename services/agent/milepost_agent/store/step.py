@@ -73,3 +73,6 @@ class Steps:
     def discard_run(self, run_id: str) -> None:
         for key in [key for key in self._open if key[0] == run_id]:
             del self._open[key]
+
+    def discard_all(self) -> None:
+        self._open.clear()

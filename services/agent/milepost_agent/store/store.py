@@ -9,16 +9,16 @@ from typing import Any, Final, Literal
 
 import apsw
 
-from milepost_agent.errors import RunNotFound, StoreError
+from milepost_agent.errors import RunNotFound, StoreClosed, StoreError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.store import journal, ledger, messages, requests, runs
 from milepost_agent.store.backup_folder import BackupFolder, default_folder
 from milepost_agent.store.change import RunChange, Update
 from milepost_agent.store.checkpointer import CheckpointSaver
+from milepost_agent.store.counters import Counters
 from milepost_agent.store.damage import read_mark
-from milepost_agent.store.database import Counters, Database, Transaction
-from milepost_agent.store.opening import Opened, open_file
-from milepost_agent.store.owner import Ownership
+from milepost_agent.store.database import Database, Publish, Transaction
+from milepost_agent.store.opening import Opened, open_file, reopen_file
 from milepost_agent.store.readers import Readers
 from milepost_agent.store.records import (
     EventRecord,
@@ -45,27 +45,31 @@ class Store:
 
     Every write is committed when its method returns. Writes that wait at the same time share a commit. Reads see
     everything that was committed before they began and never hold up a write. After a failed write `failure` is set
-    and every further write raises it; reads go on.
+    and every further write raises it, until `reopen`; reads go on.
     """
 
-    def __init__(self, path: Path, opened: Opened, now: Callable[[], float], history: bool) -> None:
+    def __init__(
+        self, path: Path, opened: Opened, full: bool, folder: BackupFolder, now: Callable[[], float], history: bool
+    ) -> None:
         self.path = path
-        self.owner_id, self.epoch = opened.identity
+        self._full = full
+        self._folder = folder
         self.restored = opened.restored
-        ownership = opened.ownership
-        self._ownership: Ownership | None = ownership
-        self._steps = Steps()
-        self._readers = Readers(path)
         self._now = now
+        self._open: Opened | None = opened
+        self._steps = Steps()
         self._watchers = Watchers(
             lambda run_id, after, limit: self.events(run_id, after=after, limit=limit), has_run=self._has_run
         )
+        self._listeners: list[Publish] = [self._watchers.publish]
+        self.owner_id, self.epoch = opened.identity
+        self._readers = Readers(path)
         self._database = Database(
             opened.connection,
             name=str(path),
             epoch=self.epoch,
-            publish=self._watchers.publish,
-            committed=lambda connection: ownership.mark(read_mark(connection)),
+            publish=self._publish,
+            committed=lambda connection: opened.ownership.mark(read_mark(connection)),
             now=now,
         )
         self.saver = CheckpointSaver(self._database, self._readers, self._steps, history)
@@ -96,7 +100,7 @@ class Store:
         """
         folder = backups or BackupFolder(default_folder(path))
         opened = await asyncio.to_thread(open_file, path, durability == "full", folder)
-        return cls(path, opened, now, history)
+        return cls(path, opened, durability == "full", folder, now, history)
 
     @property
     def failure(self) -> StoreError | None:
@@ -110,8 +114,56 @@ class Store:
 
     @property
     def counters(self) -> Counters:
-        """Commits and items so far."""
+        """Commits and items since the process began."""
         return self._database.counters
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of the database file and of its write-ahead log."""
+        return _size(self.path), _size(self.path.with_name(self.path.name + "-wal"))
+
+    def listen(self, listener: Publish) -> None:
+        """Calls the listener on the loop with the events of each commit, in order, once they are committed."""
+        self._listeners.append(listener)
+
+    async def reopen(self, *, restore: bool = False) -> None:
+        """Closes the file and opens it again as at a start: checked, what it holds made durable, under a new epoch.
+
+        To be called when nothing drives a run: what open steps collected is gone. The lock is never let go.
+
+        Args:
+            restore: Do the restore that was asked for; see `restored` then. Reads are refused meanwhile, and watches
+                end, because the journal is another one then. Otherwise reads and watches go on.
+
+        Raises:
+            StoreError: the file could not be opened; `failure` says so, and `reopen` may be called again.
+        """
+        if self._open is None:
+            raise StoreClosed(f"{self.path}: the store is closed")
+        await self._database.stop()
+        await self._database.close(None)
+        if restore:
+            self._watchers.end()
+            await self._readers.close()
+        ownership = self._open.ownership
+        try:
+            opened = await asyncio.to_thread(
+                reopen_file, self.path, self._full, self._folder, ownership, restore=restore
+            )
+        except StoreError as error:
+            self._database.refuse(error)
+            raise
+        self._open = opened
+        self.owner_id, self.epoch = opened.identity
+        self.restored = opened.restored or self.restored
+        self._steps.discard_all()
+        self.saver.discard_all()
+        await self._readers.reopen()
+        self._database.restart(opened.connection, self.epoch)
+        self._watchers.refresh()
+
+    def _publish(self, events: Sequence[EventRecord]) -> None:
+        for listener in self._listeners:
+            listener(events)
 
     def retention(self, policy: RetentionPolicy, *, keep_workflow: str, busy: Callable[[str], bool]) -> Retention:
         """What removes ended runs from this store, not started.
@@ -132,16 +184,16 @@ class Store:
 
     async def close(self) -> None:
         """Commits what is queued, ends watches, and gives the file up. A second call does nothing."""
-        ownership, self._ownership = self._ownership, None
-        if ownership is None:
+        opened, self._open = self._open, None
+        if opened is None:
             return
         try:
             self._watchers.close()
             await self._database.stop()
             await self._readers.close()
-            await self._database.close(ownership.record_clean)
+            await self._database.close(opened.ownership.record_clean)
         finally:
-            ownership.release()
+            opened.ownership.release()
 
     async def accept_run(self, run: NewRun) -> tuple[RunRecord, bool]:
         """Commits a run and its event `RunAccepted`; the same request again finds the same run (True).
@@ -351,6 +403,13 @@ class Store:
             return True
 
         return await self._database.submit(apply)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _run(transaction: Transaction, query: str, *parameters: Any) -> None:

@@ -21,6 +21,7 @@ class _Watcher:
         self.buffer: deque[EventRecord] = deque()
         self.behind = True
         self.removed = False
+        self.ended = False
         self.wake = asyncio.Event()
 
     def offer(self, event: EventRecord) -> None:
@@ -56,18 +57,31 @@ class Watchers:
                 watcher.removed = True
                 watcher.wake.set()
 
-    def close(self) -> None:
-        """Ends every watch after what it has."""
-        self._closed = True
+    def refresh(self) -> None:
+        """Has everybody read from the file again: more than was published may be in it."""
         for watcher in self._watchers:
+            watcher.buffer.clear()
+            watcher.behind = True
             watcher.wake.set()
+
+    def end(self) -> None:
+        """Ends the watches that are open, after what they have; later ones are welcome."""
+        for watcher in self._watchers:
+            watcher.ended = True
+            watcher.wake.set()
+
+    def close(self) -> None:
+        """Ends every watch after what it has, for good."""
+        self._closed = True
+        self.end()
 
     async def watch(self, run_id: str | None, after: int) -> AsyncGenerator[EventRecord, None]:
         """Events with a sequence above `after`; ends when the store is closed or the run is removed."""
         watcher = _Watcher(run_id)
+        watcher.ended = self._closed
         self._watchers.add(watcher)
         try:
-            while not self._closed:
+            while not watcher.ended:
                 watcher.wake.clear()
                 for event in await self._next(watcher, after):
                     # What was committed while the page was read is in the page and in the buffer.

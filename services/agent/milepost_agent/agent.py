@@ -1,0 +1,115 @@
+"""What one agent process is made of: store, router, registry, runner and servicers, wired together."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from milepost.agent.v1 import agent_pb2_grpc
+from milepost.registry.v1 import registry_pb2_grpc
+from milepost_agent.clients import HealthMonitor, ServiceClients
+from milepost_agent.cluster_access import ApiAccess
+from milepost_agent.counts import Counts
+from milepost_agent.effects import Effects
+from milepost_agent.learning import Learner
+from milepost_agent.lifecycle import LifeCycle
+from milepost_agent.nodes import NodeDependencies
+from milepost_agent.observability import Observability
+from milepost_agent.recovery import Recovery
+from milepost_agent.registry import Registry
+from milepost_agent.registry_servicer import RegistryServicer
+from milepost_agent.router import BackgroundRouter
+from milepost_agent.runner import Runner
+from milepost_agent.servicer import AgentServicer
+from milepost_agent.settings import AgentSettings, retention_policy
+from milepost_agent.steering import Steering
+from milepost_agent.store import Store
+from milepost_crds import AgentWorkflow
+
+if TYPE_CHECKING:
+    from milepost_agent.registry_kubernetes import KubernetesRegistry
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """Everything that one agent process holds while it serves."""
+
+    def __init__(self, settings: AgentSettings, workflow: AgentWorkflow, store: Store, counts: Counts) -> None:
+        self._settings = settings
+        self._store = store
+        self._registry = Registry()
+        self._clients = ServiceClients()
+        self._health = HealthMonitor(self._registry, self._clients)
+        self._observability = Observability(store, workflow.spec.observability.mode, settings.log_level)
+        self._router = BackgroundRouter(settings.router_model)
+        self._learner = Learner(self._registry, self._router)
+        dependencies = NodeDependencies(
+            spec=workflow.spec,
+            store=store,
+            registry=self._registry,
+            router=self._router,
+            clients=self._clients,
+            effects=Effects(store),
+        )
+        self._runner = Runner(workflow, dependencies)
+        self._retention = store.retention(
+            retention_policy(workflow.spec.checkpoint.retention),
+            keep_workflow=self._runner.digest,
+            busy=self._runner.is_driving,
+        )
+        self._steering = Steering(self._runner, store)
+        self._recovery = Recovery(store, self._runner)
+        self.life = LifeCycle(store, self._runner, self._resume, counts.store_failed)
+        self._access = settings.cluster()
+        self._cluster: KubernetesRegistry | None = None
+        self._loading: asyncio.Task[object] | None = None
+
+    def add_servicers(self, server: grpc.aio.Server) -> None:
+        agent = AgentServicer(self._runner, self._steering, self._store, self._observability)
+        registry = RegistryServicer(self._registry, self._health, self._store)
+        agent_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
+        registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
+
+    async def start(self) -> None:
+        self._registry.restore(await self._store.load_services(), keep_adopted=self._access is not None)
+        self._learner.start()
+        self._health.start()
+        await self.life.start()
+        # What no resumed run waits for comes last: it would hold them up.
+        self._loading = asyncio.create_task(asyncio.to_thread(self._router.load), name="router-loading")
+        if self._access:
+            self._cluster = cluster_registry(self._access, self._registry, self._health, self._store)
+            self._cluster.start()
+
+    async def _resume(self, cause: str) -> None:
+        await self._observability.start()
+        await self._runner.start()
+        resumed = await self._recovery.start(cause)
+        log.info("Epoch %d, %d runs resumed", self._store.epoch, resumed)
+        await self._retention.stop()
+        self._retention.start()
+
+    async def drain(self) -> None:
+        await self.life.stop()
+        await self._runner.drain(self._settings.drain_seconds)
+        await self._retention.stop()
+        self._store.end_watches()
+        self._registry.end_watches()
+        await self._learner.stop()
+        if self._cluster:
+            await self._cluster.stop()
+        await self._health.stop()
+        self._observability.stop()
+        await self._clients.close()
+        await self._recovery.stop()
+
+
+def cluster_registry(
+    access: ApiAccess, registry: Registry, health: HealthMonitor, store: Store
+) -> "KubernetesRegistry":
+    """Imports the HTTP client of the Kubernetes API, which no other agent needs."""
+    from milepost_agent.registry_kubernetes import KubernetesRegistry  # noqa: PLC0415
+
+    return KubernetesRegistry(access, registry, health, store)

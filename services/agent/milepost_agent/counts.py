@@ -1,0 +1,42 @@
+"""What happened to the runs and to the store since the process began, counted whether or not anybody asks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from milepost_agent.errors import StoreError
+from milepost_agent.store import EventRecord, failure_reason
+
+
+@dataclass
+class Counts:
+    """Changed on the event loop alone."""
+
+    failures: Counter[str] = field(default_factory=Counter)
+    """Times that the store could not be written, by reason."""
+    ended: Counter[str] = field(default_factory=Counter)
+    """Runs that ended, by outcome."""
+    recoveries: int = 0
+    last_backup: float | None = None
+    """When the newest verified backup was made, in seconds since the epoch; None when there is none."""
+    backup_failures: int = 0
+
+    def store_failed(self, failure: StoreError) -> None:
+        """The store cannot be written since now."""
+        self.failures[failure_reason(failure)] += 1
+
+    def backup_succeeded(self, time: float) -> None:
+        """A backup was verified that was made at this time, in seconds since the epoch."""
+        self.last_backup = time
+
+    def backup_failed(self) -> None:
+        """A backup could not be made or did not verify."""
+        self.backup_failures += 1
+
+    def committed(self, events: Sequence[EventRecord]) -> None:
+        """To be told of every commit of the store."""
+        for event in events:
+            if event.type == "RunCompleted":
+                self.ended[str(event.data.get("outcome", ""))] += 1
+            elif event.type == "RunResumed":
+                self.recoveries += 1

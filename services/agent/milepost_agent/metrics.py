@@ -1,0 +1,114 @@
+"""The metrics of an agent for Prometheus, over HTTP. Every value is taken when it is read."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from milepost_agent.counts import Counts
+from milepost_agent.errors import StoreError
+from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
+from milepost_service.errors import ConfigurationError
+from milepost_service.settings import split_address
+
+QUERY_SECONDS: Final = 2.0
+STATES: Final = ("accepted", "running", "waiting", "ended")
+
+
+class Metrics(Collector):
+    """Reads on the threads of the HTTP server; queries of the store go through its loop."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._store: Store | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def show(self, store: Store) -> None:
+        """Shows what this store holds and does from now on."""
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        writable = self._store is not None and self._store.failure is None
+        yield GaugeMetricFamily("milepost_store_writable", "1 while the store takes writes, else 0.", value=writable)
+        yield _labelled("milepost_store_failures", "Times that the store failed.", "reason", self._counts.failures)
+        yield _labelled("milepost_runs_ended", "Runs that ended.", "outcome", self._counts.ended)
+        yield CounterMetricFamily(
+            "milepost_run_recoveries", "Times that a run went on after it was stopped.", value=self._counts.recoveries
+        )
+        yield CounterMetricFamily(
+            "milepost_backup_failures",
+            "Backups that could not be made or did not verify.",
+            value=self._counts.backup_failures,
+        )
+        if self._counts.last_backup is not None:
+            yield GaugeMetricFamily(
+                "milepost_backup_last_success_timestamp_seconds",
+                "When the newest verified backup was made.",
+                value=self._counts.last_backup,
+            )
+        if self._store is not None:
+            yield from self._state(self._store)
+
+    def _state(self, store: Store) -> Iterator[Metric]:
+        size, log = store.sizes()
+        yield CounterMetricFamily("milepost_store_commits", "Commits.", value=store.counters.commits)
+        yield CounterMetricFamily("milepost_store_items", "Writes that were committed.", value=store.counters.items)
+        yield GaugeMetricFamily("milepost_store_size_bytes", "Size of the database file.", value=size)
+        yield GaugeMetricFamily("milepost_store_wal_bytes", "Size of its write-ahead log.", value=log)
+        yield _commit_seconds(store.counters)
+        # A store that is just being opened again does not answer in time; the rest is told all the same.
+        with contextlib.suppress(StoreError, TimeoutError):
+            counts = asyncio.run_coroutine_threadsafe(store.count_runs(), self._loop).result(QUERY_SECONDS)
+            runs = GaugeMetricFamily("milepost_runs", "Runs in the store.", labels=["state"])
+            for state in sorted({*STATES, *counts}):
+                runs.add_metric([state], counts.get(state, 0))
+            yield runs
+
+
+@contextlib.contextmanager
+def served(metrics: Metrics, listen: str) -> Iterator[None]:
+    """Answers HTTP at the address, in threads of its own.
+
+    Raises:
+        ConfigurationError: the address is in use, or none of this machine.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(metrics)
+    host, port = split_address(listen)
+    try:
+        server, thread = start_http_server(port, host.strip("[]"), registry)
+    except OSError as error:
+        raise ConfigurationError(
+            f"MILEPOST_METRICS_LISTEN: {listen}: {error.strerror}; allowed: a free port of a local address, or empty"
+        ) from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, number in sorted(values.items()):
+        family.add_metric([value], number)
+    return family
+
+
+def _commit_seconds(counters: Counters) -> Metric:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, commits in zip((*map(str, COMMIT_BOUNDS), "+Inf"), counters.commit_classes, strict=True):
+        total += commits
+        buckets.append((bound, total))
+    return HistogramMetricFamily(
+        "milepost_store_commit_seconds",
+        "Time that a commit took until it was on the disk.",
+        buckets=buckets,
+        sum_value=counters.commit_seconds,
+    )

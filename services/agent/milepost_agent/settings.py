@@ -1,0 +1,92 @@
+"""What the agent reads at its start: settings of the environment, and its workflow."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from milepost_agent.cluster_access import SERVICE_ACCOUNT, ApiAccess
+from milepost_agent.store import RetentionPolicy
+from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifests
+from milepost_crds.units import parse_duration
+from milepost_service.errors import ConfigurationError
+from milepost_service.settings import ProcessSettings, split_address
+
+CLUSTER_LOCK_WAIT_SECONDS = 120.0
+"""A pod that was deleted by force lives on for as long as its grace period while its successor starts."""
+
+
+class AgentSettings(ProcessSettings):
+    """What the agent reads beside what every process reads."""
+
+    listen: str = "127.0.0.1:50051"
+    workflow_file: Path
+    data_dir: Path
+    router_model: Path | None = None
+    drain_seconds: float = 5.0
+    """How long current steps may go on after SIGTERM before they are stopped and left to the next start."""
+    failpoints: str = ""
+    registry: Literal["grpc", "kubernetes"] = "grpc"
+    """Where services come from besides those that register themselves: the labelled Services of a namespace."""
+    namespace: Annotated[str, StringConstraints(pattern="^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")] = ""
+    kubernetes_url: str = ""
+    """Empty: the API server that every pod is told of."""
+    kubernetes_token_file: Path = SERVICE_ACCOUNT / "token"
+    kubernetes_ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
+
+    metrics_listen: str = ""
+    """Address of the Prometheus metrics over HTTP; empty: none."""
+    lock_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    """How long another process may keep the file of the runs; unset: 120 s in a cluster, else not at all."""
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _metrics_listen_is_an_address(cls, value: str) -> str:
+        if value:
+            split_address(value)
+        return value
+
+    @property
+    def longest_lock_wait(self) -> float:
+        if self.lock_wait_seconds is not None:
+            return self.lock_wait_seconds
+        return CLUSTER_LOCK_WAIT_SECONDS if self.registry == "kubernetes" else 0.0
+
+    @model_validator(mode="after")
+    def _namespace_is_known(self) -> Self:
+        if self.registry == "kubernetes" and not self.namespace:
+            raise ConfigurationError("MILEPOST_NAMESPACE: is not set; needed with MILEPOST_REGISTRY=kubernetes")
+        return self
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether a start waits for a disk that takes nothing; on one machine its user is told instead."""
+        return self.registry == "kubernetes"
+
+    def cluster(self) -> ApiAccess | None:
+        """How the Kubernetes API is reached; None when it is not to be asked."""
+        if self.registry == "grpc":
+            return None
+        if not self.kubernetes_url:
+            return ApiAccess.in_cluster(self.namespace)
+        return ApiAccess(self.kubernetes_url, self.namespace, self.kubernetes_token_file, self.kubernetes_ca_file)
+
+
+def load_workflow(path: Path) -> AgentWorkflow:
+    """The one AgentWorkflow of a file.
+
+    Raises:
+        ConfigurationError: the file is missing, broken, or holds something else.
+    """
+    try:
+        workflows = [each.resource for each in load_manifests([path]) if isinstance(each.resource, AgentWorkflow)]
+    except ManifestError as error:
+        raise ConfigurationError(str(error)) from None
+    if len(workflows) != 1:
+        raise ConfigurationError(f"{path}: holds {len(workflows)} AgentWorkflows; allowed: exactly 1")
+    return workflows[0]
+
+
+def retention_policy(retention: Retention) -> RetentionPolicy:
+    """What the workflow says of runs that ended, in the store's terms."""
+    return RetentionPolicy(retention.ended_runs, parse_duration(retention.max_age))

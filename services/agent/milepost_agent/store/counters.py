@@ -1,0 +1,28 @@
+"""What the writer has done, counted by the writer itself and read by whoever asks."""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Final
+
+COMMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the classes of commit times, in seconds; one class more holds what is longer."""
+
+
+@dataclass
+class Counters:
+    """Since the process began. Times in seconds."""
+
+    commits: int = 0
+    items: int = 0
+    largest_batch: int = 0
+    commit_seconds: float = 0.0
+    commit_classes: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS) + 1))
+    """Commits by the time that they took, one number for each class of `COMMIT_BOUNDS`."""
+
+    def committed(self, items: int, seconds: float) -> None:
+        """One commit of so many items that took so long."""
+        self.commits += 1
+        self.items += items
+        self.largest_batch = max(self.largest_batch, items)
+        self.commit_seconds += seconds
+        self.commit_classes[bisect_left(COMMIT_BOUNDS, seconds)] += 1
