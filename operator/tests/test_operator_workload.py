@@ -194,12 +194,10 @@ def test_what_no_process_does_yet_is_refused_locally_too() -> None:
     bench, fetcher = service("bench", tools=servers), service("fetcher", tools=fetch)
     shared = workflow(checkpoint={"backend": "postgres"})
     many = workflow("many", replicas=2)
-    saved = workflow("saved", checkpoint={"backup": {"interval": "1h"}})
-    found = {w.name: unsupported_locally(w.resource) for w in plan(WRITER, bench, fetcher, shared, many, saved)}
+    found = {w.name: unsupported_locally(w.resource) for w in plan(WRITER, bench, fetcher, shared, many)}
     assert {name: line.split(": ")[1] for name, line in found.items() if line} == {
         "bench": "spec.tools.mcpServers",
         "fetcher": "spec.tools.httpFetch",
         "review": "spec.checkpoint.backend",
         "many": "spec.replicas",
-        "saved": "spec.checkpoint.backup",
     }

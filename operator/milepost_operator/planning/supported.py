@@ -27,8 +27,6 @@ def _in_no_workflow(workflow: AgentWorkflow) -> Iterator[str]:
     checkpoint = workflow.spec.checkpoint
     if checkpoint.backend != "sqlite":
         yield f"spec.checkpoint.backend: {checkpoint.backend} is not there yet; allowed: sqlite"
-    if checkpoint.backup is not None:
-        yield "spec.checkpoint.backup: is not made yet; allowed: to leave it out"
 
 
 def _in_no_service(service: ModelService) -> Iterator[str]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from milepost.agent.v1 import agent_pb2_grpc
+from milepost.agent.v1 import agent_pb2_grpc, backup_pb2_grpc
 from milepost.registry.v1 import registry_pb2_grpc
+from milepost_agent.backup_servicer import BackupServicer
+from milepost_agent.backups import Backups
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.cluster_access import ApiAccess
 from milepost_agent.counts import Counts
@@ -22,7 +24,7 @@ from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import BackgroundRouter
 from milepost_agent.runner import Runner
 from milepost_agent.servicer import AgentServicer
-from milepost_agent.settings import AgentSettings, retention_policy
+from milepost_agent.settings import AgentSettings, retention_policy, schedule_of
 from milepost_agent.steering import Steering
 from milepost_agent.store import Store
 from milepost_crds import AgentWorkflow
@@ -62,14 +64,24 @@ class Agent:
         self._steering = Steering(self._runner, store)
         self._recovery = Recovery(store, self._runner)
         self.life = LifeCycle(store, self._runner, self._resume, counts.store_failed)
+        self._backups = Backups(
+            store,
+            settings.backup_folder(workflow),
+            workflow.metadata.name,
+            schedule_of(workflow),
+            carry_out=self.life.restore,
+            succeeded=counts.backup_succeeded,
+            failed=counts.backup_failed,
+        )
         self._access = settings.cluster()
         self._cluster: KubernetesRegistry | None = None
         self._loading: asyncio.Task[object] | None = None
 
     def add_servicers(self, server: grpc.aio.Server) -> None:
-        agent = AgentServicer(self._runner, self._steering, self._store, self._observability)
+        agent = AgentServicer(self._runner, self._steering, self._store, self._observability, self._backups)
         registry = RegistryServicer(self._registry, self._health, self._store)
         agent_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
+        backup_pb2_grpc.add_BackupServiceServicer_to_server(BackupServicer(self._backups), server)
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
     async def start(self) -> None:
@@ -78,6 +90,7 @@ class Agent:
         self._health.start()
         await self.life.start()
         # What no resumed run waits for comes last: it would hold them up.
+        self._backups.start()
         self._loading = asyncio.create_task(asyncio.to_thread(self._router.load), name="router-loading")
         if self._access:
             self._cluster = cluster_registry(self._access, self._registry, self._health, self._store)
@@ -95,6 +108,7 @@ class Agent:
         await self.life.stop()
         await self._runner.drain(self._settings.drain_seconds)
         await self._retention.stop()
+        await self._backups.stop()
         self._store.end_watches()
         self._registry.end_watches()
         await self._learner.stop()

@@ -133,10 +133,10 @@ def hop_messages(events: Sequence[EventRecord]) -> list[agent_pb2.Hop]:
     return list(hops.values())
 
 
-def store_status(store: Store) -> agent_pb2.StoreStatus:
+def store_status(store: Store, last_backup: float | None) -> agent_pb2.StoreStatus:
     size, log = store.sizes()
     counters = store.counters
-    return agent_pb2.StoreStatus(
+    status = agent_pb2.StoreStatus(
         failure="" if store.failure is None else str(store.failure),
         size_bytes=size,
         wal_bytes=log,
@@ -144,6 +144,9 @@ def store_status(store: Store) -> agent_pb2.StoreStatus:
         writes=counters.items,
         commit_ms=1000 * counters.commit_seconds / max(counters.commits, 1),
     )
+    if last_backup is not None:
+        status.last_backup_time.CopyFrom(timestamp(last_backup))
+    return status
 
 
 def service_message(entry: Entry) -> registry_pb2.Service:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import grpc.aio
 
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
+from milepost_agent.backups import Backups
 from milepost_agent.conversion import (
     STATES,
     agent_message,
@@ -76,11 +77,14 @@ def status() -> Iterator[None]:
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Runs of one workflow."""
 
-    def __init__(self, runner: Runner, steering: Steering, store: Store, observability: Observability) -> None:
+    def __init__(
+        self, runner: Runner, steering: Steering, store: Store, observability: Observability, backups: Backups
+    ) -> None:
         self._runner = runner
         self._steering = steering
         self._store = store
         self._observability = observability
+        self._backups = backups
         self._start_time = time.time()
 
     async def StartRun(self, request: agent_pb2.StartRunRequest, context: Context) -> agent_pb2.StartRunResponse:
@@ -232,7 +236,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             ended=counts.get("ended", 0),
             epoch=self._store.epoch,
             start_time=timestamp(self._start_time),
-            store=store_status(self._store),
+            store=store_status(self._store, self._backups.last_time),
         )
 
     async def GetObservability(

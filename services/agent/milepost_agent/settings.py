@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from milepost_agent.backups import Schedule
 from milepost_agent.cluster_access import SERVICE_ACCOUNT, ApiAccess
-from milepost_agent.store import RetentionPolicy
+from milepost_agent.store import BackupFolder, RetentionPolicy
 from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifests
 from milepost_crds.units import parse_duration
 from milepost_service.errors import ConfigurationError
@@ -26,6 +27,10 @@ class AgentSettings(ProcessSettings):
     drain_seconds: float = 5.0
     """How long current steps may go on after SIGTERM before they are stopped and left to the next start."""
     failpoints: str = ""
+    backup_dir: Path | None = None
+    """Where backups lie, in a folder of this agent's own; unset: `backups` beside the file of the runs."""
+    pod_name: str = ""
+    """The pod, where several serve one workflow."""
     registry: Literal["grpc", "kubernetes"] = "grpc"
     """Where services come from besides those that register themselves: the labelled Services of a namespace."""
     namespace: Annotated[str, StringConstraints(pattern="^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")] = ""
@@ -63,6 +68,12 @@ class AgentSettings(ProcessSettings):
         """Whether a start waits for a disk that takes nothing; on one machine its user is told instead."""
         return self.registry == "kubernetes"
 
+    def backup_folder(self, workflow: AgentWorkflow) -> BackupFolder:
+        """The backups of this agent alone."""
+        if self.backup_dir is None:
+            return BackupFolder(self.data_dir / "backups")
+        return BackupFolder(self.backup_dir / (self.pod_name or workflow.metadata.name))
+
     def cluster(self) -> ApiAccess | None:
         """How the Kubernetes API is reached; None when it is not to be asked."""
         if self.registry == "grpc":
@@ -85,6 +96,12 @@ def load_workflow(path: Path) -> AgentWorkflow:
     if len(workflows) != 1:
         raise ConfigurationError(f"{path}: holds {len(workflows)} AgentWorkflows; allowed: exactly 1")
     return workflows[0]
+
+
+def schedule_of(workflow: AgentWorkflow) -> Schedule | None:
+    """What the workflow says of backups; None when it asks for none by itself."""
+    backup = workflow.spec.checkpoint.backup
+    return None if backup is None else Schedule(parse_duration(backup.interval), backup.keep)
 
 
 def retention_policy(retention: Retention) -> RetentionPolicy:

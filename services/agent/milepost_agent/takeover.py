@@ -57,7 +57,12 @@ class _Takeover:
 
     async def attempt(self) -> None:
         durability = self._workflow.spec.checkpoint.durability
-        self.store = await Store.open(self._settings.data_dir / DATABASE, durability=durability, history=False)
+        self.store = await Store.open(
+            self._settings.data_dir / DATABASE,
+            durability=durability,
+            history=False,
+            backups=self._settings.backup_folder(self._workflow),
+        )
 
     def may_pass(self, refusal: StoreLocked | StoreNotWritable) -> bool:
         """Whether another attempt is to be made."""

@@ -261,10 +261,10 @@ async def test_a_file_from_outside_is_verified_before_it_is_kept(tmp_path: Path)
     await store.close()
     folder = BackupFolder(tmp_path / "elsewhere")
 
-    def upload(content: bytes, sha256: str = "") -> tuple[Manifest, bool]:
+    def upload(content: bytes, sha256: str = "", workflow: str = "flow") -> tuple[Manifest, bool]:
         partial = folder.begin_upload(ID)
         partial.write_bytes(content)
-        return folder.accept(partial, ID, sha256, made.create_time)
+        return folder.accept(partial, ID, sha256, made.create_time, workflow)
 
     broken = bytearray(content)
     broken[4096:12288] = b"\xff" * 8192
@@ -272,6 +272,8 @@ async def test_a_file_from_outside_is_verified_before_it_is_kept(tmp_path: Path)
         with pytest.raises(BackupDamaged):
             upload(refused, sha256)
         assert names(folder) == []
+    with pytest.raises(BackupDamaged, match=f"backup {ID}: is of workflow flow, not of other"):
+        upload(content, workflow="other")
     kept, existing = upload(content, made.sha256)
     assert not existing
     assert kept == replace(made, cause="upload")
@@ -311,7 +313,7 @@ async def test_a_backup_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     store = await with_runs(tmp_path / "m.db")
     folder, stop = BackupFolder(tmp_path / "backups"), Event()
     stop.set()
-    with pytest.raises(BackupFailed, match="the agent is stopping"):
+    with pytest.raises(BackupFailed, match="it was broken off"):
         create(folder, store.path, stop=stop)
     assert names(folder) == []
     await store.close()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emilepost/agent/v1/backup.proto\x12\x11milepost.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x01\n\x06\x42\x61\x63kup\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x15\n\rlast_sequence\x18\x07 \x01(\x03\x12\x0c\n\x04runs\x18\x08 \x01(\x03\x12\x0e\n\x06\x64\x61mage\x18\t \x01(\t\"(\n\x13\x43reateBackupRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\"S\n\x14\x43reateBackupResponse\x12)\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.Backup\x12\x10\n\x08\x65xisting\x18\x02 \x01(\x08\"\x14\n\x12ListBackupsRequest\"A\n\x13ListBackupsResponse\x12*\n\x07\x62\x61\x63kups\x18\x01 \x03(\x0b\x32\x19.milepost.agent.v1.Backup\"*\n\x15\x44ownloadBackupRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\"^\n\x16\x44ownloadBackupResponse\x12+\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.BackupH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"[\n\x13UploadBackupRequest\x12+\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.BackupH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"A\n\x14UploadBackupResponse\x12)\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.Backup\")\n\x14RestoreBackupRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\"B\n\x15RestoreBackupResponse\x12)\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.Backup2\xfe\x03\n\rBackupService\x12_\n\x0c\x43reateBackup\x12&.milepost.agent.v1.CreateBackupRequest\x1a\'.milepost.agent.v1.CreateBackupResponse\x12\\\n\x0bListBackups\x12%.milepost.agent.v1.ListBackupsRequest\x1a&.milepost.agent.v1.ListBackupsResponse\x12g\n\x0e\x44ownloadBackup\x12(.milepost.agent.v1.DownloadBackupRequest\x1a).milepost.agent.v1.DownloadBackupResponse0\x01\x12\x61\n\x0cUploadBackup\x12&.milepost.agent.v1.UploadBackupRequest\x1a\'.milepost.agent.v1.UploadBackupResponse(\x01\x12\x62\n\rRestoreBackup\x12\'.milepost.agent.v1.RestoreBackupRequest\x1a(.milepost.agent.v1.RestoreBackupResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emilepost/agent/v1/backup.proto\x12\x11milepost.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x01\n\x06\x42\x61\x63kup\x12\x11\n\tbackup_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x15\n\rlast_sequence\x18\x07 \x01(\x03\x12\x0c\n\x04runs\x18\x08 \x01(\x03\x12\x0e\n\x06\x64\x61mage\x18\t \x01(\t\"(\n\x13\x43reateBackupRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\"S\n\x14\x43reateBackupResponse\x12)\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.Backup\x12\x10\n\x08\x65xisting\x18\x02 \x01(\x08\"\x14\n\x12ListBackupsRequest\"\x81\x01\n\x13ListBackupsResponse\x12*\n\x07\x62\x61\x63kups\x18\x01 \x03(\x0b\x32\x19.milepost.agent.v1.Backup\x12-\n\tnext_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66\x61ilure\x18\x03 \x01(\t\"*\n\x15\x44ownloadBackupRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\"^\n\x16\x44ownloadBackupResponse\x12+\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.BackupH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"[\n\x13UploadBackupRequest\x12+\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.BackupH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"A\n\x14UploadBackupResponse\x12)\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.Backup\")\n\x14RestoreBackupRequest\x12\x11\n\tbackup_id\x18\x01 \x01(\t\"B\n\x15RestoreBackupResponse\x12)\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x19.milepost.agent.v1.Backup2\xfe\x03\n\rBackupService\x12_\n\x0c\x43reateBackup\x12&.milepost.agent.v1.CreateBackupRequest\x1a\'.milepost.agent.v1.CreateBackupResponse\x12\\\n\x0bListBackups\x12%.milepost.agent.v1.ListBackupsRequest\x1a&.milepost.agent.v1.ListBackupsResponse\x12g\n\x0e\x44ownloadBackup\x12(.milepost.agent.v1.DownloadBackupRequest\x1a).milepost.agent.v1.DownloadBackupResponse0\x01\x12\x61\n\x0cUploadBackup\x12&.milepost.agent.v1.UploadBackupRequest\x1a\'.milepost.agent.v1.UploadBackupResponse(\x01\x12\x62\n\rRestoreBackup\x12\'.milepost.agent.v1.RestoreBackupRequest\x1a(.milepost.agent.v1.RestoreBackupResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,20 +40,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEBACKUPRESPONSE']._serialized_end=409
   _globals['_LISTBACKUPSREQUEST']._serialized_start=411
   _globals['_LISTBACKUPSREQUEST']._serialized_end=431
-  _globals['_LISTBACKUPSRESPONSE']._serialized_start=433
-  _globals['_LISTBACKUPSRESPONSE']._serialized_end=498
-  _globals['_DOWNLOADBACKUPREQUEST']._serialized_start=500
-  _globals['_DOWNLOADBACKUPREQUEST']._serialized_end=542
-  _globals['_DOWNLOADBACKUPRESPONSE']._serialized_start=544
-  _globals['_DOWNLOADBACKUPRESPONSE']._serialized_end=638
-  _globals['_UPLOADBACKUPREQUEST']._serialized_start=640
-  _globals['_UPLOADBACKUPREQUEST']._serialized_end=731
-  _globals['_UPLOADBACKUPRESPONSE']._serialized_start=733
-  _globals['_UPLOADBACKUPRESPONSE']._serialized_end=798
-  _globals['_RESTOREBACKUPREQUEST']._serialized_start=800
-  _globals['_RESTOREBACKUPREQUEST']._serialized_end=841
-  _globals['_RESTOREBACKUPRESPONSE']._serialized_start=843
-  _globals['_RESTOREBACKUPRESPONSE']._serialized_end=909
-  _globals['_BACKUPSERVICE']._serialized_start=912
-  _globals['_BACKUPSERVICE']._serialized_end=1422
+  _globals['_LISTBACKUPSRESPONSE']._serialized_start=434
+  _globals['_LISTBACKUPSRESPONSE']._serialized_end=563
+  _globals['_DOWNLOADBACKUPREQUEST']._serialized_start=565
+  _globals['_DOWNLOADBACKUPREQUEST']._serialized_end=607
+  _globals['_DOWNLOADBACKUPRESPONSE']._serialized_start=609
+  _globals['_DOWNLOADBACKUPRESPONSE']._serialized_end=703
+  _globals['_UPLOADBACKUPREQUEST']._serialized_start=705
+  _globals['_UPLOADBACKUPREQUEST']._serialized_end=796
+  _globals['_UPLOADBACKUPRESPONSE']._serialized_start=798
+  _globals['_UPLOADBACKUPRESPONSE']._serialized_end=863
+  _globals['_RESTOREBACKUPREQUEST']._serialized_start=865
+  _globals['_RESTOREBACKUPREQUEST']._serialized_end=906
+  _globals['_RESTOREBACKUPRESPONSE']._serialized_start=908
+  _globals['_RESTOREBACKUPRESPONSE']._serialized_end=974
+  _globals['_BACKUPSERVICE']._serialized_start=977
+  _globals['_BACKUPSERVICE']._serialized_end=1487
 # @@protoc_insertion_point(module_scope)

@@ -50,10 +50,14 @@ class ListBackupsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListBackupsResponse(_message.Message):
-    __slots__ = ("backups",)
+    __slots__ = ("backups", "next_time", "failure")
     BACKUPS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TIME_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
     backups: _containers.RepeatedCompositeFieldContainer[Backup]
-    def __init__(self, backups: _Optional[_Iterable[_Union[Backup, _Mapping]]] = ...) -> None: ...
+    next_time: _timestamp_pb2.Timestamp
+    failure: str
+    def __init__(self, backups: _Optional[_Iterable[_Union[Backup, _Mapping]]] = ..., next_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class DownloadBackupRequest(_message.Message):
     __slots__ = ("backup_id",)

@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +53,17 @@ class BackupFolder:
             found = [file for file in self.path.glob("*.db") if is_backup_id(file.stem)]
             return sorted(map(self._look, found), key=_age_key, reverse=True)
         return []
+
+    def last_time(self) -> float | None:
+        """When the newest backup of the agent itself was made, by manifests alone; None when there is none."""
+        times = []
+        with contextlib.suppress(OSError):
+            for file in self.path.glob("*.db"):
+                with contextlib.suppress(OSError, UnicodeError, BackupDamaged):
+                    manifest = Manifest.decode(_manifest_file(file).read_text())
+                    if manifest.cause != "upload" and file.stat().st_size == manifest.size_bytes:
+                        times.append(manifest.create_time)
+        return max(times, default=None)
 
     def find(self, backup_id: str) -> Backup:
         """Raises BackupNotFound."""
@@ -105,7 +117,7 @@ class BackupFolder:
             discard(partial)
             copy_online(database, partial, stop)
             failpoint("backup.copied")
-            contents = read_contents(partial)
+            contents = read_contents(partial, stop)
             manifest = self._manifest(backup_id, partial, contents, cause, workflow or contents.workflow)
             self._keep(partial, manifest)
         except (apsw.Error, OSError, BackupDamaged) as error:
@@ -120,10 +132,14 @@ class BackupFolder:
             self._prepare()
         except OSError as error:
             raise BackupFailed(f"{self.path}: cannot be written: {error.strerror}") from error
-        return self._file(backup_id).with_name(f"{backup_id}.upload{_PARTIAL}")
+        return self._file(backup_id).with_name(f"{backup_id}.{uuid.uuid4()}{_PARTIAL}")
 
-    def accept(self, partial: Path, backup_id: str, sha256: str, create_time: float) -> tuple[Manifest, bool]:
+    def accept(
+        self, partial: Path, backup_id: str, sha256: str, create_time: float, workflow: str
+    ) -> tuple[Manifest, bool]:
         """Verifies and keeps what was written; the same content under the same id again is known (True).
+
+        A backup that holds runs must be of this workflow.
 
         Raises:
             BackupDamaged, BackupConflict, BackupFailed: nothing of it is left.
@@ -133,6 +149,8 @@ class BackupFolder:
             if sha256 and found != sha256:
                 raise BackupDamaged(f"backup {backup_id}: sha256 is {found}; {sha256} was announced")
             contents = read_contents(partial)
+            if contents.workflow not in ("", workflow):
+                raise BackupDamaged(f"backup {backup_id}: is of workflow {contents.workflow}, not of {workflow}")
             known = self._known(backup_id)
             if known is not None:
                 if known.sha256 != found:

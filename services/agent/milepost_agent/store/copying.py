@@ -19,6 +19,7 @@ FLUSH_BYTES: Final = 4 * 2**20
 LEAST_FREE_BYTES: Final = 64 * 2**20
 LEAST_FREE_SHARE: Final = 0.05
 """Of the disk; the smaller of both is left to the runs."""
+_PROGRESS_STEPS: Final = 10_000
 BUSY_MILLISECONDS: Final = 5_000
 
 
@@ -68,7 +69,7 @@ def copy_online(source: Path, target: Path, stop: threading.Event) -> None:
                     unflushed = 0
                 failpoint("backup.step_copied")
                 if stop.wait(time.monotonic() - started):
-                    raise BackupFailed("the agent is stopping")
+                    raise BackupFailed("it was broken off")
     finally:
         copy.close()
         reader.close()
@@ -96,11 +97,12 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def read_contents(file: Path) -> Contents:
+def read_contents(file: Path, stop: threading.Event | None = None) -> Contents:
     """Checks a file that nobody writes, page by page and index by index, and reads what it holds; changes nothing.
 
     Raises:
         BackupDamaged: it is no sound database of ours, or of a newer release.
+        BackupFailed: `stop` was set.
     """
     try:
         connection = apsw.Connection(
@@ -108,8 +110,12 @@ def read_contents(file: Path) -> Contents:
         )
     except apsw.Error as error:
         raise BackupDamaged(f"{file}: cannot be opened: {error}") from error
+    if stop is not None:
+        connection.set_progress_handler(stop.is_set, _PROGRESS_STEPS)
     try:
         return _contents(connection, file)
+    except apsw.InterruptError as error:
+        raise BackupFailed("it was broken off") from error
     except apsw.Error as error:
         raise BackupDamaged(f"{file}: {error}") from error
     finally:

@@ -46,10 +46,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did. `runs` is how many unfinished runs go on from the backup."""
+    """What a restore did. `runs` is how many unfinished runs go on from the backup; see `Plan` for the others."""
 
     backup_id: str
     reason: str
+    asked: bool
     set_aside: Path
     runs: int
     salvaged: Salvaged
@@ -173,7 +174,7 @@ def _prepare(
     finally:
         connection.close()
     evidence = Evidence(store_id, epoch, clean=True, full=True, boot=boot_id())
-    return evidence, Restored(plan.backup_id, plan.reason, _place(path, plan), runs, salvaged)
+    return evidence, Restored(plan.backup_id, plan.reason, plan.asked, _place(path, plan), runs, salvaged)
 
 
 def _jump(connection: apsw.Connection, folder: BackupFolder, previous: Evidence | None) -> int:
