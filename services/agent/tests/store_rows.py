@@ -20,7 +20,9 @@ async def rows(store: Store, run_id: str) -> dict[str, int]:
     return await store._readers.read(count)
 
 
-WHOLE = {"runs": 1, "journal": 6, "ledger": 1, "messages": 1, "checkpoints": 1, "writes": 1, "checkpoint_order": 1}
+LANGGRAPH = {"checkpoints": 1, "writes": 1, "checkpoint_order": 1}
+WHOLE = {"runs": 1, "journal": 6, "ledger": 1, "messages": 1, **LANGGRAPH, "requests": 1}
+"""What `fill` stores of a run."""
 
 
 async def left(store: Store) -> list[str]:

@@ -29,6 +29,7 @@ from milepost_agent.store import (
     LedgerEntry,
     NewEvent,
     NewMessage,
+    NewRequest,
     NewRun,
     Retention,
     RetentionPolicy,
@@ -241,7 +242,9 @@ async def fill(store: Store, run_id: str, events: int = 5, end: bool = True) -> 
     await store.ledger_put(LedgerEntry(f"{run_id}/0", run_id, 0, "Invoke", "hash", b"answer"))
     await store.send_message(run_id, NewMessage(f"message-{run_id}", "user", "coder", "do"))
     noted = [NewEvent("Number", data={"number": number}) for number in range(events)]
-    await store.commit(run_id, events=noted, update={"state": ENDED, "outcome": "Completed"} if end else None)
+    request = NewRequest(f"request-{run_id}", "Fill", "hash")
+    update = {"state": ENDED, "outcome": "Completed"} if end else None
+    await store.commit(run_id, events=noted, update=update, request=request)
 
 
 def retention(store: Store, *, ended_runs: int = 0, max_age: float = 1e12, at_least: float = 0.0) -> Retention:

@@ -8,17 +8,17 @@ import apsw
 import pytest
 
 from milepost_agent.store import (
-    ACCEPTED,
     ENDED,
-    RUNNING,
-    WAITING,
+    PAUSED,
     LedgerEntry,
     NewMessage,
+    NewRequest,
     RetentionPolicy,
     journal,
     ledger,
     messages,
     removal,
+    requests,
     runs,
     threads,
 )
@@ -56,11 +56,15 @@ def explaining(tmp_path: Path) -> Iterator[Explaining]:
 def begin(explaining: Explaining) -> Transaction:
     transaction = Transaction(cast(apsw.Connection, explaining), 1.0)
     runs.accept(transaction, new_run())
-    threads.put(transaction, ("run", "", "1", None, "msgpack", b"\x80", b"{}"))
+    put(transaction)
     return transaction
 
 
-UNFINISHED = (ACCEPTED, RUNNING, WAITING)
+def put(transaction: Transaction) -> None:
+    threads.put(transaction, ("run", "", "1", None, "msgpack", b"\x80", b"{}"), instead=True)
+    transaction.flush()
+
+
 ENTRY = LedgerEntry("run/0", "run", 0, "Invoke", "hash", b"")
 MESSAGE = NewMessage("1", "user", "coder", "do")
 # Tables of a few rows: one a table, one a version of the workflow, one a run that is being cleared away.
@@ -87,7 +91,8 @@ def remove(transaction: Transaction) -> None:
             "the newest runs": read(lambda db: runs.listing(db, (), 50, None)),
             "a later page of runs": read(lambda db: runs.listing(db, (), 50, 7)),
             "runs of a state": read(lambda db: runs.listing(db, (ENDED,), 50, 7)),
-            "unfinished runs": read(lambda db: runs.listing(db, UNFINISHED, -1, None, newest_first=False)),
+            "paused runs": read(lambda db: runs.listing(db, (PAUSED,), 50, None)),
+            "unfinished runs": read(runs.unfinished),
             "an inbox": read(lambda db: messages.inbox(db, "run", "coder")),
             "messages of a run": read(lambda db: messages.of_run(db, "run")),
             "events of a run": read(lambda db: journal.read(db, "run", 7, 500)),
@@ -96,12 +101,16 @@ def remove(transaction: Transaction) -> None:
             "the latest checkpoint": read(lambda db: threads.find(db, "run", "", None)),
             "one checkpoint": read(lambda db: threads.find(db, "run", "", "1")),
             "the order of checkpoints": read(lambda db: threads.placed(db, 7, 200)),
+            "old requests": read(lambda db: removal.has_old_requests(db, 7.0)),
+            "requests that are forgotten": lambda transaction: removal.forget_requests(transaction, 7.0, 200),
             "what is left of removed runs": read(removal.has_leftovers),
             "the end of a run": lambda transaction: runs.update(transaction, "run", {"state": ENDED}),
             "a recorded answer": lambda transaction: ledger.put(transaction, ENTRY),
             "a message": lambda transaction: messages.add_or_match(transaction, "run", "run", MESSAGE),
             "a delivery": lambda transaction: messages.deliver(transaction, "run", ["1"]),
-            "older checkpoints": lambda transaction: threads.drop_older(transaction, "run", ""),
+            "a checkpoint instead of older ones": put,
+            "clocks that stop": lambda transaction: runs.stop_clocks(transaction, at_last_event=True),
+            "a request": lambda transaction: requests.known(transaction, "run", NewRequest("1", "Pause", "hash")),
             "a thread that goes": lambda transaction: threads.delete(transaction, "run"),
             "a removal": remove,
         }.items()
@@ -127,3 +136,14 @@ def test_what_is_due_is_found_from_the_oldest_end_of_a_run_on(explaining: Explai
         "SEARCH runs USING INDEX runs_by_end_sequence (end_sequence<?)",
         "SCAN runs USING COVERING INDEX runs_by_end_sequence",
     ]
+
+
+@pytest.mark.requirement("DUR-8")
+def test_runs_are_counted_in_indexes_alone(explaining: Explaining) -> None:
+    begin(explaining)
+    explaining.plans.clear()
+    runs.count(cast(apsw.Connection, explaining))
+    assert {plan for plan in explaining.plans if " runs " in plan} == {
+        "SCAN runs USING COVERING INDEX runs_by_state",
+        "SCAN runs USING INDEX runs_paused",
+    }

@@ -14,6 +14,7 @@ from milepost_agent.store import (
     WAITING,
     EventRecord,
     NewEvent,
+    NewRequest,
     RetentionPolicy,
     Store,
     removal,
@@ -62,7 +63,7 @@ async def test_the_runs_that_ended_first_go_whole_and_the_others_stay_whole(stor
         assert await rows(store, f"run-{number}") == {}
     for number in (1, 2, 4):
         assert await rows(store, f"run-{number}") == {**WHOLE, "journal": 6 + (number != 2)}
-    assert (sweeper.counters.removed_runs, sweeper.counters.removed_rows) == (3, 3 * 12)
+    assert (sweeper.counters.removed_runs, sweeper.counters.removed_rows) == (3, 3 * 13)
 
 
 @pytest.mark.requirement("DUR-8")
@@ -154,7 +155,7 @@ async def test_no_transaction_is_large_however_large_a_run_is(store: Store, monk
     commits = store.counters.commits
     await retention_of(store).sweep()
     assert await left(store) == []
-    assert sum(taken) == 71 + 1_501 + 5 + 70 * 6
+    assert sum(taken) == 71 + 1_501 + 6 + 70 * 7
     assert max(taken) <= retention.STEP_ROWS
     assert store.counters.commits - commits >= len(taken)
 
@@ -223,6 +224,21 @@ async def test_a_workflow_goes_with_its_last_run_unless_new_runs_use_it(store: S
         "text of used",
         "text of digest",
     ]
+
+
+@pytest.mark.requirement("DUR-8")
+async def test_ids_of_requests_to_the_agent_itself_are_forgotten_at_the_age_of_a_run(
+    store: Store, clock: Clock
+) -> None:
+    async def switch(request_id: str) -> bool:
+        return await store.set_meta("mode", "debug", request=NewRequest(request_id, "SetObservability", "hash"))
+
+    assert await switch("old")
+    clock.now += 3_000
+    assert await switch("young")
+    clock.now += 600
+    await retention_of(store, max_age=3_600).sweep()
+    assert (await switch("old"), await switch("young")) == (True, False)
 
 
 @pytest.mark.requirement("DUR-8")

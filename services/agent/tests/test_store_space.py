@@ -1,5 +1,6 @@
 """The size of the file: it shrinks again, also one of an older release, and what an older release kept goes."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,35 @@ async def test_a_large_file_that_cannot_shrink_is_taken_as_it_is(
 
 def checkpoint(identifier: str) -> Any:
     return {**empty_checkpoint(), "id": identifier}
+
+
+@pytest.mark.requirement("DUR-8")
+async def test_the_log_stays_small_however_busy_readers_and_watchers_are(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "m.db", history=False)
+    await store.accept_run(new_run())
+    ended = asyncio.Event()
+
+    async def read() -> None:
+        while not ended.is_set():
+            await store.events("run", limit=500)
+
+    async def watch() -> None:
+        async for _ in store.watch("run"):
+            pass
+
+    history = store.saver.alist(None)
+    busy = [asyncio.create_task(work()) for work in (read, read, read, watch, watch)]
+    largest = 0
+    for number in range(600):
+        place: Any = {"configurable": {"thread_id": f"{number % 40}", "checkpoint_ns": ""}}
+        large = {**empty_checkpoint(), "id": f"{number}", "channel_values": {"x": "x" * 60_000}}
+        await store.saver.aput(place, large, {}, {})  # type: ignore[arg-type]
+        if number == 300:
+            await anext(history)  # an iteration that is left standing
+        await store.commit("run", events=[NewEvent("Number")])
+        largest = max(largest, (tmp_path / "m.db-wal").stat().st_size)
+    ended.set()
+    store.end_watches()
+    await asyncio.gather(*busy)
+    await store.close()
+    assert largest < 16 * 2**20, "36 MB were written"

@@ -135,7 +135,7 @@ CREATE TABLE requests (
     request_hash TEXT NOT NULL,
     create_time REAL NOT NULL
 );
-CREATE INDEX requests_by_run ON requests (run_id);
+CREATE INDEX requests_by_run ON requests (run_id, create_time);
 """
 
 MIGRATIONS: Final = (_LANGGRAPH + _FIRST, _SECOND)

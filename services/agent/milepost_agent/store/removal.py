@@ -35,6 +35,8 @@ WHERE state = '{ENDED}' AND (end_sequence, number) <= (
 _AGED: Final = f"""
 SELECT run_id FROM runs INDEXED BY runs_by_end WHERE state = '{ENDED}' AND end_time <= ? ORDER BY end_time LIMIT ?
 """
+# Requests that belong to no run.
+_OLD_REQUESTS: Final = "FROM requests WHERE run_id = '' AND create_time <= ?"
 _UNUSED_WORKFLOWS: Final = """
 DELETE FROM workflows
 WHERE digest != ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.workflow_digest = workflows.digest)
@@ -64,6 +66,17 @@ def due(connection: apsw.Connection, policy: RetentionPolicy, now: float, limit:
 def has_leftovers(connection: apsw.Connection) -> bool:
     """Whether something is left of a run that has disappeared."""
     return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM removals)").get)
+
+
+def has_old_requests(connection: apsw.Connection, before: float) -> bool:
+    """Whether the id of a request to the agent itself is remembered from before that time."""
+    return bool(connection.execute(f"SELECT EXISTS (SELECT 1 {_OLD_REQUESTS})", (before,)).get)
+
+
+def forget_requests(transaction: Transaction, before: float, rows: int) -> None:
+    """Forgets up to so many ids of requests to the agent itself; those to a run go with it."""
+    query = f"DELETE FROM requests WHERE rowid IN (SELECT rowid {_OLD_REQUESTS} LIMIT ?)"
+    transaction.execute(query, (before, rows))
 
 
 def hide(transaction: Transaction, run_ids: Sequence[str], keep_workflow: str) -> list[str]:

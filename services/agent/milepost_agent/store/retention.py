@@ -89,6 +89,9 @@ class Retention:
         """Removes all that is due now and gives free pages back, in small steps."""
         while await self._readers.read(removal.has_leftovers) or await self._hide():
             await self._clear()
+        before = self._now() - self.policy.max_age
+        while await self._readers.read(partial(removal.has_old_requests, before=before)):
+            await self._step(partial(removal.forget_requests, before=before, rows=STEP_ROWS))
         while await self._readers.read(space.surplus):
             self.counters.released_bytes += await self._step(lambda step: space.release(step, STEP_PAGES))
 

@@ -42,11 +42,15 @@ _STOP_CLOCKS: Final = f"""
 UPDATE runs SET idle_since = MAX(update_time, COALESCE(?, update_time))
 WHERE state IN ('{ACCEPTED}', '{RUNNING}', '{WAITING}') AND idle_since IS NULL
 """
-# A paused run is in the state that it had, and is shown as paused.
-_COUNT: Final = (
-    f"SELECT CASE WHEN paused IS NULL THEN state ELSE '{PAUSED}' END AS shown, COUNT(*) FROM runs GROUP BY shown"
-)
-_LAST_EVENT: Final = "SELECT time FROM journal ORDER BY sequence DESC LIMIT 1"
+# A paused run is in the state that it had, and is shown as paused. Each is counted in an index alone.
+_COUNT: Final = f"""
+SELECT state, SUM(number) FROM (
+    SELECT state, COUNT(*) AS number FROM runs GROUP BY state
+    UNION ALL SELECT state, -COUNT(*) FROM runs INDEXED BY runs_paused WHERE paused IS NOT NULL GROUP BY state
+    UNION ALL SELECT '{PAUSED}', COUNT(*) FROM runs INDEXED BY runs_paused WHERE paused IS NOT NULL
+) GROUP BY state HAVING SUM(number) > 0
+"""
+_LAST_EVENT: Final = "SELECT time FROM journal WHERE sequence = (SELECT MAX(sequence) FROM journal)"
 
 
 def check_update(fields: Mapping[str, Any]) -> None:
