@@ -131,7 +131,7 @@ def test_the_stock_savers_read_each_thread_of_a_real_agent_and_go_on_with_it(tmp
 
         agent.start()
         agent.wait_serving()
-        until(lambda: client.get(going).state == agent_pb2.RUN_STATE_WAITING)
+        client.wait_event(going, "RunResumed")
         # What the stock saver added is thinned out again.
         until(lambda: len(stock_history(path, waiting)) == 1)
         assert texts(*stock_history(path, waiting))[-1] == "by the stock graph, yes"

@@ -15,19 +15,21 @@ from milepost_crds import Retention
 from milepost_service.errors import NotFoundError
 from store_zygote import fill, retention
 
+RUN = "6a9b1f6e-2a51-4d3f-9a55-0000000000ee"
+
 
 @pytest.mark.requirement("DUR-8", "AGT-1")
 async def test_a_watch_of_a_run_that_is_removed_meanwhile_ends_as_not_found(tmp_path: Path) -> None:
     async with agent(tmp_path, workflow()) as harness:
         servicer = AgentServicer(harness.runner, harness.steering, harness.store, cast(Any, None))
-        await fill(harness.store, "run", events=2_000)
+        await fill(harness.store, RUN, events=2_000)
         stream = cast(
             AsyncIterator[agent_pb2.WatchRunResponse],
-            servicer.WatchRun(agent_pb2.WatchRunRequest(run_id="run"), cast(Any, None)),
+            servicer.WatchRun(agent_pb2.WatchRunRequest(run_id=RUN), cast(Any, None)),
         )
         seen = [(await anext(stream)).event.sequence]
         await retention(harness.store).sweep()
-        with pytest.raises(NotFoundError, match="there is no run 'run'; ended runs are kept for 720h, at most 1000 of"):
+        with pytest.raises(NotFoundError, match=f"there is no run '{RUN}'; ended runs are kept for 720h, at most 1000"):
             async for response in stream:
                 seen.append(response.event.sequence)  # noqa: PERF401 - what came before the error counts
         assert seen == list(range(1, len(seen) + 1))
