@@ -8,8 +8,8 @@ import pytest
 
 from agent_harness import agent, workflow
 from milepost.agent.v1 import agent_pb2
-from milepost_agent.main import retention_policy
 from milepost_agent.servicer import AgentServicer
+from milepost_agent.settings import retention_policy
 from milepost_agent.store import RetentionPolicy
 from milepost_crds import Retention
 from milepost_service.errors import NotFoundError

@@ -103,6 +103,8 @@ class Retention:
             if keys := [each.key for each in page if each.outdated]:
                 await self._step(partial(threads.drop, keys=keys))
                 self.counters.removed_checkpoints += len(keys)
+            else:
+                await asyncio.sleep(PAUSE)
 
     async def _run(self) -> None:
         try:
