@@ -54,8 +54,11 @@ class Steering:
             request=request,
         )
         failpoint("run.paused")
-        self._runner.ask_to_pause(record.run_id)
-        return await self._runner.get(record.run_id)
+        record = await self._runner.get(record.run_id)
+        # A request that was done before may come again when the run has gone on since.
+        if record.paused is not None:
+            self._runner.ask_to_pause(record.run_id)
+        return record
 
     async def resume(self, run_id: str, request: NewRequest | None = None) -> RunRecord:
         """Goes on with a paused run; the time that it was paused counts for nothing.

@@ -11,7 +11,7 @@ import pytest
 from agent_harness import ScriptedService, agent, cyclic, workflow
 from milepost_agent.conversion import run_message
 from milepost_agent.errors import NotWaiting, StoreWriteError
-from milepost_agent.store import LedgerEntry, NewMessage, StepTransaction
+from milepost_agent.store import LedgerEntry, NewMessage, NewRequest, StepTransaction
 
 APPROVED = {"approved": True, "comment": ""}
 
@@ -87,6 +87,47 @@ async def test_low_confidence_asks_the_user_once_and_the_answer_reaches_the_serv
     assert ended.outcome == "Completed"
     assert "a sorting function" in worker.requests[0].instructions
     assert (types.count("QuestionAsked"), types.count("QuestionAnswered")) == (1, 1)
+
+
+async def test_answer_that_is_given_again_while_recovery_goes_on_with_it_is_not_taken_for_the_next_wait(
+    tmp_path: Path, worker: ScriptedService
+) -> None:
+    flow = workflow(
+        steps=steps(requireApproval=True),
+        router={"confidenceThreshold": 1.0},
+        arbitrator={"modelRef": {"name": "brain"}, "onLowConfidence": "ask"},
+    )
+    async with agent(tmp_path, flow, worker) as harness:
+        record, _ = await harness.runner.accept("hm")
+        question = (await harness.reached(record.run_id, "waiting")).pending or {}
+        # The process died after the answer was stored and before anybody heard of it.
+        await harness.store.commit(record.run_id, update={"pending": {**question, "answer": "in Python"}})
+    async with agent(tmp_path, flow, worker, recovering=True) as harness:
+        await harness.steering.answer(record.run_id, "question", question["question_id"], "in Python")
+        async for event in harness.store.watch(record.run_id):
+            if event.type == "ApprovalRequested":
+                break
+        await harness.steering.answer(record.run_id, "approval", event.data["approval_id"], APPROVED)
+        ended = await harness.ended(record.run_id)
+    assert (ended.outcome, ended.reason) == ("Completed", "")
+
+
+async def test_pause_that_is_asked_for_again_after_the_run_went_on_does_not_stop_it(
+    tmp_path: Path, worker: ScriptedService
+) -> None:
+    async with agent(tmp_path, workflow(steps=steps(requireApproval=True)), worker) as harness:
+        record, _ = await harness.runner.accept("go")
+        approval = (await harness.reached(record.run_id, "waiting")).pending or {}
+        request = NewRequest("pause", "PauseRun", "hash")
+        assert (await harness.steering.pause(record.run_id, "", request)).paused is not None
+        await harness.steering.resume(record.run_id)
+        worker.hang = True
+        await harness.steering.answer(record.run_id, "approval", approval["approval_id"], APPROVED)
+        await asyncio.wait_for(worker.entered.wait(), 10)
+        assert (await harness.steering.pause(record.run_id, "", request)).paused is None
+        worker.hang = False
+        ended = await harness.ended(record.run_id)
+    assert ended.outcome == "Completed"
 
 
 async def test_named_service_needs_no_confidence(tmp_path: Path, worker: ScriptedService) -> None:
