@@ -16,6 +16,9 @@ demo: setup ## the same, killed in the middle: shows that the run goes on and no
 test: setup ## every test that needs no cluster and no images
 	@$(PY) -m pytest -m "not cluster and not images" -n 2 --dist loadfile -q
 
+kill-matrix: setup ## kills a real agent at every passage of every failpoint (ARGS="-k cyclic"); writes docs/durability.md
+	@$(PY) tests/kill_matrix/kill_matrix.py $(ARGS)
+
 e2e: setup ## the stories on a kind cluster made for them (ARGS="-k kill"); other clusters: see tools/e2e.py
 	@$(PY) tools/e2e.py $(ARGS)
 
@@ -54,5 +57,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test e2e images images-test bench bench-store bench-start bench-operator soak check fmt gen lock clean
+.PHONY: help setup run demo test kill-matrix e2e images images-test bench bench-store bench-start bench-operator soak check fmt gen lock clean
 .DEFAULT_GOAL := help

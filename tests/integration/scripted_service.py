@@ -1,10 +1,11 @@
 """A service process of the tests: answers every role after a delay and keeps the call log of every Milepost service.
 
 Run as `python scripted_service.py` with MILEPOST_LISTEN, MILEPOST_REGISTRIES, MILEPOST_ADVERTISE, SCRIPTED_NAME,
-SCRIPTED_CAPABILITIES (comma-separated), SCRIPTED_SECONDS (time of one call) and SCRIPTED_REJECTIONS (how many reviews
-of a run ask for changes). A prompt with `hold=ROLE/N/SECONDS` makes the N-th call (from 1) of that role in its run
-last so long when it comes for the first time, so that a test has the time to kill somebody meanwhile. Needs nothing
-but `milepost_service`, so that a cluster can run it from a ConfigMap in any image of Milepost.
+SCRIPTED_CAPABILITIES (comma-separated), SCRIPTED_SECONDS (time of one call), SCRIPTED_REJECTIONS (how many reviews of a
+run ask for changes) and SCRIPTED_KEPT (answers kept for repeated requests; 0: no memory). A prompt with
+`hold=ROLE/N/SECONDS` makes the N-th call (from 1) of that role in its run last so long when it comes for the first
+time, so that a test has the time to kill somebody meanwhile. Needs nothing but `milepost_service`, so that a cluster
+can run it from a ConfigMap in any image of Milepost.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import grpc.aio
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost.registry.v1 import registry_pb2
-from milepost_service.call_memory import CallMemory
+from milepost_service.call_memory import KEPT_ANSWERS, CallMemory
 from milepost_service.metadata import CALL_ID, CORRELATION_ID
 from milepost_service.server import run, serve
 from milepost_service.servicer import cancel_call
@@ -27,6 +28,8 @@ from milepost_service.settings import ServiceSettings
 
 NAME = os.environ["SCRIPTED_NAME"]
 CAPABILITIES = os.environ["SCRIPTED_CAPABILITIES"].split(",")
+BEGINNING = 4
+"""Characters that are streamed before the time of a call is over."""
 HOLD = re.compile(r"\bhold=(\w+)/(\d+)/([\d.]+)")
 
 
@@ -39,12 +42,13 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
 
     async def Invoke(self, request: Any, context: Any) -> AsyncIterator[capability_pb2.InvokeResponse]:
         place, first = self._place(request.role, dict(context.invocation_metadata()))
+        text = f"{request.role}: {request.prompt}"
+        yield capability_pb2.InvokeResponse(delta=text[:BEGINNING])
         await asyncio.sleep(self._seconds + (held(request, place) if first else 0))
         verdict = ""
         if request.verdicts:
             verdict = request.verdicts[1 if place <= self._rejections else 0]
-        text = f"{request.role}: {request.prompt}"
-        yield capability_pb2.InvokeResponse(delta=text)
+        yield capability_pb2.InvokeResponse(delta=text[BEGINNING:])
         yield capability_pb2.InvokeResponse(result=capability_pb2.InvokeResult(text=text, verdict=verdict))
 
     def _place(self, role: str, metadata: dict[str, str]) -> tuple[int, bool]:
@@ -77,7 +81,7 @@ def held(request: Any, place: int) -> float:
 
 async def main() -> None:
     settings = ServiceSettings.load()
-    calls = CallMemory()
+    calls = CallMemory(kept=int(os.environ.get("SCRIPTED_KEPT", KEPT_ANSWERS)))
     servicer = Scripted(calls)
 
     def add(server: grpc.aio.Server) -> None:

@@ -14,6 +14,7 @@ from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.cluster_access import ApiAccess
 from milepost_agent.counts import Counts
 from milepost_agent.effects import Effects
+from milepost_agent.failpoints import failpoint
 from milepost_agent.learning import Learner
 from milepost_agent.lifecycle import LifeCycle
 from milepost_agent.nodes import NodeDependencies
@@ -99,7 +100,9 @@ class Agent:
     async def _resume(self, cause: str) -> None:
         await self._observability.start()
         await self._runner.start()
+        failpoint("recovery.begun")
         resumed = await self._recovery.start(cause)
+        failpoint("recovery.done")
         log.info("Epoch %d, %d runs resumed", self._store.epoch, resumed)
         await self._retention.stop()
         self._retention.start()
@@ -117,7 +120,9 @@ class Agent:
         await self._health.stop()
         self._observability.stop()
         await self._clients.close()
+        failpoint("drain.done")
         await self._recovery.stop()
+        failpoint("drain.noted")
 
 
 def cluster_registry(

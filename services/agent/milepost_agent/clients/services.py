@@ -12,6 +12,7 @@ import grpc
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_agent.errors import Displaced, ServiceCallFailed
+from milepost_agent.failpoints import failpoint
 from milepost_service.channels import open_channel
 from milepost_service.metadata import call_metadata
 
@@ -115,6 +116,7 @@ class ServiceClients:
         try:
             # Read to the end of the stream: only then has the service, too, completed the call.
             async for response in call:
+                failpoint("call.streaming")
                 if response.WhichOneof("event") == "result":
                     result = response.result
         except grpc.aio.AioRpcError as error:

@@ -18,7 +18,7 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.serde.types import ERROR, RESUME, SCHEDULED
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
 from milepost_agent.errors import StoreError
 from milepost_agent.failpoints import failpoint
@@ -166,8 +166,8 @@ class CheckpointSaver(BlockingSaver):
                 self._refused[thread_id] = error
                 raise
 
-        lazy = channels.isdisjoint(WRITES_IDX_MAP)
-        return self._database.submit(apply, lazy=lazy, appends=True, then=_writes_are_stored)
+        then = _wait_is_stored if INTERRUPT in channels else _writes_are_stored
+        return self._database.submit(apply, lazy=channels.isdisjoint(WRITES_IDX_MAP), appends=True, then=then)
 
     async def adelete_thread(self, thread_id: str) -> None:
         await self._write(lambda transaction: threads.delete(transaction, str(thread_id)))
@@ -219,6 +219,11 @@ class CheckpointSaver(BlockingSaver):
 
 def _writes_are_stored() -> None:
     failpoint("checkpoint.writes_stored")
+
+
+def _wait_is_stored() -> None:
+    _writes_are_stored()
+    failpoint("wait.stored")
 
 
 def _select(

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from milepost_agent.errors import StoreFenced, StoreForeign, StoreVersion
+from milepost_agent.failpoints import failpoint
 
 _LANGGRAPH: Final = """
 CREATE TABLE IF NOT EXISTS checkpoints (
@@ -227,6 +228,7 @@ def migrate(connection: apsw.Connection, above: int = 0, *, still_owned: bool = 
         _write(connection, "owner", _process())
         _write(connection, "epoch", str(epoch))
         connection.execute(_ADOPT)
+        failpoint("store.migrated")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

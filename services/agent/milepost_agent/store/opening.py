@@ -17,6 +17,7 @@ from milepost_agent.errors import (
     StoreUnavailable,
     StoreVersion,
 )
+from milepost_agent.failpoints import failpoint
 from milepost_agent.store import space
 from milepost_agent.store.backup_folder import BackupFolder
 from milepost_agent.store.damage import broken_header, log_bytes, lost_commits, missing_content, read_mark
@@ -57,6 +58,7 @@ def open_file(path: Path, full: bool, folder: BackupFolder) -> Opened:
         raise unavailable(path, "written", error) from error
     require_local(path)
     ownership = Ownership.acquire(path)
+    failpoint("store.locked")
     try:
         folder.clean()
         return _open_restored(path, full, folder, ownership)
@@ -166,6 +168,7 @@ def _prepare(
         raise _unavailable(path, "written", error) from error
     except OSError as error:
         raise unavailable(path, "written", error) from error
+    failpoint("store.epoch_begun")
     return identity
 
 

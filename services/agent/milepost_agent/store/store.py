@@ -293,7 +293,9 @@ class Store:
                 journal.append(transaction, run_id, correlation_id, [event])
             return record, known
 
-        return await self._database.submit(apply)
+        sent = await self._database.submit(apply)
+        failpoint("message.stored")
+        return sent
 
     def note(self, run_id: str, event: NewEvent) -> None:
         """Journals an event that nobody waits for, with the next commit; dropped when the run has ended."""
