@@ -144,15 +144,19 @@ def play_cut(agent: Agent, cut: Cut, before: Marks, scenario: Scenario) -> Verdi
         raise PointFailed("an accepted run was accepted once more")
     client.watch_to_the_end(scenario.reactions)
     _check_known(events, client.seen)
+    _check_ends(client, scenario)
+    repeated, asked_again = count_repeated(agent, memory=True)
+    return Verdict(lost, repeated, asked_again)
+
+
+def _check_ends(client: Client, scenario: Scenario) -> None:
     for run in client.runs():
         if run.outcome != scenario.outcome_value() or tuple(hop.step for hop in run.hops) != scenario.hops:
             raise PointFailed(f"the run ended as {agent_pb2.RunOutcome.Name(run.outcome)}: {run.reason}")
-    if status := agent.end():
+    if status := client.agent.end():
         raise PointFailed(f"after SIGTERM at the end the agent exited with {status}")
-    if (sound := agent.read("PRAGMA integrity_check")) != [("ok",)]:
+    if (sound := client.agent.read("PRAGMA integrity_check")) != [("ok",)]:
         raise PointFailed(f"the file is not sound: {sound[0][0]}")
-    repeated, asked_again = count_repeated(agent, memory=True)
-    return Verdict(lost, repeated, asked_again)
 
 
 def _check_known(known: Sequence[agent_pb2.RunEvent], journal: Sequence[agent_pb2.RunEvent]) -> None:
