@@ -8,6 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from milepost.agent.v1 import agent_pb2
+from milepost_service.server import MUST_END
 from processes import PATIENCE, AgentClient, Process, agent_process, list_calls, running, scripted_process
 
 FLOW: dict[str, Any] = {
@@ -55,7 +56,9 @@ def test_the_earlier_of_two_owners_stops_and_the_later_one_finishes_its_run(tmp_
         first.close()
         assert refused
         assert not is_ready(earlier)
-        assert "another process took over; this one must stop" in earlier.log.read_text()
+        assert earlier.popen and earlier.popen.wait(PATIENCE) == MUST_END
+        said = earlier.log.read_text().splitlines()
+        assert said[-1] == f"milepost-agent: {tmp_path}/milepost.db: another process took over; this one must stop"
         calls = list_calls(worker.target)
     assert ended.outcome == agent_pb2.RUN_OUTCOME_COMPLETED
     assert again == ended, "the earlier owner changed nothing of the run that it had lost"

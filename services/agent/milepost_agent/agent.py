@@ -98,6 +98,8 @@ class Agent:
             self._cluster.start()
 
     async def _resume(self, cause: str) -> None:
+        if cause:
+            await self._store.save_services(self._registry.rows())
         await self._observability.start()
         await self._runner.start()
         failpoint("recovery.begun")

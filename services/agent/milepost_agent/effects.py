@@ -37,6 +37,8 @@ class Effects:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # Answers that came while the store could not take them; the calls are not repeated when it can again.
+        self._unrecorded: dict[str, LedgerEntry] = {}
 
     async def recall(self, key: str, request: Message, answer: type[Answer]) -> Answer | None:
         """The stored answer of a call that was completed.
@@ -45,6 +47,8 @@ class Effects:
             LedgerConflict: it was completed for another request.
         """
         entry = await self._store.ledger_get(key)
+        if entry is None and (kept := self._unrecorded.get(key)):
+            entry = await self._record(kept)
         if entry is None:
             return None
         if entry.request_hash != request_hash(request):
@@ -67,7 +71,7 @@ class Effects:
         failpoint("effect.before_call")
         fresh = await call()
         failpoint("effect.after_call")
-        await self._store.ledger_put(
+        await self._record(
             LedgerEntry(
                 call_id=key,
                 run_id=run_id,
@@ -79,3 +83,11 @@ class Effects:
             )
         )
         return Effect(fresh, replayed=False)
+
+    async def _record(self, entry: LedgerEntry) -> LedgerEntry:
+        self._unrecorded[entry.call_id] = entry
+        try:
+            return await self._store.ledger_put(entry)
+        finally:
+            if self._store.failure is None:
+                self._unrecorded.pop(entry.call_id, None)

@@ -1,5 +1,6 @@
 """RegistryService over gRPC: services come, renew their leases, and go."""
 
+import logging
 from collections.abc import AsyncIterator
 
 import grpc.aio
@@ -7,8 +8,11 @@ import grpc.aio
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_agent.clients import HealthMonitor
 from milepost_agent.conversion import entry_from, service_message, timestamp
+from milepost_agent.errors import StoreError
 from milepost_agent.registry import DEFAULT_LEASE_SECONDS, Registry, check_entry
 from milepost_agent.store import Store
+
+log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -19,6 +23,12 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         self._health = health
         self._store = store
 
+    async def _save(self) -> None:
+        try:
+            await self._store.save_services(self._registry.rows())
+        except StoreError as error:  # the registry goes on in memory
+            log.warning("the registry was not stored: %s", error)
+
     async def Register(self, request: registry_pb2.RegisterRequest, context: Context) -> registry_pb2.RegisterResponse:
         service = entry_from(request.service)
         check_entry(service)
@@ -27,14 +37,14 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         entry = self._registry.register(service, lease)
         if known is None or known.target != entry.target or not entry.healthy:
             await self._health.check(entry)
-            await self._store.save_services(self._registry.rows())
+            await self._save()
         return registry_pb2.RegisterResponse(lease_expire_time=timestamp(entry.lease_expires))
 
     async def Deregister(
         self, request: registry_pb2.DeregisterRequest, context: Context
     ) -> registry_pb2.DeregisterResponse:
         self._registry.deregister(request.name)
-        await self._store.save_services(self._registry.rows())
+        await self._save()
         return registry_pb2.DeregisterResponse()
 
     async def ListServices(
