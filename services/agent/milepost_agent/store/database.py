@@ -118,6 +118,7 @@ class Database:
         self._epoch = str(epoch)
         self._urgent = 0
         self._closing = False
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -157,13 +158,16 @@ class Database:
         await asyncio.to_thread(self._thread.join)
 
     async def close(self, clean: Callable[[], None] | None) -> None:
-        """Moves the log into the database, says so by `clean`, and closes the connection; None: the log stays.
+        """Moves the log into the database, says so by `clean`, and closes the connection; None: the log stays as it is.
 
         `clean` comes before SQLite removes the log, so that a missing log is never taken for a loss after a kill here.
         """
         await asyncio.to_thread(self._close, clean if self.failure is None else None)
 
     def _close(self, clean: Callable[[], None] | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
         try:
             if clean is not None:
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
