@@ -28,10 +28,10 @@ images: setup ## the container images (TAG=.. ONLY=agent,tools BASE=..), with th
 images-test: images ## the images in containers without network, capabilities or a writable root
 	@MILEPOST_IMAGES_TAG="$(TAG)" $(PY) -m pytest -m images tests/images -q
 
-bench: bench-store bench-start ## both benchmarks
+bench: bench-durability bench-start ## both benchmarks
 
-bench-store: setup ## durable steps a second, side by side with the stock LangGraph saver
-	@$(PY) benchmarks/bench_store.py
+bench-durability: setup ## steps beside the stock LangGraph saver, recovery of a killed agent (ARGS="--docs")
+	@$(PY) benchmarks/bench_durability.py $(ARGS)
 
 bench-start: setup ## from `milepost up` to the first answer, and the router's time in the agent
 	@$(PY) benchmarks/bench_start.py
@@ -57,5 +57,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test kill-matrix e2e images images-test bench bench-store bench-start bench-operator soak check fmt gen lock clean
+.PHONY: help setup run demo test kill-matrix e2e images images-test bench bench-durability bench-start bench-operator soak check fmt gen lock clean
 .DEFAULT_GOAL := help

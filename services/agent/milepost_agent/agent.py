@@ -12,6 +12,7 @@ from milepost_agent.backup_servicer import BackupServicer
 from milepost_agent.backups import Backups
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.cluster_access import ApiAccess
+from milepost_agent.collector import relax
 from milepost_agent.counts import Counts
 from milepost_agent.effects import Effects
 from milepost_agent.failpoints import failpoint
@@ -89,6 +90,7 @@ class Agent:
         self._registry.restore(await self._store.load_services(), keep_adopted=self._access is not None)
         self._learner.start()
         self._health.start()
+        relax()
         await self.life.start()
         # What no resumed run waits for comes last: it would hold them up.
         self._backups.start()
