@@ -6,13 +6,13 @@ what the agent does (its store, its driver, its settings of the garbage collecto
 checkpointer: what LangGraph itself takes. Recovery: real processes, see durability_recovery.py.
 
 Where a step's time went when this was written (one core, 100 runs at once, microseconds of the event loop a step):
-`ainvoke` 270 (callbacks, tracers, streams, tasks 120, the loop itself 150), the saver 95, the garbage collector 25, and
-the writer's thread waited up to 5 ms for the interpreter's lock after each SQL statement. The driver, rows that
-are written by few statements, and a calmer collector are the answer; the disk is not the limit, commits are 0.03 a step.
+`ainvoke` 270 (callbacks, tracers, streams, tasks 120, the loop itself 150), the saver 95, the garbage collector 25. And
+the writer's thread waited up to 5 ms for the interpreter's lock after each SQL statement. The answers are a driver of
+our own, rows that are written by few statements, and a calmer collector. The disk is no limit: 0.03 commits a step.
 
 What a commit costs decides the ratio on a slower disk. The same as on one with the commit time of a network volume:
     cc -shared -fPIC -O2 -o artifacts/slow_fsync.so benchmarks/slow_fsync.c -ldl
-    FSYNC_DELAY_US=2000 LD_PRELOAD=artifacts/slow_fsync.so .venv/bin/python benchmarks/bench_durability.py --only steps
+    FSYNC_DELAY_US=2000 LD_PRELOAD=artifacts/slow_fsync.so make bench-durability ARGS="--only steps"
 
 Prints tables, writes artifacts/bench_durability.json, and ends with one line of JSON.
 """

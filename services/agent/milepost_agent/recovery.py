@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 from milepost_agent.failpoints import failpoint
@@ -13,6 +14,8 @@ from milepost_agent.trials import SUSPICIOUS_CRASHES, Trials
 log = logging.getLogger(__name__)
 
 CLEAN_SHUTDOWN = "clean_shutdown_epoch"
+FIRST = 4
+"""Runs that are marked and driven before any other, so that somebody goes on at once however many there are."""
 AT_ONCE = 256
 
 
@@ -52,8 +55,8 @@ class Recovery:
                 free.append(record)
         marked = await self._mark(suspects, blamed, cause)
         await self._trials.start(marked)
-        for start in range(0, len(free), AT_ONCE):
-            for record in await self._mark(free[start : start + AT_ONCE], blamed, cause):
+        for some in _portions(free):
+            for record in await self._mark(some, blamed, cause):
                 self._runner.drive(record)
         return len(suspects) + len(free)
 
@@ -91,6 +94,14 @@ class Recovery:
         reason = f"CrashLoop: the process died {crashes} times in step {record.current_step} of this run"
         await self._runner.end(record, NEEDS_ATTENTION, reason, crashes=crashes)
         log.error("Run %s is left alone: %s", record.run_id, reason)
+
+
+def _portions(records: list[RunRecord]) -> Iterator[list[RunRecord]]:
+    """What is marked in one commit each."""
+    if records:
+        yield records[:FIRST]
+    for start in range(FIRST, len(records), AT_ONCE):
+        yield records[start : start + AT_ONCE]
 
 
 def _goes_on(record: RunRecord) -> bool:

@@ -60,7 +60,7 @@ class CheckpointSaver(BlockingSaver):
         place = config["configurable"]
         thread_id, checkpoint_ns = str(place["thread_id"]), place.get("checkpoint_ns", "")
         checkpoint_id = get_checkpoint_id(config)
-        stored = await self._readers.read(lambda db: threads.find(db, thread_id, checkpoint_ns, checkpoint_id))
+        stored = self._readers.look_up(lambda db: threads.find(db, thread_id, checkpoint_ns, checkpoint_id))
         return None if stored is None else self._load(stored)
 
     async def alist(

@@ -14,6 +14,7 @@ import apsw
 from milepost_agent.errors import FailpointReached, StoreClosed, StoreError, StoreFenced
 from milepost_agent.failpoints import failpoint
 from milepost_agent.store.counters import Counters
+from milepost_agent.store.evidence import Mark
 from milepost_agent.store.records import EventRecord
 from milepost_agent.store.refusals import write_error
 
@@ -24,6 +25,12 @@ LINGER: Final = 0.003
 """Seconds that a batch of lazy items waits for company before it is committed alone."""
 
 _log = logging.getLogger(__name__)
+
+_SEAL: Final = """
+SELECT (SELECT value FROM meta WHERE key = 'epoch'),
+    (SELECT seq FROM sqlite_sequence WHERE name = 'journal'),
+    (SELECT seq FROM sqlite_sequence WHERE name = 'checkpoint_order')
+"""
 
 # The statement was refused; disk and database are sound.
 _REFUSED: Final = (
@@ -96,7 +103,7 @@ class Database:
         name: str,
         epoch: int,
         publish: Publish,
-        committed: Callable[[apsw.Connection], None],
+        committed: Callable[[Mark], None],
         now: Callable[[], float],
     ) -> None:
         self.counters = Counters()
@@ -180,7 +187,7 @@ class Database:
         self._connection.close()
 
     def refuse(self, failure: StoreError) -> None:
-        """Has every write from now on raise the failure; for a database that is stopped already."""
+        """Has every write from now on raise the failure; whether it is stopped or not."""
         self.failure = failure
         self.failed.set()
 
@@ -224,10 +231,11 @@ class Database:
         if self.failure is not None:
             raise self.failure
         transaction = self._apply_together(batch) or self._apply_apart(batch)
+        mark = self._seal(transaction)
         failpoint("store.before_commit")
         started = time.perf_counter()
         transaction.execute("COMMIT")
-        self._committed(self._connection)
+        self._committed(mark)
         self.counters.committed(len(batch), time.perf_counter() - started)
         failpoint("store.after_commit")
         return transaction.events
@@ -235,9 +243,14 @@ class Database:
     def _begin(self) -> Transaction:
         transaction = Transaction(self._connection, self._now())
         transaction.execute("BEGIN IMMEDIATE")
-        if transaction.execute("SELECT value FROM meta WHERE key = 'epoch'").get != self._epoch:
-            raise StoreFenced(f"{self._name}: another process took over; this one must stop")
         return transaction
+
+    def _seal(self, transaction: Transaction) -> Mark:
+        """Makes sure that the file is still this owner's, and tells what it will hold, by one statement for both."""
+        row = next(transaction.execute(_SEAL))
+        if row[0] != self._epoch:
+            raise StoreFenced(f"{self._name}: another process took over; this one must stop")
+        return Mark(int(row[1] or 0), int(row[2] or 0))
 
     def _apply_together(self, batch: list[_Item[Any]]) -> Transaction | None:
         """Applies all items; when one is refused, undoes all of them and gives None."""

@@ -48,6 +48,8 @@ class Evidence:
     full: bool
     boot: str
     mark: Mark = Mark()
+    suspect: bool = False
+    """A damage was found while the file was in use: the next start checks all of it before it goes on."""
 
     def encode(self, holder: str) -> bytes:
         fields = {name: value for name, value in asdict(self).items() if name != "mark"}
@@ -67,6 +69,7 @@ class Evidence:
                 bool(fields["full"]),
                 str(fields["boot"]),
                 mark,
+                bool(fields.get("suspect", False)),
             )
         except (IndexError, ValueError, KeyError, TypeError):
             return None

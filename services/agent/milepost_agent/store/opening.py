@@ -27,6 +27,7 @@ from milepost_agent.store.migrations import SCHEMA_VERSION, Identity, migrate, s
 from milepost_agent.store.owner import Ownership, require_local, require_sqlite, unavailable
 from milepost_agent.store.restoring import Restored, restore_newest, restore_requested
 from milepost_agent.store.resync import resync
+from milepost_agent.store.soundness import check, check_first
 
 BUSY_MILLISECONDS: Final = 5_000
 WAL_BYTES: Final = 64 * 1024 * 1024
@@ -40,6 +41,8 @@ class Opened(NamedTuple):
     ownership: Ownership
     identity: Identity
     restored: Restored | None
+    checked: bool
+    """The whole file was checked; otherwise it is to be done while it is in use."""
 
 
 def open_file(path: Path, full: bool, folder: BackupFolder) -> Opened:
@@ -81,23 +84,23 @@ def reopen_file(path: Path, full: bool, folder: BackupFolder, ownership: Ownersh
     if restore:
         return _open_restored(path, full, folder, ownership)
     try:
-        connection, identity = _open_sound(path, full, folder, ownership, still_owned=True)
+        connection, identity, _ = _open_sound(path, full, folder, ownership, still_owned=True)
     except StoreCorrupt as damage:
         raise StoreCorrupt(f"{path}: {damage}") from damage
-    return Opened(connection, ownership, identity, None)
+    return Opened(connection, ownership, identity, None, checked=True)
 
 
 def _open_restored(path: Path, full: bool, folder: BackupFolder, ownership: Ownership) -> Opened:
     """Restores what is to be restored, and opens what is there then."""
     restored = restore_requested(path, folder, ownership)
     try:
-        connection, identity = _open_sound(path, full, folder, ownership)
+        connection, identity, checked = _open_sound(path, full, folder, ownership)
     except StoreCorrupt as damage:
         restored = restore_newest(path, folder, ownership, str(damage))
         if restored is None:
             raise StoreCorrupt(f"{path}: {damage}; no backup of it verifies; the file was left as it is") from damage
-        connection, identity = _open_sound(path, full, folder, ownership)
-    return Opened(connection, ownership, identity, restored)
+        connection, identity, checked = _open_sound(path, full, folder, ownership)
+    return Opened(connection, ownership, identity, restored, checked)
 
 
 def sqlite_version() -> str:
@@ -107,13 +110,17 @@ def sqlite_version() -> str:
 
 def _open_sound(
     path: Path, full: bool, folder: BackupFolder, ownership: Ownership, *, still_owned: bool = False
-) -> tuple[apsw.Connection, Identity]:
-    """Raises StoreCorrupt with the damage alone; nothing was changed then."""
+) -> tuple[apsw.Connection, Identity, bool]:
+    """The connection, whose file it is, and whether all of it was checked.
+
+    Raises StoreCorrupt with the damage alone; nothing was changed then.
+    """
     if damage := missing_content(path, ownership.evidence) or broken_header(path):
         raise StoreCorrupt(damage)
     connection = _connect(path)
     try:
-        return connection, _prepare(connection, path, full, folder, ownership, still_owned)
+        whole = still_owned or check_first(path, ownership.evidence)
+        return connection, _prepare(connection, path, full, folder, ownership, still_owned, whole), whole
     except BaseException:
         # What was found in the log stays there: a file that is not understood is left as it is.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(log_bytes(path) > 0))
@@ -139,11 +146,13 @@ def _prepare(
     folder: BackupFolder,
     ownership: Ownership,
     still_owned: bool,
+    whole: bool,
 ) -> Identity:
     evidence = ownership.evidence
     try:
         connection.set_busy_timeout(BUSY_MILLISECONDS)
-        _check(connection)
+        if whole:
+            check(connection)
         found = schema_version(connection)
         if damage := lost_commits(connection, evidence):
             raise StoreCorrupt(damage)
@@ -176,13 +185,6 @@ def _unavailable(path: Path, what: str, error: apsw.Error) -> StoreUnavailable:
     # The disk refused; where it is a matter of rights or names, SQLite says something else.
     passing = isinstance(error, (apsw.FullError, apsw.ReadOnlyError, apsw.IOError))
     return (StoreNotWritable if passing else StoreUnavailable)(f"{path}: cannot be {what}: {error}")
-
-
-def _check(connection: apsw.Connection) -> None:
-    found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
-    if found != ["ok"]:
-        said = [line for line in str(found[0]).splitlines() if not line.startswith("***")]
-        raise StoreCorrupt(said[0] if said else "quick_check finds a damage")
 
 
 def _back_up_before_migration(path: Path, folder: BackupFolder) -> None:

@@ -125,6 +125,12 @@ class Ownership:
             content = os.pread(self._descriptor, MARK_BYTES, RECORD_BYTES)
             self.record(replace(self.evidence, clean=True, mark=Mark.decode(content)))
 
+    def record_suspect(self) -> None:
+        """Has the next owner check the whole file before it goes on. Raises OSError."""
+        if self.evidence is not None:
+            content = os.pread(self._descriptor, MARK_BYTES, RECORD_BYTES)
+            self.record(replace(self.evidence, suspect=True, mark=Mark.decode(content)))
+
     def mark(self, mark: Mark) -> None:
         """Notes what was committed, without a sync. A mark that cannot be written is left out: it is no promise."""
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 """The store: everything that an agent keeps, behind one object on one asyncio loop."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
@@ -9,14 +10,13 @@ from typing import Any, Final, Literal
 
 import apsw
 
-from milepost_agent.errors import RunNotFound, StoreClosed, StoreError
+from milepost_agent.errors import RunNotFound, StoreClosed, StoreCorrupt, StoreError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.store import journal, ledger, messages, requests, runs
 from milepost_agent.store.backup_folder import BackupFolder, default_folder
 from milepost_agent.store.change import RunChange, Update
 from milepost_agent.store.checkpointer import CheckpointSaver
 from milepost_agent.store.counters import Counters
-from milepost_agent.store.damage import read_mark
 from milepost_agent.store.database import Database, Publish, Transaction
 from milepost_agent.store.opening import Opened, open_file, reopen_file
 from milepost_agent.store.readers import Readers
@@ -32,6 +32,7 @@ from milepost_agent.store.records import (
 )
 from milepost_agent.store.removal import RetentionPolicy
 from milepost_agent.store.retention import Retention
+from milepost_agent.store.soundness import BackgroundCheck
 from milepost_agent.store.step import Steps, StepTransaction
 from milepost_agent.store.watch import Watchers
 
@@ -56,6 +57,7 @@ class Store:
         self._folder = folder
         self.restored = opened.restored
         self._now = now
+        self._loop = asyncio.get_running_loop()
         self._open: Opened | None = opened
         self._steps = Steps()
         self._watchers = Watchers(
@@ -69,10 +71,11 @@ class Store:
             name=str(path),
             epoch=self.epoch,
             publish=self._publish,
-            committed=lambda connection: opened.ownership.mark(read_mark(connection)),
+            committed=opened.ownership.mark,
             now=now,
         )
         self.saver = CheckpointSaver(self._database, self._readers, self._steps, history)
+        self._check = None if opened.checked else BackgroundCheck(path, self._damaged)
 
     @classmethod
     async def open(
@@ -139,6 +142,7 @@ class Store:
         """
         if self._open is None:
             raise StoreClosed(f"{self.path}: the store is closed")
+        await self._end_check()
         await self._database.stop()
         await self._database.close(None)
         if restore:
@@ -160,6 +164,19 @@ class Store:
         await self._readers.reopen()
         self._database.restart(opened.connection, self.epoch)
         self._watchers.refresh()
+
+    def _damaged(self, damage: str) -> None:
+        """Ends all writing, and has the next opening check the whole file, which sets it aside then."""
+        opened = self._open
+        if opened is not None:
+            with contextlib.suppress(OSError):
+                opened.ownership.record_suspect()
+            self._loop.call_soon_threadsafe(self._database.refuse, StoreCorrupt(f"{self.path}: {damage}"))
+
+    async def _end_check(self) -> None:
+        check, self._check = self._check, None
+        if check is not None:
+            await asyncio.to_thread(check.close)
 
     def _publish(self, events: Sequence[EventRecord]) -> None:
         for listener in self._listeners:
@@ -189,6 +206,7 @@ class Store:
             return
         try:
             self._watchers.close()
+            await self._end_check()
             await self._database.stop()
             await self._readers.close()
             await self._database.close(opened.ownership.record_clean)
@@ -320,7 +338,7 @@ class Store:
         Raises:
             StoreFenced: another process has taken the file over, so this one may call nobody.
         """
-        entry, epoch = await self._readers.read(lambda db: (ledger.get(db, call_id), _text(db, _EPOCH)))
+        entry, epoch = self._readers.look_up(lambda db: (ledger.get(db, call_id), _text(db, _EPOCH)))
         if epoch != str(self.epoch):
             await self.check_owner()
         return entry
@@ -345,7 +363,7 @@ class Store:
 
     async def inbox(self, run_id: str, role: str) -> list[MessageRecord]:
         """Messages to a role that no step took yet, oldest first."""
-        return await self._readers.read(lambda db: messages.inbox(db, run_id, role))
+        return self._readers.look_up(lambda db: messages.inbox(db, run_id, role))
 
     async def messages(self, run_id: str) -> list[MessageRecord]:
         """All messages of a run, oldest first."""
