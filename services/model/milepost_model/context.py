@@ -1,6 +1,8 @@
 """One sequence of tokens in llama.cpp's KV cache. Belongs to one thread: two at once abort the process."""
 
-from collections.abc import Callable, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 
 import llama_cpp
@@ -11,8 +13,12 @@ from milepost_model.errors import EngineError, WorkCancelledError
 from milepost_model.weights import Weights
 from milepost_service.errors import ConfigurationError
 
-PREFILL_TOKENS = 128
-"""Tokens of a prompt computed between two looks at whether the caller is still there (0.2 to 0.5 s on a small CPU)."""
+PIECE_TOKENS = 128
+"""Tokens computed at once. llama.cpp can be stopped in the middle of them: with a large model they take seconds."""
+
+_ABORTED = 2  # status of llama_decode; the memory is as it was before
+
+_NO_CALLBACK = ctypes.cast(None, llama_cpp.ggml_abort_callback)
 
 Logits = npt.NDArray[np.float32]
 Cancelled = Callable[[], bool]
@@ -34,8 +40,12 @@ class Context:
             )
         self.weights = weights
         self.tokens: list[int] = []
+        self.prefilled_tokens = 0
+        """Tokens of prompts computed since the start."""
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self._batch = llama_cpp.llama_batch_init(params.n_batch, 0, 1)
+        self._cancelled: Cancelled | None = None
+        self._asks = llama_cpp.ggml_abort_callback(lambda _: self._cancelled is not None and self._cancelled())
 
     def close(self) -> None:
         if self.handle:
@@ -49,17 +59,35 @@ class Context:
         return int(llama_cpp.llama_n_ctx(self.handle))
 
     def prefill(self, tokens: Sequence[int], cancelled: Cancelled) -> int:
-        """Makes the cache hold exactly `tokens`, with logits after the last; returns how many were reused."""
+        """Makes the cache hold exactly `tokens`, with logits after the last; returns how many were reused.
+
+        Raises:
+            WorkCancelledError: `cancelled` came true; the cache holds as many of the tokens as were computed.
+        """
         reused = min(self._shared_with(tokens), len(tokens) - 1)
         reused = self.cut(reused)
-        for start in range(reused, len(tokens), PREFILL_TOKENS):
-            if cancelled():
-                raise WorkCancelledError
-            self.extend(tokens[start : start + PREFILL_TOKENS])
+        with self._stopped_by(cancelled):
+            for start in range(reused, len(tokens), PIECE_TOKENS):
+                if cancelled():
+                    raise WorkCancelledError
+                piece = tokens[start : start + PIECE_TOKENS]
+                self.extend(piece)
+                self.prefilled_tokens += len(piece)
         return reused
 
+    @contextmanager
+    def _stopped_by(self, cancelled: Cancelled) -> Iterator[None]:
+        """llama.cpp asks in the middle of a computation: not between single tokens, where it would cost more."""
+        self._cancelled = cancelled
+        llama_cpp.llama_set_abort_callback(self.handle, self._asks, None)
+        try:
+            yield
+        finally:
+            llama_cpp.llama_set_abort_callback(self.handle, _NO_CALLBACK, None)
+            self._cancelled = None
+
     def extend(self, tokens: Sequence[int], *, all_logits: bool = False) -> None:
-        """Appends at most one batch of tokens; logits of the last (or of all) can be read afterwards."""
+        """Appends at most PIECE_TOKENS; logits of the last (or of all) can be read afterwards."""
         batch = self._batch
         batch.n_tokens = len(tokens)
         for index, token in enumerate(tokens):
@@ -69,6 +97,8 @@ class Context:
             batch.seq_id[index][0] = 0
             batch.logits[index] = all_logits or index == len(tokens) - 1
         status = llama_cpp.llama_decode(self.handle, batch)
+        if status == _ABORTED:
+            raise WorkCancelledError
         if status != 0:
             self.cut(0)
             raise EngineError(f"llama.cpp could not compute {len(tokens)} tokens (status {status})")

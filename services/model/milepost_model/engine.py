@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from milepost_model.chat import ChatTemplate
-from milepost_model.context import Context, Logits
+from milepost_model.context import PIECE_TOKENS, Context, Logits
 from milepost_model.embedder import Embedder
 from milepost_model.errors import NotOfferedError, PromptTooLongError, WorkCancelledError
 from milepost_model.sampler import Sampler, Sampling
@@ -87,6 +87,11 @@ class Engine:
         for part in (self._context, self._embedder, self._weights):
             if part:
                 part.close()
+
+    @property
+    def prefilled_tokens(self) -> int:
+        """Tokens of prompts computed since the start, those of cancelled requests included."""
+        return self._context.prefilled_tokens if self._context else 0
 
     @property
     def weights(self) -> Weights:
@@ -236,11 +241,14 @@ class Engine:
         scores = []
         for part in parts:
             value = float(first[part[0]])
-            if len(part) > 1:
-                context.extend(part[:-1], all_logits=True)
-                for index, token in enumerate(part[1:]):
+            for start in range(0, len(part) - 1, PIECE_TOKENS):
+                if job.cancelled():
+                    raise WorkCancelledError
+                following = part[start + 1 : start + 1 + PIECE_TOKENS]
+                context.extend(part[start : start + len(following)], all_logits=True)
+                for index, token in enumerate(following):
                     value += float(_log_softmax(context.logits(index))[token])
-                context.cut(len(prompt))
+            context.cut(len(prompt))
             scores.append(value)
         return scores
 

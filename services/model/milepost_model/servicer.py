@@ -138,6 +138,7 @@ def details_of(engine: Engine, *, threads: int) -> Mapping[str, str]:
         "weightsBytes": str(engine.weights.size_bytes),
         "tokensPerSecond": f"{engine.tokens_per_second:.1f}",
         "generatedTokens": str(engine.generated_tokens),
+        "prefilledTokens": str(engine.prefilled_tokens),
         "waiting": str(engine.worker.waiting),
     }
 

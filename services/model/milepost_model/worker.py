@@ -24,6 +24,7 @@ class Job(Generic[T]):
     submitted: float = field(default_factory=time.monotonic)
     started: float = 0.0
     is_cancelled: bool = False
+    is_pending: bool = True
 
     def cancelled(self) -> bool:
         return self.is_cancelled
@@ -63,6 +64,8 @@ class Worker:
             return await asyncio.shield(job.future)
         finally:
             job.is_cancelled = True
+            if not job.started:  # a request that left the queue gives up its place at once
+                self._leave(job)
 
     async def stream(self, work: Callable[[Job[T], Callable[[str], None]], T]) -> AsyncGenerator[str | T, None]:
         """Runs `work`, yielding each text it emits, then its result."""
@@ -102,8 +105,12 @@ class Worker:
             self._running = None
             job.loop.call_soon_threadsafe(self._settle, job, result, error)
 
+    def _leave(self, job: Job[Any]) -> None:
+        self._pending -= job.is_pending
+        job.is_pending = False
+
     def _settle(self, job: Job[Any], result: Any, error: BaseException | None) -> None:
-        self._pending -= 1
+        self._leave(job)
         if error is None:
             taken = time.monotonic() - job.started
             self._typical_seconds += 0.3 * (taken - self._typical_seconds)

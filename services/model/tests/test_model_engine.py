@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from milepost.agent.v1 import message_pb2
 from milepost.capability.v1 import capability_pb2
 from milepost_model.chat import Turn
+from milepost_model.context import Context
 from milepost_model.engine import Choice, Engine, Finished
-from milepost_model.errors import PromptTooLongError
+from milepost_model.errors import PromptTooLongError, WorkCancelledError
 from milepost_model.prompt import fit, turns_of
 from milepost_model.sampler import Sampling
 from milepost_service.models import default_cache_dir, ensure_model
@@ -164,3 +165,48 @@ def test_earlier_work_gives_way_oldest_first_and_the_chat_always_fits(engine: En
 def test_a_request_that_does_not_fit_by_itself_is_refused(engine: Engine) -> None:
     with pytest.raises(PromptTooLongError):
         fit(request_with([], "word " * 700), "", engine.chat, limit=600, context_tokens=1024)
+
+
+@pytest.mark.requirement("AGT-3", "MOD-1")
+def test_llama_is_stopped_in_the_middle_of_a_computation_and_computes_the_same_afterwards(engine: Engine) -> None:
+    tokens = engine.raw_tokens("A lighthouse keeper counts the waves. " * 12)[:100]
+    context = Context(engine.weights, context_tokens=512, threads=1)
+    answers = iter([False])  # the look before the computation; every later one, inside of it, finds the caller gone
+    try:
+        with pytest.raises(WorkCancelledError):
+            context.prefill(tokens, lambda: next(answers, True))
+        assert (context.tokens, context.prefilled_tokens) == ([], 0)
+        context.prefill(tokens, lambda: False)
+        after_a_stop = context.logits()
+        context.cut(0)
+        context.prefill(tokens, lambda: False)
+        assert (after_a_stop == context.logits()).all()
+    finally:
+        context.close()
+
+
+@pytest.mark.requirement("AGT-3")
+async def test_a_cancelled_prompt_is_not_computed_to_its_end(engine: Engine) -> None:
+    prompt = engine.raw_tokens("word " * 950)[:950]
+    before = engine.prefilled_tokens
+    task = asyncio.create_task(generate(engine, prompt, Sampling(max_tokens=1)))
+    async with asyncio.timeout(60):
+        while engine.prefilled_tokens == before:
+            await asyncio.sleep(0.001)
+    task.cancel()
+    at_cancel = engine.prefilled_tokens
+    *_, last = await generate(engine, engine.raw_tokens("Hello"), Sampling(max_tokens=1))
+    assert isinstance(last, Finished)
+    assert engine.prefilled_tokens - at_cancel <= 128 + last.prompt_tokens < len(prompt) - 128
+
+
+async def test_a_candidate_may_be_longer_than_what_is_computed_at_once(engine: Engine) -> None:
+    prompt, number = engine.raw_tokens("Count:"), " two"
+    (long, short), _ = await engine.score(prompt, [number * 600, number * 3])
+    (alone,), _ = await engine.score(
+        [*prompt, *engine.weights.tokens_of(number * 3, begin=False, control=False)], [number]
+    )
+    (four,), _ = await engine.score(prompt, [number * 4])
+    assert (long.tokens, short.tokens) == (600, 3)
+    assert four.log_probability == pytest.approx(short.log_probability + alone.log_probability, abs=0.1)
+    assert long.log_probability < four.log_probability

@@ -66,6 +66,27 @@ async def test_work_whose_caller_left_the_queue_never_begins(worker: Worker) -> 
     assert begun == []
 
 
+async def test_work_whose_caller_left_the_queue_gives_up_its_place_at_once(worker: Worker) -> None:
+    release = threading.Event()
+    running = asyncio.create_task(worker.run(lambda job: release.wait(10)))
+    await asyncio.to_thread(_until, lambda: worker._running is not None)
+    waiting = asyncio.create_task(worker.run(lambda job: "left"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    following = asyncio.create_task(worker.run(lambda job: "came"))
+    await asyncio.sleep(0)
+    assert worker.waiting == 1
+    release.set()
+    assert [await running, await following] == [True, "came"]
+    assert worker.waiting == 0
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        threading.Event().wait(0.001)
+
+
 async def test_a_stream_gives_texts_in_order_then_the_result_or_the_error(worker: Worker) -> None:
     def work(job: Job[int], emit: Callable[[str], None]) -> int:
         emit("a")

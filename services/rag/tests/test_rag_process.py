@@ -10,10 +10,14 @@ import grpc.aio
 import pytest
 
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
+from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_service.channels import open_channel
+from milepost_service.metadata import call_metadata
 from milepost_service.testing import ServiceProcess, free_port, running
 
 pytestmark = pytest.mark.models
+OWNER = "6b1f3c86-2f0e-4f43-9d57-0d8a6a3d6f10"
+SOME_TOKENS = 40  # of the 400 asked for: what may be drawn until the cancel has come through
 SERVICE = """\
 apiVersion: milepost.dev/v1alpha1
 kind: ModelService
@@ -72,6 +76,47 @@ async def test_an_answer_streams_and_cites_file_and_heading(stub: Any) -> None:
     assert first.quote.startswith("Polish the Fresnel lens")
     assert first.score > last.result.citations[1].score
     assert last.result.usage.completion_tokens > 0
+
+
+@pytest.mark.requirement("AGT-3")
+async def test_cancelling_an_answer_stops_the_model_that_writes_it(
+    rag: ServiceProcess, model_service: ServiceProcess
+) -> None:
+    metadata = call_metadata(call_id="cancelled/0", owner=OWNER, epoch=1, linger=60)
+    request = capability_pb2.InvokeRequest(prompt="How is the lens cleaned?", max_tokens=400)
+    async with (
+        open_channel(rag.target) as asking,
+        open_channel(rag.target) as cancelling,
+        open_channel(model_service.target) as model,
+    ):
+        call = capability_pb2_grpc.CapabilityServiceStub(asking).Invoke(request, timeout=120, metadata=metadata)
+        assert (await call.read()).delta
+        call.cancel()
+        await more_than(model, "generatedTokens", await count(model, "generatedTokens") + 10)
+        service = capability_pb2_grpc.CapabilityServiceStub(cancelling)
+        cancel = capability_pb2.CancelCallRequest(call_id="cancelled/0")
+        assert (await service.CancelCall(cancel, timeout=60, metadata=call_metadata(owner=OWNER, epoch=1))).found
+        before = await count(model, "generatedTokens")
+        generate = model_pb2.GenerateRequest(prompt="Hello", sampling=model_pb2.Sampling(max_tokens=1))
+        async for _ in model_pb2_grpc.ModelServiceStub(model).Generate(generate, timeout=120):
+            pass
+        assert await count(model, "generatedTokens") - before - 1 <= SOME_TOKENS
+        listed = await capability_pb2_grpc.CapabilityServiceStub(model).ListCalls(
+            capability_pb2.ListCallsRequest(), timeout=60
+        )
+        inner = next(each for each in listed.calls if each.call_id == "cancelled/0.0")
+        assert (inner.started, inner.completed) == (1, 0)
+
+
+async def count(channel: grpc.aio.Channel, fact: str) -> int:
+    stub = capability_pb2_grpc.CapabilityServiceStub(channel)
+    return int((await stub.Describe(capability_pb2.DescribeRequest(), timeout=60)).details[fact])
+
+
+async def more_than(channel: grpc.aio.Channel, fact: str, least: int) -> None:
+    async with asyncio.timeout(60):
+        while await count(channel, fact) <= least:
+            await asyncio.sleep(0.005)
 
 
 async def test_a_verdict_is_one_of_those_asked_for(stub: Any) -> None:
