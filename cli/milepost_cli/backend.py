@@ -78,6 +78,10 @@ class Backend(Protocol):
         """
         ...
 
+    def serving(self, workflow: str) -> Sequence[Agent]:
+        """All agents of a workflow, one a pod in a cluster. Raises NotFoundError, AgentError."""
+        ...
+
     def with_run(self, run_id: str) -> tuple[Agent, agent_pb2.Run]:
         """The run of a run id, a correlation id, or the only one whose id begins so. Raises NotFoundError."""
         ...

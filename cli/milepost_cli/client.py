@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import grpc
 
-from milepost.agent.v1 import agent_pb2, agent_pb2_grpc, message_pb2
+from milepost.agent.v1 import agent_pb2, agent_pb2_grpc, backup_pb2_grpc, message_pb2
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 from milepost_cli.errors import AgentError, AwayError, NotFoundError
 from milepost_cli.text import one_line
@@ -29,6 +29,7 @@ CHANNEL_OPTIONS = (
 )
 ATTEMPT_TIMEOUT = 2.0  # seconds
 ASK_KEEPER_EVERY = 0.5  # seconds; whether it is worth to go on waiting
+LASTING = 3600.0  # seconds; a call whose work grows with what the agent holds
 PATIENCE = 30.0  # seconds that an agent may take to come back
 PAGE = 500
 
@@ -83,6 +84,7 @@ class Agent:
         self._attempt_timeout = attempt_timeout
         self._channel = grpc.insecure_channel(target, options=list((dict(CHANNEL_OPTIONS) | dict(options)).items()))
         self.stub = agent_pb2_grpc.AgentServiceStub(self._channel)
+        self.backups = backup_pb2_grpc.BackupServiceStub(self._channel)
         self._registry = registry_pb2_grpc.RegistryServiceStub(self._channel)
 
     def close(self) -> None:
@@ -149,6 +151,17 @@ class Agent:
 
     def services(self) -> list[registry_pb2.Service]:
         return list(self._call(self._registry.ListServices, registry_pb2.ListServicesRequest()).services)
+
+    def lasting_call(self, method: Unary[Request, Answer], request: Request) -> Answer:
+        """A call that may take as long as it likes while the agent is there; begun again when it went away."""
+        for last in (False, False, True):
+            self.describe()
+            try:
+                return self._attempt(method, request, LASTING)
+            except grpc.RpcError as error:
+                if last or not is_away(error):
+                    raise refusal(error) from error
+        raise AssertionError("unreachable")
 
     def _call(self, method: Unary[Request, Answer], request: Request) -> Answer:
         deadline = time.monotonic() + self._patience

@@ -57,6 +57,9 @@ class LocalBackend:
     def accepting(self, workflow: str, correlation_id: str, *, is_new: bool) -> Agent:
         return self._of(workflow)
 
+    def serving(self, workflow: str) -> Sequence[Agent]:
+        return [self._of(workflow)]
+
     def with_run(self, run_id: str) -> tuple[Agent, agent_pb2.Run]:
         for agent in self._agents():
             with contextlib.suppress(NotFoundError):

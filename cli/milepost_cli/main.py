@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands, place)
     _add_get(commands, place)
     _add_steering(commands, place)
+    _add_backups(commands, place)
     down = commands.add_parser("down", parents=[local], help="stop what `milepost up` runs; the state is kept")
     down.set_defaults(command=_down)
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
@@ -191,6 +192,22 @@ def _add_steering(commands: Commands, place: Parser) -> None:
         command.add_argument("--json", action="store_true", help="the run as one JSON object")
 
 
+def _add_backups(commands: Commands, place: Parser) -> None:
+    backup = commands.add_parser("backup", parents=[place], help="make a verified backup of a workflow's runs")
+    backup.add_argument("--to", type=Path, metavar="FILE", help="download it too, to a file or into a folder")
+    backup.add_argument("--list", action="store_true", help="list the backups instead")
+    restore = commands.add_parser("restore", parents=[place], help="go on from a backup; the present file is set aside")
+    restore.add_argument("--from", type=Path, dest="file", metavar="FILE", help="a backup that was downloaded before")
+    restore.add_argument("--yes", action="store_true", help="do not ask")
+    for command in (backup, restore):
+        command.add_argument("workflow", metavar="WORKFLOW")
+        command.add_argument("--pod", type=_not_empty, metavar="NAME", help="the pod, where there are several")
+        command.add_argument("--json", action="store_true", help="one JSON object")
+    restore.add_argument("backup", nargs="?", default="", metavar="BACKUP-ID", help="default: the newest that is sound")
+    backup.set_defaults(command=_backup)
+    restore.set_defaults(command=_restore)
+
+
 def _up(options: argparse.Namespace) -> int:
     from milepost_cli.up import up  # noqa: PLC0415 - every command imports only what it needs
 
@@ -301,6 +318,29 @@ def _approve(options: argparse.Namespace) -> int:
     with _backend(options) as backend:
         return runs.approve(
             backend, options.run, options.approval, reject=options.reject, comment=comment, as_json=options.json
+        )
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from milepost_cli import backups  # noqa: PLC0415
+
+    if options.list and options.to is not None:
+        raise UsageError("--to: is not for --list; allowed: one of them")
+    with _backend(options) as backend:
+        agents = backups.chosen(backend, options.workflow, options.pod)
+        if options.list:
+            return backups.show(agents, as_json=options.json)
+        return backups.create(agents, to=options.to, as_json=options.json)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from milepost_cli import restore  # noqa: PLC0415
+
+    if options.backup and options.file is not None:
+        raise UsageError("--from: is not for a BACKUP-ID; allowed: one of them")
+    with _backend(options) as backend:
+        return restore.restore(
+            backend, options.workflow, options.pod, options.backup, options.file, sure=options.yes, as_json=options.json
         )
 
 

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from milepost.agent.v1 import agent_pb2
+from milepost.agent.v1 import agent_pb2, backup_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_cli.backend import Readiness, ServiceRow, WorkflowRow
 from milepost_cli.json_form import enum_field, local_time, seconds_between
@@ -50,7 +50,7 @@ def runs_table(runs: Iterable[agent_pb2.Run]) -> Table:
         table.add_row(
             run.run_id,
             run.workflow,
-            Text(state, style=state_style(state)),
+            Text(f"{state}, restored" if run.restored_from else state, style=state_style(state)),
             hops,
             cycle,
             begun,
@@ -98,6 +98,27 @@ def messages_table(messages: Iterable[agent_pb2.StoredMessage]) -> Table:
             str(message.hop_index) if message.hop_index else "-",
             "yes" if stored.delivered else "no",
             one_line(message.payload, 120),
+        )
+    return table
+
+
+def backups_table(rows: Sequence[tuple[str, backup_pb2.Backup]]) -> Table:
+    """Backups with the pod that each belongs to; the pod is empty outside of a cluster."""
+    in_pods = any(pod for pod, _ in rows)
+    table = _table(
+        *(("POD",) if in_pods else ()), "BACKUP", "MADE", "CAUSE", "RUNS", "EVENT", "MIB", "SHA256", "DAMAGE"
+    )
+    for pod, backup in rows:
+        table.add_row(
+            *((pod,) if in_pods else ()),
+            backup.backup_id,
+            when(local_time(backup.create_time)) if backup.HasField("create_time") else "-",
+            backup.cause or "-",
+            str(backup.runs),
+            str(backup.last_sequence),
+            f"{backup.size_bytes / 2**20:.1f}",
+            backup.sha256[:12],
+            Text(backup.damage, style="red"),
         )
     return table
 

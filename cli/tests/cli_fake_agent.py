@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from cli_fake_backups import FakeBackups
 from google.protobuf.struct_pb2 import Struct
 
-from milepost.agent.v1 import agent_pb2, agent_pb2_grpc, message_pb2
+from milepost.agent.v1 import agent_pb2, agent_pb2_grpc, backup_pb2_grpc, message_pb2
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
 
 RUN_ID = "7d3c5a10-0000-4000-8000-000000000001"
@@ -104,6 +105,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
         self.pause_after: int | None = None
         self.paused = threading.Event()
         self.go_on = threading.Event()
+        self.backups = FakeBackups()
         self.port = 0
         self._server: grpc.Server | None = None
 
@@ -115,6 +117,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
         """Listen, on the same port as before when there was one."""
         server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         agent_pb2_grpc.add_AgentServiceServicer_to_server(self, server)
+        backup_pb2_grpc.add_BackupServiceServicer_to_server(self.backups, server)
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(self, server)
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         server.start()
@@ -229,7 +232,13 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
     def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Any) -> agent_pb2.GetAgentResponse:
         steps = [agent_pb2.AgentStep(name=name, role="writer") for name in ("research", "code", "review")]
         return agent_pb2.GetAgentResponse(
-            workflow="review-loop", pattern="cyclic", steps=steps, max_hops=5, max_cycles=2, ended=2
+            workflow="review-loop",
+            pattern="cyclic",
+            steps=steps,
+            max_hops=5,
+            max_cycles=2,
+            ended=2,
+            epoch=self.backups.epoch,
         )
 
     def ListServices(self, request: registry_pb2.ListServicesRequest, context: Any) -> Any:

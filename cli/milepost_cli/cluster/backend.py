@@ -100,6 +100,10 @@ class ClusterBackend:
         ready = [pod.name for pod in there if pod.ready] or [pod.name for pod in there if pod.up]
         return self._agent(wanted, (ready or order)[0], snapshot)
 
+    def serving(self, workflow: str) -> Sequence[Agent]:
+        snapshot = self._with_pods(workflow)
+        return self._of(snapshot.workflow(workflow), snapshot)
+
     def with_run(self, run_id: str) -> tuple[Agent, agent_pb2.Run]:
         """Waits for a pod that is away as for any agent, unless another one has the run."""
         snapshot = self._namespace.look()

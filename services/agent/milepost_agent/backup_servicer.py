@@ -27,6 +27,7 @@ from milepost_service.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    ResourceExhaustedError,
     UnavailableError,
 )
 
@@ -46,7 +47,9 @@ def status() -> Iterator[None]:
         raise FailedPreconditionError(str(error)) from None
     except BackupConflict as error:
         raise AlreadyExistsError(str(error)) from None
-    except (BackupFailed, StoreError) as error:
+    except BackupFailed as error:
+        raise ResourceExhaustedError(str(error)) from None
+    except StoreError as error:
         raise UnavailableError(str(error)) from None
 
 
