@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
@@ -89,6 +91,13 @@ class Backend(Protocol):
     def runs(self, limit: int) -> Runs: ...
     def services(self) -> Sequence[ServiceRow]: ...
     def workflows(self) -> Sequence[WorkflowRow]: ...
+
+
+def is_uuid(text: str) -> bool:
+    """Whether an agent can be asked for a run by it; a part of an id only its list tells."""
+    with contextlib.suppress(ValueError):
+        return bool(uuid.UUID(text))
+    return False
 
 
 def newest_first(runs: Sequence[agent_pb2.Run], limit: int) -> list[agent_pb2.Run]:

@@ -9,7 +9,7 @@ from typing import Self
 
 from milepost.agent.v1 import agent_pb2
 from milepost.registry.v1 import registry_pb2
-from milepost_cli.backend import PAGE, SHORTEST_PREFIX, Runs, ServiceRow, WorkflowRow, newest_first, only_match
+from milepost_cli.backend import PAGE, SHORTEST_PREFIX, Runs, ServiceRow, WorkflowRow, is_uuid, newest_first, only_match
 from milepost_cli.client import PATIENCE, Agent
 from milepost_cli.errors import NotFoundError
 from milepost_cli.state import StateDirectory, UpRecord
@@ -61,7 +61,7 @@ class LocalBackend:
         return [self._of(workflow)]
 
     def with_run(self, run_id: str) -> tuple[Agent, agent_pb2.Run]:
-        for agent in self._agents():
+        for agent in self._agents() if is_uuid(run_id) else ():
             with contextlib.suppress(NotFoundError):
                 return agent, agent.get_run(run_id)
         if len(run_id) >= SHORTEST_PREFIX:

@@ -172,6 +172,8 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
 
     def GetRun(self, request: agent_pb2.GetRunRequest, context: Any) -> agent_pb2.GetRunResponse:
         self.requests.append(request)
+        if len(request.run_id) != len(RUN_ID):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"run_id: '{request.run_id}' is no UUID; allowed: a UUID")
         if not self.holds or request.run_id not in (self.run_id, self.correlation_id):
             context.abort(grpc.StatusCode.NOT_FOUND, f"there is no run '{request.run_id}'")
         return agent_pb2.GetRunResponse(run=self.run())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Self, TypeVar
@@ -23,6 +22,7 @@ from milepost_cli.backend import (
     Runs,
     ServiceRow,
     WorkflowRow,
+    is_uuid,
     newest_first,
     only_match,
 )
@@ -107,7 +107,7 @@ class ClusterBackend:
     def with_run(self, run_id: str) -> tuple[Agent, agent_pb2.Run]:
         """Waits for a pod that is away as for any agent, unless another one has the run."""
         snapshot = self._namespace.look()
-        found, away = self._by_id(run_id, snapshot) if _is_uuid(run_id) else self._by_prefix(run_id, snapshot)
+        found, away = self._by_id(run_id, snapshot) if is_uuid(run_id) else self._by_prefix(run_id, snapshot)
         if found is not None:
             return found
         if away:
@@ -266,12 +266,6 @@ def _without_pods(workflow: Workflow, pods: Sequence[Pod]) -> str:
 
 def _named(away: Sequence[Away]) -> str:
     return "; ".join(f"{one.name}: {one.reason}" for one in away)
-
-
-def _is_uuid(text: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return bool(uuid.UUID(text))
-    return False
 
 
 def _sum(workflow: Workflow, described: Sequence[agent_pb2.GetAgentResponse]) -> agent_pb2.GetAgentResponse:
