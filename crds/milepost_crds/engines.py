@@ -175,8 +175,12 @@ class Tools(Model):
         ),
     )
 
-    built_in: Annotated[list[Literal["calculator", "clock", "httpFetch"]], Field(max_length=3), UniqueItems()] = Field(
-        default_factory=list, description="Built-in tools."
+    built_in: Annotated[
+        list[Literal["calculator", "clock", "httpFetch", "sendMessage"]], Field(max_length=4), UniqueItems()
+    ] = Field(
+        default_factory=list,
+        description="Built-in tools. sendMessage writes to another role of the workflow where a line of the request "
+        "reads `tell ROLE: TEXT` or `send to ROLE: TEXT`.",
     )
     mcp_servers: Annotated[list[McpServer], Field(max_length=16), UniqueItems(by="name")] = Field(
         default_factory=list, description="Servers of the Model Context Protocol whose tools are offered too."

@@ -36,7 +36,7 @@ def _in_no_service(service: ModelService) -> Iterator[str]:
     if spec.tools is not None and spec.tools.mcp_servers:
         yield "spec.tools.mcpServers: are not called yet; allowed: builtIn"
     if spec.tools is not None and spec.tools.http_fetch is not None:
-        yield "spec.tools.httpFetch: is not served yet; allowed: calculator and clock in builtIn"
+        yield "spec.tools.httpFetch: is not served yet; allowed: calculator, clock and sendMessage in builtIn"
 
 
 def _only_in_a_cluster(resource: Resource) -> Iterator[str]:

@@ -40,8 +40,7 @@ def answer_with(tools: Sequence[Tool], model: ModelClient, resource: ModelServic
             names = ", ".join(tool.name for tool in tools)
             lines = [f"No tool applies to this request. There are: {names}."]
         else:
-            result.tool_calls.extend(_recorded_call(chosen.tool, arguments) for arguments in chosen.calls)
-            lines = [*map(_line, result.tool_calls), chosen.reason]
+            lines = [*(_call(chosen.tool, arguments, result) for arguments in chosen.calls), chosen.reason]
         made = "\n".join(lines)
         yield made
         if request.verdicts:
@@ -77,8 +76,9 @@ async def _choose(
     return Chosen(tool, calls, f"The model chose {tool.name} ({odds}).")
 
 
-def _recorded_call(tool: Tool, arguments: Arguments) -> capability_pb2.ToolCall:
-    call = capability_pb2.ToolCall(name=tool.name, arguments=json.dumps(dict(arguments), ensure_ascii=False))
+def _call(tool: Tool, arguments: Arguments, result: Result) -> str:
+    """Calls the tool, records that in the result, and returns a line for the answer."""
+    call = result.tool_calls.add(name=tool.name, arguments=json.dumps(dict(arguments), ensure_ascii=False))
     attributes = {
         "correlation.id": current_correlation_id(),
         "gen_ai.operation.name": "execute_tool",
@@ -88,14 +88,12 @@ def _recorded_call(tool: Tool, arguments: Arguments) -> capability_pb2.ToolCall:
     }
     with tracer().start_as_current_span("tool.call", attributes=attributes) as span:
         try:
-            call.result = tool.call(arguments)
-            span.set_attribute("gen_ai.tool.call.result", call.result)
+            outcome = tool.call(arguments)
         except ToolError as error:
             call.error = str(error)
             span.set_status(Status(StatusCode.ERROR, call.error))
-    return call
-
-
-def _line(call: capability_pb2.ToolCall) -> str:
-    asked = ", ".join(json.loads(call.arguments).values())
-    return f"{call.name} {asked}: {call.error}" if call.error else f"{asked} = {call.result}"
+            return f"{tool.name} {', '.join(arguments.values())}: {call.error}"
+        call.result = outcome.result
+        result.messages.extend(outcome.messages)
+        span.set_attribute("gen_ai.tool.call.result", call.result)
+    return outcome.line

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from milepost_tools.arithmetic import evaluate
 from milepost_tools.expressions import expressions_in
-from milepost_tools.tool import Arguments
+from milepost_tools.tool import Arguments, Outcome
 
 
 class Calculator:
@@ -16,6 +16,7 @@ class Calculator:
     def calls_for(self, text: str) -> Sequence[Arguments]:
         return [{"expression": expression} for expression in expressions_in(text)]
 
-    def call(self, arguments: Arguments) -> str:
+    def call(self, arguments: Arguments) -> Outcome:
         value = evaluate(arguments["expression"])
-        return str(value) if value.exact else f"about {value}"
+        result = str(value) if value.exact else f"about {value}"
+        return Outcome(result, f"{arguments['expression']} = {result}")

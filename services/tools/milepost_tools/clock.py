@@ -7,7 +7,7 @@ from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from milepost_tools.errors import ToolError
-from milepost_tools.tool import Arguments
+from milepost_tools.tool import Arguments, Outcome
 
 MAX_ZONES = 4
 _ASKS = re.compile(r"\b(?:time|date|day|today|tonight|now|clock|hour|weekday|year|month|o'clock)\b", re.IGNORECASE)
@@ -35,13 +35,14 @@ class Clock:
         zones = list(dict.fromkeys(zone for _, zone in places)) or ["UTC"]
         return [{"timezone": zone} for zone in zones[:MAX_ZONES]]
 
-    def call(self, arguments: Arguments) -> str:
+    def call(self, arguments: Arguments) -> Outcome:
         zone = arguments["timezone"]
         try:
             local = self._now().astimezone(ZoneInfo(zone))
         except (ZoneInfoNotFoundError, ValueError):
             raise ToolError(f"there is no time zone {zone}; allowed: IANA names such as Europe/Berlin") from None
-        return local.isoformat(sep=" ", timespec="seconds") + f" ({local:%A}, {zone})"
+        result = local.isoformat(sep=" ", timespec="seconds") + f" ({local:%A}, {zone})"
+        return Outcome(result, f"{zone} = {result}")
 
 
 @cache

@@ -15,10 +15,11 @@ from milepost_service.servicer import CapabilityServicer, registry_entry
 from milepost_tools.answer import answer_with
 from milepost_tools.calculator import Calculator
 from milepost_tools.clock import Clock
+from milepost_tools.send_message import SendMessage
 from milepost_tools.settings import ToolsSettings
 from milepost_tools.tool import Tool
 
-BUILT_IN: Mapping[str, Callable[[], Tool]] = {"calculator": Calculator, "clock": Clock}
+BUILT_IN: Mapping[str, Callable[[], Tool]] = {"calculator": Calculator, "clock": Clock, "sendMessage": SendMessage}
 
 
 def make_tools(spec: Tools) -> list[Tool]:

@@ -1,9 +1,21 @@
 """What a tool is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from milepost.capability.v1 import capability_pb2
+
 Arguments = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call gave: the result as it is recorded, a line of the answer, and messages to send with the step."""
+
+    result: str
+    line: str
+    messages: Sequence[capability_pb2.OutgoingMessage] = ()
 
 
 class Tool(Protocol):
@@ -23,6 +35,6 @@ class Tool(Protocol):
         """The calls that a text asks for; none when the tool cannot apply to it."""
         ...
 
-    def call(self, arguments: Arguments) -> str:
-        """The result as one line; ToolError when there is none."""
+    def call(self, arguments: Arguments) -> Outcome:
+        """Does it; ToolError when it cannot be done."""
         ...

@@ -32,7 +32,7 @@ def test_a_text_asks_for_the_time_of_places(text: str, zones: list[str]) -> None
     ],
 )
 def test_the_time_is_told_with_its_zone(zone: str, expected: str) -> None:
-    assert CLOCK.call({"timezone": zone}) == expected
+    assert CLOCK.call({"timezone": zone}).result == expected
 
 
 def test_an_unknown_zone_is_an_error_that_says_what_is_allowed() -> None:
@@ -42,5 +42,5 @@ def test_an_unknown_zone_is_an_error_that_says_what_is_allowed() -> None:
 
 def test_the_real_clock_goes_with_the_systems() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    told = datetime.fromisoformat(Clock().call({"timezone": "UTC"}).partition(" (")[0])
+    told = datetime.fromisoformat(Clock().call({"timezone": "UTC"}).result.partition(" (")[0])
     assert before <= told <= datetime.now(UTC)

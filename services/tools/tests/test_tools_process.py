@@ -150,7 +150,7 @@ async def test_each_call_is_a_span_with_the_correlation_id(resource: ModelServic
         (
             "builtIn: [calculator, clock]",
             "builtIn: [httpFetch]\n    httpFetch: {allowedHosts: [example.org]}",
-            "spec.tools.builtIn: httpFetch is not served yet; allowed: calculator, clock",
+            "spec.tools.builtIn: httpFetch is not served yet; allowed: calculator, clock, sendMessage",
         ),
         (
             "builtIn: [calculator, clock]",
