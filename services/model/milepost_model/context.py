@@ -1,6 +1,5 @@
 """One sequence of tokens in llama.cpp's KV cache. Belongs to one thread: two at once abort the process."""
 
-import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
@@ -18,7 +17,7 @@ PIECE_TOKENS = 128
 
 _ABORTED = 2  # status of llama_decode; the memory is as it was before
 
-_NO_CALLBACK = ctypes.cast(None, llama_cpp.ggml_abort_callback)
+_NO_CALLBACK = llama_cpp.ggml_abort_callback()
 
 Logits = npt.NDArray[np.float32]
 Cancelled = Callable[[], bool]
