@@ -57,6 +57,7 @@ class Gatherer:
         *,
         description: Description | None,
         contested: Sequence[ObjectKey],
+        unwritable: Mapping[str, str],
     ) -> Gathered:
         """All of it for one resource. Raises ApiError where the API server does not answer at all."""
         namespace = key.namespace
@@ -80,6 +81,7 @@ class Gatherer:
             storage_class_exists=await self._class_exists(references.storage_class),
             description=description,
             contested=contested,
+            unwritable=unwritable,
         )
         return Gathered(observed, refusals)
 

@@ -24,6 +24,7 @@ from milepost_operator.logs import configure_logging
 from milepost_operator.metrics import ConditionRow, Metrics, QueueMetrics
 from milepost_operator.reconcile import Reconciler
 from milepost_operator.settings import OperatorSettings
+from milepost_operator.stores import StoreAsker
 from milepost_operator.watching import watch
 from milepost_operator.workqueue import WorkQueue
 
@@ -60,6 +61,7 @@ class Operator:
             dependents=dependents,
             # Names of Services mean nothing outside the cluster.
             describer=Describer(self._queue.add) if settings.pod_name else None,
+            stores=StoreAsker(self._queue.add) if settings.pod_name else None,
             defaults=settings.defaults(),
             repaired=lambda kind: self._metrics.repairs.labels(kind).inc(),
             instance=settings.pod_name,

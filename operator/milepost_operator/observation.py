@@ -82,6 +82,8 @@ class Observed:
     named_claims: Mapping[str, Object] = field(default_factory=dict)
     storage_class_exists: bool = True
     description: Description | None = None
+    unwritable: Mapping[str, str] = field(default_factory=dict)
+    """Why agents that are not ready cannot write, as they say it, by pod."""
     refusals: Sequence[Refusal] = ()
     """What was refused when the plan was carried out; empty in a first pass."""
     contested: Sequence[ObjectKey] = ()

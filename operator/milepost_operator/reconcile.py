@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from milepost_crds import ManifestError, ModelService, parse_resource
+from milepost_crds import AgentWorkflow, ManifestError, ModelService, parse_resource
 from milepost_operator.adoption import Adoption
 from milepost_operator.cache import Cache, ResourceKey
 from milepost_operator.cluster import NAME_TAKEN, TYPES, ApiError, Cluster
@@ -31,6 +31,7 @@ from milepost_operator.observation import (
     Resource,
 )
 from milepost_operator.planning import invalid_status, plan, references_of
+from milepost_operator.stores import StoreAsker
 
 NOTE_LIMIT = 1024
 """Longest note that the API server takes in an event."""
@@ -82,6 +83,7 @@ class Reconciler:
         gatherer: Gatherer,
         dependents: Dependents,
         describer: Describer | None,
+        stores: StoreAsker | None,
         defaults: Defaults,
         repaired: Callable[[str], None] = lambda kind: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -92,6 +94,7 @@ class Reconciler:
         self._gatherer = gatherer
         self._dependents = dependents
         self._describer = describer
+        self._stores = stores
         self._defaults = defaults
         self._repaired = repaired
         self._now = now
@@ -161,6 +164,7 @@ class Reconciler:
             references,
             description=self._description(key, body, resource),
             contested=self._contests.contested(uid, self._clock()),
+            unwritable=self._stores.known(key) if self._stores is not None else {},
         )
 
     def _plan(self, resource: Resource, observed: Observed) -> Plan:
@@ -271,7 +275,9 @@ class Reconciler:
         return self._describer.known(key, _version(body))
 
     def _ask(self, key: ResourceKey, body: Object, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Has the service asked what it serves, once nobody but its newest pods can answer."""
+        """Has agents asked what they lack, and a service what it serves once nobody but its newest pods can answer."""
+        if self._stores is not None and isinstance(resource, AgentWorkflow):
+            self._stores.want(key, self._cache.pods(key))
         if self._describer is None or not isinstance(resource, ModelService) or resource.spec.llama_cpp is None:
             return
         is_said = "digest" in status.get("model", {}) or self._describer.known(key, _version(body)) is not None
@@ -287,6 +293,8 @@ class Reconciler:
         self._dependents.forget(key)
         if self._describer is not None:
             self._describer.forget(key)
+        if self._stores is not None:
+            self._stores.forget(key)
 
     @staticmethod
     def _clock() -> float:

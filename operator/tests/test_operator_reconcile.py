@@ -49,6 +49,7 @@ class World:
             gatherer=Gatherer(self.cluster, self.cache),
             dependents=Dependents(),
             describer=Describer(self.told.append, self.describe),
+            stores=None,
             defaults=DEFAULTS,
             now=lambda: datetime(2026, 11, 23, 12, tzinfo=UTC),
         )

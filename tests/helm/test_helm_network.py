@@ -10,7 +10,7 @@ import pytest
 from helm_chart import NAMESPACE, Chart, Object, of_kind, one
 from milepost_operator.leadership import OPERATOR_SELECTOR
 from milepost_operator.metrics import Metrics, QueueMetrics
-from milepost_operator.names import FIELD_MANAGER, object_labels
+from milepost_operator.names import AGENT_METRICS_PORT, FIELD_MANAGER, object_labels
 from milepost_operator.workqueue import WorkQueue
 
 pytestmark = pytest.mark.requirement("PKG-2")
@@ -88,7 +88,8 @@ def test_milepost_pods_reach_each_other_and_dns_and_only_agents_the_api_server(c
     own, operator = rule["from"]
     assert set(own) == {"podSelector"}
     assert operator["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}
-    assert agents["policyTypes"] == ["Egress"]
+    assert set(agents["policyTypes"]) == {"Ingress", "Egress"}
+    assert ports_of(agents["ingress"]) == {("TCP", AGENT_METRICS_PORT)}
     expected = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 6443}]}
     assert agents["egress"] == [expected]
 
@@ -111,8 +112,9 @@ def test_further_rules_and_the_collector_are_let_through(chart: Chart) -> None:
 
 def test_who_may_scrape_can_be_said(chart: Chart) -> None:
     peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
-    spec = policies(chart, {"networkPolicy": {"metricsFrom": peers}})[NAMESPACE, "milepost-operator"]
-    assert [rule["from"] for rule in spec["ingress"]] == [peers]
+    found = policies(chart, {"networkPolicy": {"metricsFrom": peers}})
+    for name in ("milepost-operator", "milepost-agents"):
+        assert [rule["from"] for rule in found[NAMESPACE, name]["ingress"]] == [peers]
 
 
 def test_the_monitor_scrapes_the_metrics_port_of_the_service(chart: Chart) -> None:

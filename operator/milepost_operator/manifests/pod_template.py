@@ -7,12 +7,14 @@ from typing import Any
 from milepost_crds import Scheduling
 from milepost_operator.manifests.metadata import Owner
 from milepost_operator.manifests.service import PORT_NAME, port_of
-from milepost_operator.names import ANNOTATION_CONFIG_HASH, CONTAINER
+from milepost_operator.names import AGENT_METRICS_PORT, ANNOTATION_CONFIG_HASH, CONTAINER
 from milepost_operator.observation import Object
 
 USER_ID = 10001
 LIVENESS = "liveness"
 """Health service that says whether the process lives; the empty name says whether it is ready."""
+METRICS = "metrics"
+"""Name of the port that Prometheus reads."""
 GRACE_SECONDS = 30
 """An agent drains for 5 s and lets calls end for 10 s; a service lets calls end for 10 s after it left the network."""
 LEAVE_SECONDS = 3
@@ -72,7 +74,7 @@ def _container(owner: Owner, container: Container) -> dict[str, Any]:
         "imagePullPolicy": container.pull_policy,
         "command": list(container.command),
         "env": [_variable(name, value) for name, value in sorted(container.env.items())],
-        "ports": [{"name": PORT_NAME, "containerPort": port_of(owner), "protocol": "TCP"}],
+        "ports": _ports(owner),
         "resources": {kind: dict(amounts) for kind, amounts in container.resources.items()},
         "volumeMounts": [_mount(each) for each in container.mounts],
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -83,6 +85,11 @@ def _container(owner: Owner, container: Container) -> dict[str, Any]:
         },
     }
     return built | _probes(port_of(owner)) | _leaving(owner)
+
+
+def _ports(owner: Owner) -> list[dict[str, Any]]:
+    ports = {PORT_NAME: port_of(owner)} | ({METRICS: AGENT_METRICS_PORT} if owner.role == "agent" else {})
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
 
 
 def _probes(port: int) -> dict[str, Any]:

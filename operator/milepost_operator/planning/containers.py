@@ -7,6 +7,7 @@ from milepost_crds import AgentWorkflow, MemoryEstimate, ModelService
 from milepost_operator.manifests import Container, digest
 from milepost_operator.manifests.pod_template import Mount
 from milepost_operator.names import (
+    AGENT_METRICS_PORT,
     AGENT_PORT,
     DATA_VOLUME,
     SERVICE_PORT,
@@ -105,6 +106,7 @@ def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> 
     if isinstance(resource, AgentWorkflow):
         return env | {
             "MILEPOST_LISTEN": f"0.0.0.0:{AGENT_PORT}",
+            "MILEPOST_METRICS_LISTEN": f"0.0.0.0:{AGENT_METRICS_PORT}",
             "MILEPOST_WORKFLOW_FILE": f"{CONFIGURATION_DIR}/{WORKFLOW_FILE}",
             "MILEPOST_DATA_DIR": DATA_DIR,
             "MILEPOST_REGISTRY": "kubernetes",

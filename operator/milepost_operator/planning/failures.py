@@ -21,6 +21,8 @@ _VAGUE_MOUNT = "Unable to attach or mount volumes"
 """Begins what the kubelet says in turn with what is really wrong."""
 _SOMEONE_ELSES = ("Only one reference can have Controller set to true", "Apply failed with")
 _REFUSED = 2
+STORE_UNWRITABLE = "StoreUnwritable"
+_FULL = ("disk is full", "No space left", "quota exceeded", "File too large")
 UNBOUND_SECONDS = 60.0
 """After which a volume that nobody makes is more than slow."""
 ENDING_SECONDS = 60.0
@@ -59,9 +61,22 @@ def ending_problems(pods: Sequence[Object], now: datetime) -> list[Problem]:
     ]
 
 
-def pod_problems(pods: Sequence[Object], role: Role) -> list[Problem]:
-    """What keeps pods from being ready, each once, the newest pod first."""
-    found = (_pod_problem(pod, role) for pod in reversed(pods) if not is_leaving(pod))
+def store_problems(pods: Sequence[Object], unwritable: Mapping[str, str]) -> list[Problem]:
+    """Agents that run and cannot write: they answer reads, and go on by themselves when their disk takes data."""
+    said = [(pod["metadata"]["name"], unwritable.get(pod["metadata"]["name"])) for pod in pods if not is_leaving(pod)]
+    return [Problem(STORE_UNWRITABLE, f"pod {name}: {line(text)}; {_disk_remedy(text)}") for name, text in said if text]
+
+
+def _disk_remedy(text: str) -> str:
+    if any(part in text for part in _FULL):
+        return "enlarge spec.checkpoint.storage.size, or free space on the volume; the runs go on by themselves then"
+    return "see to the volume (`kubectl describe pvc`, the log of its node); the runs go on by themselves then"
+
+
+def pod_problems(pods: Sequence[Object], role: Role, unwritable: Mapping[str, str]) -> list[Problem]:
+    """What keeps pods from being ready, each once, the newest pod first; not of those that say it themselves."""
+    telling = [pod for pod in pods if not is_leaving(pod) and pod["metadata"]["name"] not in unwritable]
+    found = (_pod_problem(pod, role) for pod in reversed(telling))
     return list(dict.fromkeys(problem for problem in found if problem is not None))
 
 

@@ -23,6 +23,7 @@ from milepost_operator.planning.failures import (
     mount_problems,
     pod_problems,
     refusal_problem,
+    store_problems,
     workload_problems,
 )
 from milepost_operator.planning.memory import memory_problem
@@ -163,7 +164,8 @@ def _failures(resource: Resource, observed: Observed, rollout: Rollout, now: dat
     workload = observed.children.get(workload_key(resource))
     return [
         *(ending_problems(observed.pods, now) if isinstance(resource, AgentWorkflow) else []),
-        *pod_problems(observed.pods, role_of(resource)),
+        *store_problems(observed.pods, observed.unwritable),
+        *pod_problems(observed.pods, role_of(resource), observed.unwritable),
         *workload_problems(
             workload, observed.events, missing_pods=rollout.replicas < rollout.wanted or not rollout.ready
         ),

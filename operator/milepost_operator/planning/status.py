@@ -10,6 +10,7 @@ from milepost_operator.names import claim_name, selector_labels, target
 from milepost_operator.observation import Object, Observed, PlannedEvent, Resource
 from milepost_operator.planning.conditions import Aspect, Problem, conditions, joined
 from milepost_operator.planning.dependencies import offered_capabilities
+from milepost_operator.planning.failures import STORE_UNWRITABLE
 from milepost_operator.planning.memory import measured_size
 from milepost_operator.planning.rollout import Rollout
 from milepost_operator.planning.workload import role_of
@@ -168,6 +169,9 @@ def _model_loaded(service: ModelService, findings: Findings) -> Aspect:
 def _checkpoint_store(workflow: AgentWorkflow, claims: Sequence[Object], findings: Findings) -> Aspect:
     if findings.volumes:
         return Aspect.fails(CHECKPOINT_STORE_READY, findings.volumes)
+    unwritable = [problem for problem in findings.failures if problem.reason == STORE_UNWRITABLE]
+    if unwritable:
+        return Aspect.fails(CHECKPOINT_STORE_READY, unwritable)
     names = [claim_name(workflow.name, ordinal) for ordinal in range(workflow.spec.replicas)]
     bound = {claim["metadata"]["name"] for claim in claims if claim.get("status", {}).get("phase") == "Bound"}
     waiting = [name for name in names if name not in bound]
