@@ -31,6 +31,7 @@ ATTEMPT_TIMEOUT = 2.0  # seconds
 ASK_KEEPER_EVERY = 0.5  # seconds; whether it is worth to go on waiting
 LASTING = 3600.0  # seconds; a call whose work grows with what the agent holds
 PATIENCE = 30.0  # seconds that an agent may take to come back
+DISK_PATIENCE = 3.0  # seconds that an agent may take to write again before its user is told why it cannot
 PAGE = 500
 
 
@@ -165,6 +166,7 @@ class Agent:
 
     def _call(self, method: Unary[Request, Answer], request: Request) -> Answer:
         deadline = time.monotonic() + self._patience
+        ask_disk = min(time.monotonic() + DISK_PATIENCE, deadline)
         while True:
             attempt = min(self._attempt_timeout, max(deadline - time.monotonic(), 0.1))
             try:
@@ -173,12 +175,26 @@ class Agent:
                 if not is_away(error):
                     raise refusal(error) from error
                 self.keeper.check()
+                if time.monotonic() > ask_disk:
+                    ask_disk = time.monotonic() + DISK_PATIENCE
+                    self._check_disk()
                 if time.monotonic() > deadline:
                     raise AwayError(
                         f"the agent of {self.workflow} has not answered for {self._patience:.0f} s; "
                         f"{self.keeper.advice()}"
                     ) from error
                 time.sleep(0.05)
+
+    def _check_disk(self) -> None:
+        """Raises AgentError when the agent says that it cannot write."""
+        try:
+            said = self._attempt(self.stub.GetAgent, agent_pb2.GetAgentRequest(), self._attempt_timeout).store.failure
+        except grpc.RpcError:
+            return
+        if said:
+            raise AgentError(
+                f"{self.name} stands still: {one_line(said, 300)}; it goes on by itself when the disk takes data again"
+            )
 
     def _attempt(self, method: Unary[Request, Answer], request: Request, timeout: float) -> Answer:
         call = method.future(request, timeout=timeout, wait_for_ready=True)

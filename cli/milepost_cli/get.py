@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from milepost.agent.v1 import agent_pb2
 from milepost_cli.backend import Away, Backend, Readiness
 from milepost_cli.json_form import to_json
 from milepost_cli.statistics import percentile, router_times
@@ -82,6 +83,7 @@ def workflows(backend: Backend, *, as_json: bool) -> int:
         return 0
     for row in rows:
         _tell_away(row.away)
+        _tell_unwritable(row.workflow)
     from milepost_cli.pages import page, workflows_table  # noqa: PLC0415 - rich is only paid for where it shows
 
     with page() as out:
@@ -100,3 +102,9 @@ def _away(away: Sequence[Away]) -> list[dict[str, str]]:
 def _tell_away(away: Sequence[Away]) -> None:
     for one in away:
         sys.stderr.write(f"milepost: {one.name} is away, its runs are not counted: {one_line(one.reason, 300)}\n")
+
+
+def _tell_unwritable(agent: agent_pb2.GetAgentResponse) -> None:
+    if agent.store.failure:
+        failure = one_line(agent.store.failure, 300)
+        sys.stderr.write(f"milepost: {agent.workflow} stands still: {failure}\n")

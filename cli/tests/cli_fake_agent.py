@@ -102,6 +102,8 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
         self.outcome = outcome
         self.requests: list[Any] = []
         self.after_sequences: list[int] = []
+        self.failure = ""
+        """Why nothing can be written."""
         self.pause_after: int | None = None
         self.paused = threading.Event()
         self.go_on = threading.Event()
@@ -153,6 +155,8 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
 
     def StartRun(self, request: agent_pb2.StartRunRequest, context: Any) -> agent_pb2.StartRunResponse:
         self.requests.append(request)
+        if self.failure:
+            context.abort(grpc.StatusCode.UNAVAILABLE, self.failure)
         existing = self.holds and request.correlation_id == self.correlation_id
         if not self.holds:
             self.holds, self.correlation_id = True, request.correlation_id
@@ -241,6 +245,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
             max_cycles=2,
             ended=2,
             epoch=self.backups.epoch,
+            store=agent_pb2.StoreStatus(failure=self.failure),
         )
 
     def ListServices(self, request: registry_pb2.ListServicesRequest, context: Any) -> Any:

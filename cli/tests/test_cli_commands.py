@@ -228,6 +228,22 @@ def test_refusal_of_the_agent_is_one_line(milepost: Milepost, state: StateDirect
     assert refused.stderr == "milepost: the run does not wait for this question\n"
 
 
+@pytest.mark.requirement("DUR-6", "CLI-1")
+def test_an_agent_that_cannot_write_is_one_line_at_run_and_at_get_workflows(
+    milepost: Milepost, state: StateDirectory, fake_agent: FakeAgent
+) -> None:
+    fake_agent.failure = "/data/milepost.db: cannot write: database or disk is full"
+    line = f"milepost: review-loop stands still: {fake_agent.failure}"
+    refused = milepost("run", "review-loop", "Write it", "--state", state.path)
+    assert refused.returncode == 2
+    assert refused.stderr == f"{line}; it goes on by itself when the disk takes data again\n"
+    shown = milepost("get", "workflows", "--state", state.path)
+    assert (shown.returncode, shown.stderr) == (0, f"{line}\n")
+    assert "research > code > review" in shown.stdout
+    form = json.loads(milepost("get", "workflows", "--json", "--state", state.path).stdout)
+    assert form["workflows"][0]["store"]["failure"] == fake_agent.failure
+
+
 def test_unknown_workflow_names_those_that_are_up(milepost: Milepost, state: StateDirectory) -> None:
     refused = milepost("run", "review", "Write it", "--state", state.path)
     assert refused.returncode == 2
