@@ -18,10 +18,10 @@ from pathlib import Path
 
 import matrix_memory
 import matrix_table
-from matrix_points import OUT_OF_MEMORY, Series, all_series
+from matrix_points import ELSEWHERE, OUT_OF_MEMORY, Series, all_series
 from matrix_worker import Result, Worker
 from matrix_zygote import Zygote
-from milepost_agent.failpoints import AGENT_FAILPOINTS
+from milepost_agent.failpoints import FAILPOINTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "durability.md"
@@ -105,7 +105,7 @@ def main() -> int:
 
 def whole_matrix(matrix: Matrix, left_out: Sequence[str], *, check: bool) -> list[str]:
     """Holds a whole run against the names of the failpoints and the table of the document, which it writes anew."""
-    never = AGENT_FAILPOINTS - {result.point.failpoint for result in matrix.results}
+    never = FAILPOINTS - ELSEWHERE - {result.point.failpoint for result in matrix.results}
     problems = [f"failpoint {name} was never passed" for name in sorted(never)]
     found = matrix_table.rows([(result.point, result.verdict) for result in matrix.results])
     differences = matrix_table.differences(found, matrix_table.committed(DOCUMENT), left_out)

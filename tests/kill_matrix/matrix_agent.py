@@ -83,11 +83,19 @@ class Agent:
         Raises:
             PointFailed: no answer in time, or one that no client should get.
         """
+        return self.call_over(lambda channel: rpc(agent_pb2_grpc.AgentServiceStub(channel)))
+
+    def call_over(self, rpc: Callable[[grpc.Channel], Answer]) -> Answer:
+        """The same for any service of the agent.
+
+        Raises:
+            PointFailed: no answer in time, or one that no client should get.
+        """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             channel = self.serving()
             try:
-                return rpc(agent_pb2_grpc.AgentServiceStub(channel))
+                return rpc(channel)
             except grpc.RpcError as error:
                 self._away(error)
         raise PointFailed(f"a call was not answered in {PATIENCE:g} s")

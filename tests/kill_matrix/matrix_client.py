@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from matrix_agent import Agent, PointFailed
-from milepost.agent.v1 import agent_pb2, message_pb2
+from milepost.agent.v1 import agent_pb2, backup_pb2, backup_pb2_grpc, message_pb2
 
 PROMPT = "Write a function that reverses a string"
 
@@ -78,6 +78,19 @@ class Client:
     def resume(self, event: agent_pb2.RunEvent) -> None:
         request = agent_pb2.ResumeRunRequest(run_id=event.run_id, request_id=_id(event.run_id, "resume"))
         self.agent.call(lambda stub: stub.ResumeRun(request, timeout=20))
+
+    def back_up(self, event: agent_pb2.RunEvent) -> None:
+        """Makes a backup, which must count and be sound afterwards."""
+        request = backup_pb2.CreateBackupRequest(backup_id=_id(event.run_id, "backup"))
+        self.agent.call_over(
+            lambda channel: backup_pb2_grpc.BackupServiceStub(channel).CreateBackup(request, timeout=20)
+        )
+        nothing = backup_pb2.ListBackupsRequest()
+        listed = self.agent.call_over(
+            lambda channel: backup_pb2_grpc.BackupServiceStub(channel).ListBackups(nothing, timeout=20)
+        )
+        if [each.backup_id for each in listed.backups if not each.damage] != [request.backup_id]:
+            raise PointFailed(f"backups are {[(each.backup_id, each.damage) for each in listed.backups]}")
 
     def cancel(self, event: agent_pb2.RunEvent) -> None:
         request = agent_pb2.CancelRunRequest(run_id=event.run_id, reason="not needed")

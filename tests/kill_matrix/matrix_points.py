@@ -6,7 +6,14 @@ from typing import Final, Literal
 
 from matrix_scenarios import POWER
 from matrix_service_kills import service_kills
-from milepost_agent.failpoints import AGENT_FAILPOINTS, LIFE_FAILPOINTS, OPENING_FAILPOINTS, STORE_FAILPOINTS
+from milepost_agent.failpoints import (
+    AGENT_FAILPOINTS,
+    BACKUP_FAILPOINTS,
+    LIFE_FAILPOINTS,
+    OPENING_FAILPOINTS,
+    RESTORE_FAILPOINTS,
+    STORE_FAILPOINTS,
+)
 
 STOPPED: Final = "effect.before_call=term@2"
 """Ends the agent in order in the middle of a run, so that its next start has something to recover."""
@@ -17,6 +24,8 @@ BUSY: Final = frozenset(name for name in STORE_FAILPOINTS if name.startswith("st
 
 
 FORGETFUL: Final = "SIGKILL, services without a memory"
+ELSEWHERE: Final = RESTORE_FAILPOINTS | {"backup.rotating"}
+"""Enumerated by test_store_restore.py and test_store_backup.py, on the store alone."""
 OUT_OF_MEMORY: Final = "killed by the kernel for its memory"
 COMMAND: Final = "SIGKILL of `python -m milepost_agent`"
 Kind = Literal["agent", "command", "memory", "service", "power"]
@@ -95,6 +104,7 @@ def all_series() -> list[Series]:
         *_everywhere("linear", how=FORGETFUL, busy=3, memory=False),
         *_recoveries(),
         *_trials(),
+        *(Series("backup", failpoint) for failpoint in sorted(BACKUP_FAILPOINTS - ELSEWHERE)),
         *_drains(),
         *_out_of_memory(),
         *_commands(),

@@ -92,6 +92,11 @@ def _pause_in_the_step(client: Client, event: agent_pb2.RunEvent) -> None:
         client.pause(event)
 
 
+def _back_up_and_approve(client: Client, event: agent_pb2.RunEvent) -> None:
+    client.back_up(event)
+    client.approve(event)
+
+
 APPROVAL: Final = linear(steps=steps(code={"requireApproval": True}))
 SCENARIOS: Final = {
     scenario.name: scenario
@@ -135,6 +140,13 @@ SCENARIOS: Final = {
             LINEAR_HOPS[:1],
             outcome="NEEDS_ATTENTION",
             reason="CrashLoop: the process died 3 times in step code of this run",
+        ),
+        Scenario(
+            "backup",
+            "a backup while it waits",
+            APPROVAL,
+            LINEAR_HOPS,
+            {"ApprovalRequested": _back_up_and_approve},
         ),
         Scenario(
             "cancel",

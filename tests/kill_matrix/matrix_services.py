@@ -144,3 +144,8 @@ class Services:
 
     def named(self, name: str) -> Service:
         return next(member for member in self.members if member.name == name)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether one of them was killed, so that they are of no use to another kill point."""
+        return any(member.before or not member.pid for member in self.members)

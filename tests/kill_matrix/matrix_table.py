@@ -48,6 +48,12 @@ DURABLE: Final = {
     "drain.requested": "the state that each run had reached",
     "drain.done": "every run at its last step",
     "drain.noted": "every run at its last step, and that the process ended in order",
+    "backup.begun": "nothing of the backup",
+    "backup.step_copied": "a part of the copy, which does not count",
+    "backup.copied": "the copy, which does not count",
+    "backup.synced": "the copy, which does not count",
+    "backup.manifest_written": "the copy and its manifest, under a name that does not count",
+    "backup.kept": "the backup, its caller was not told",
     **{at(hop): "the decision for the call" for hop in range(1, len(ROLES) + 1)},
     "sync": "what was synced before; in every second cut sectors of what was not",
 }

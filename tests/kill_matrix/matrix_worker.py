@@ -124,8 +124,7 @@ class Worker:
     def _services(self, point: KillPoint) -> Services:
         self.played += 1
         services = self.services.get(point.memory)
-        # What was counted by a service that was killed belongs to one kill point alone.
-        if services is None or point.kind == "service" or self.played % POINTS_PER_SERVICES == 0:
+        if services is None or services.damaged or self.played % POINTS_PER_SERVICES == 0:
             return self._renewed(point.memory)
         return services
 
