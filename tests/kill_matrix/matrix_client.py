@@ -98,6 +98,10 @@ class Client:
         if run.state != agent_pb2.RUN_STATE_ENDED:
             raise PointFailed("a cancelled run goes on")
 
+    def unended(self) -> int:
+        """How many of the runs that it was answered for it has not seen to end."""
+        return len(self.run_ids) - sum(event.type == "RunCompleted" for event in self.seen)
+
     def runs(self) -> list[agent_pb2.Run]:
         """All runs, as the agent tells them now."""
         return [self.get(run_id) for run_id in self.run_ids.values()]

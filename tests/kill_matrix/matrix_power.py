@@ -134,8 +134,9 @@ def play_cut(agent: Agent, cut: Cut, before: Marks, scenario: Scenario) -> Verdi
     agent.deaths.append(Death(0, agent.recorded(), agent.services.counts(agent.correlation_ids)))
     steps = [event for event in events if event.type == "StepCompleted"]
     kept = agent.read(f"SELECT count(*) FROM ledger WHERE method = '{INVOKE}'") if events else [(0,)]
-    if kept[0][0] < len(steps):
-        raise PointFailed(f"{len(steps)} steps were seen to be completed, {kept[0][0]} are in the ledger")
+    in_ledger = int(kept[0][0]) if kept else 0
+    if in_ledger < len(steps):
+        raise PointFailed(f"{len(steps)} steps were seen to be completed, {in_ledger} are in the ledger")
     client = Client(agent, prompt=scenario.prompt, run_ids=dict(runs))
     lost = sum(client.get(run_id).correlation_id != key for key, run_id in runs.items())
     for key in before.run_ids:

@@ -73,7 +73,7 @@ class Worker:
             verdict = verify(scenario, client, memory=point.memory)
             reached = agent.died_as_planned()
         except (PointFailed, TimeoutError) as error:
-            verdict, reached = Verdict(problem=str(error)), True
+            verdict, reached = Verdict(lost=client.unended(), problem=str(error)), True
         finally:
             agent.abandon()
         self._leave(point, folder, verdict)
