@@ -72,7 +72,7 @@ def build(saver: Any, payload: str) -> Any:
 
 
 def config(run: str) -> Any:
-    return {"configurable": {"thread_id": run}}
+    return {"configurable": {"thread_id": run}, "recursion_limit": 20}
 
 
 @asynccontextmanager

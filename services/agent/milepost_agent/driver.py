@@ -12,7 +12,6 @@ from typing import Any, cast
 from weakref import WeakMethod
 
 from langchain_core.runnables.config import var_child_runnable_config
-from langgraph._internal._config import ensure_config
 from langgraph._internal._constants import CONF, CONFIG_KEY_RUNTIME
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
@@ -51,7 +50,7 @@ class Driver:
 
         Args:
             given: The first state, a `Command`, or None to go on from the last checkpoint.
-            config: With the run's `thread_id`.
+            config: With the run's `thread_id`, and a `recursion_limit`.
             context: What nodes find as `runtime.context`.
             control: Asks it to stop between two steps.
 
@@ -63,9 +62,9 @@ class Driver:
             GraphRecursionError: it took more supersteps than `recursion_limit`.
             StoreError: a step could not be stored.
         """
-        config = ensure_config(self.graph.config, config)
-        config["metadata"] = dict(config["metadata"])
-        config[CONF][CONFIG_KEY_RUNTIME] = Runtime(context=context, control=control or RunControl())
+        # Without what LangGraph adds for tracers: each task would carry a copy of it.
+        runtime: Runtime[Any] = Runtime(context=context, control=control or RunControl())
+        config = {"tags": [], "metadata": {}, **config, CONF: {**config[CONF], CONFIG_KEY_RUNTIME: runtime}}
         async with _Loop(self.graph, self._saver, given, config) as loop:
             await loop.run()
         if loop.status == "out_of_steps":

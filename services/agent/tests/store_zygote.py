@@ -226,7 +226,7 @@ async def drive(database: str, log: str) -> None:
         Log(Path(log)).add("accepted")
         driver = Driver(build(store, Log(Path(log))))
         for run in await store.unfinished_runs():
-            config: Any = {"configurable": {"thread_id": run.run_id}}
+            config: Any = {"configurable": {"thread_id": run.run_id}, "recursion_limit": 20}
             begun = await store.saver.aget_tuple(config) is not None
             await driver.drive(None if begun else {"done": []}, config)
     finally:
