@@ -1,5 +1,6 @@
 """The driver does what LangGraph does: the same history, and either goes on where the other one stopped."""
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import AsyncIterator
@@ -194,6 +195,16 @@ async def test_a_step_costs_one_commit(store: Store) -> None:
     await driver.drive(Command(resume="yes"), CONFIG, context="c")
     # The answer and three nodes: their writes share the commit of the checkpoint that follows them.
     assert store.counters.commits - before <= 4
+
+
+@pytest.mark.requirement("SPD-2")
+async def test_a_hundred_runs_at_once_share_their_commits(store: Store) -> None:
+    driver = Driver(graph(store.saver))
+    before = store.counters.commits
+    configs = [{**CONFIG, "configurable": {"thread_id": f"run-{number}"}} for number in range(100)]
+    await asyncio.gather(*(driver.drive(first(), config, context="c") for config in configs))
+    # Each run takes two steps that are stored one after the other, and an interrupt.
+    assert store.counters.commits - before <= 100
 
 
 def test_what_the_driver_stands_in_for_is_what_it_was_written_against() -> None:

@@ -5,11 +5,14 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from milepost_agent import absent
+from milepost_agent.recovery import _portions
 
+RECORD: Any = None
 LATER = ("httpx", "numpy", "llama_cpp", "opentelemetry.exporter", "milepost_agent.router.router")
 PROBE = """
 import json, sys
@@ -63,6 +66,13 @@ except AttributeError as error:
         "langsmith.run_helpers.get_tracing_context is left out of the agent",
         "langsmith.client.Client is left out of the agent: it has no flush",
     ]
+
+
+@pytest.mark.requirement("SPD-3")
+def test_a_few_runs_go_first_however_many_there_are() -> None:
+    assert [len(some) for some in _portions([RECORD] * 600)] == [4, 256, 256, 84]
+    assert [len(some) for some in _portions([RECORD])] == [1]
+    assert list(_portions([])) == []
 
 
 def test_both_ways_to_start_the_agent_leave_them_out() -> None:
