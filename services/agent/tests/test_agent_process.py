@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,3 +127,36 @@ def test_an_agent_whose_store_failed_goes_on_by_itself(start: Callable[..., Agen
     assert "Traceback" not in agent.log.read_text()
     agent.process.send_signal(signal.SIGTERM)
     assert agent.process.wait(30) == 0
+
+
+@pytest.mark.requirement("DUR-6")
+def test_metrics_tell_commits_and_runs_by_state_and_go_with_the_process(start: Callable[..., AgentProcess]) -> None:
+    place = f"127.0.0.1:{free_port()}"
+    agent = start(MILEPOST_METRICS_LISTEN=place)
+    agent.until(lambda: agent.health() == SERVING)
+    with grpc.insecure_channel(agent.target) as channel:
+        agent_pb2_grpc.AgentServiceStub(channel).StartRun(agent_pb2.StartRunRequest(prompt="go"), timeout=20)
+    with urllib.request.urlopen(f"http://{place}/metrics", timeout=20) as answer:
+        lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
+    assert float(lines["milepost_store_commits_total"]) == float(lines["milepost_store_commit_seconds_count"]) > 0
+    assert lines['milepost_store_commit_seconds_bucket{le="+Inf"}'] == lines["milepost_store_commit_seconds_count"]
+    assert sum(float(lines[f'milepost_runs{{state="{state}"}}']) for state in ("accepted", "running")) == 1
+    assert float(lines["milepost_store_size_bytes"]) > 0
+    agent.process.send_signal(signal.SIGTERM)
+    assert agent.process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("listen", "words"), [("127.0.0.1:{busy}", "Address already in use"), ("nowhere", "is not an address")]
+)
+def test_a_place_for_metrics_that_cannot_be_had_is_one_line_and_exit_code_2(
+    start: Callable[..., AgentProcess], listen: str, words: str
+) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        agent = start(MILEPOST_METRICS_LISTEN=listen.format(busy=holder.getsockname()[1]))
+        assert agent.process.wait(60) == 2
+    said = agent.log.read_text()
+    assert said.startswith("milepost-agent: MILEPOST_METRICS_LISTEN: ") and words in said
+    assert said.count("\n") == 1
