@@ -72,6 +72,9 @@ class Retention:
         self._keep_workflow = keep_workflow
         self._busy = busy
         self._behind = False
+        self._thinned_out = False
+        self._seen_items = -1
+        self._looked = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -107,17 +110,26 @@ class Retention:
                 await asyncio.sleep(PAUSE)
 
     async def _run(self) -> None:
-        try:
+        while True:
             await asyncio.sleep(INTERVAL)
+            try:
+                await self._look()
+            except StoreError as error:
+                _log.warning("retention ends: %s", error)
+                return
+            except apsw.Error as error:
+                _log.warning("retention is tried again in %g s: %s", RECHECK, error)
+                await asyncio.sleep(RECHECK)
+
+    async def _look(self) -> None:
+        if not self._thinned_out:
             await self.thin_out()
-            items, looked = -1, 0.0
-            while True:
-                if self._database.counters.items != items or time.monotonic() - looked >= RECHECK:
-                    items, looked = self._database.counters.items, time.monotonic()
-                    await self.sweep()
-                await asyncio.sleep(INTERVAL)
-        except (StoreError, apsw.Error) as error:
-            _log.warning("retention ends: %s", error)
+            self._thinned_out = True
+        items, now = self._database.counters.items, time.monotonic()
+        if items == self._seen_items and now - self._looked < RECHECK:
+            return
+        self._seen_items, self._looked = items, now
+        await self.sweep()
 
     async def _hide(self) -> Sequence[str]:
         find = partial(removal.due, policy=self.policy, now=self._now(), limit=STEP_RUNS)
