@@ -118,6 +118,8 @@ WORKFLOWS = [
     workflow("unicode counts as characters", {"spec.description": "é" * 1024}),
     workflow("a long but allowed step", {"spec.steps[0].instructions": "x" * 8192, "spec.steps[0].timeout": "1h"}),
     workflow("name of 63 characters", {"metadata.name": "a" * 63}),
+    workflow("least retention", {"spec.checkpoint.retention": {"endedRuns": 1, "maxAge": "1m"}}),
+    workflow("longest retention", {"spec.checkpoint.retention": {"endedRuns": 100_000, "maxAge": "8760h"}}),
     workflow(
         "all of the rest",
         {
@@ -211,6 +213,10 @@ WORKFLOWS = [
     workflow("backup every second", {"spec.checkpoint.backup": {"interval": "1s"}}, "spec.checkpoint.backup.interval"),
     workflow("no backup kept", {"spec.checkpoint.backup": {"keep": 0}}, "spec.checkpoint.backup.keep"),
     workflow("age without unit", {"spec.checkpoint.retention.maxAge": "30"}, "spec.checkpoint.retention.maxAge"),
+    workflow("no run kept", {"spec.checkpoint.retention.endedRuns": 0}, "spec.checkpoint.retention.endedRuns"),
+    workflow("all runs kept", {"spec.checkpoint.retention.endedRuns": 100_001}, "spec.checkpoint.retention.endedRuns"),
+    workflow("kept for no minute", {"spec.checkpoint.retention.maxAge": "59s"}, "spec.checkpoint.retention.maxAge"),
+    workflow("kept for ever", {"spec.checkpoint.retention.maxAge": "8761h"}, "spec.checkpoint.retention.maxAge"),
     workflow("unknown reclaim policy", {"spec.checkpoint.reclaimPolicy": "Keep"}, "spec.checkpoint.reclaimPolicy"),
     workflow("unknown mode", {"spec.observability.mode": "trace"}, "spec.observability.mode"),
     workflow(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
+from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
@@ -58,6 +59,7 @@ def checkpoint(identifier: str) -> Any:
     return {**empty_checkpoint(), "id": identifier}
 
 
+@pytest.mark.requirement("DUR-9")
 async def test_langgraphs_conformance_suite_passes_in_full(tmp_path: Path) -> None:
     count = 0
 
@@ -70,6 +72,7 @@ async def test_langgraphs_conformance_suite_passes_in_full(tmp_path: Path) -> No
         await store.close()
 
     report = await validate(ours)
+    assert set(report.results) == {capability.value for capability in Capability}
     assert {name: result.failures for name, result in report.results.items() if not result.passed} == {}
     assert sum(result.tests_passed for result in report.results.values()) >= 81
 
