@@ -60,6 +60,13 @@ class Metrics(Collector):
         yield GaugeMetricFamily("milepost_store_size_bytes", "Size of the database file.", value=size)
         yield GaugeMetricFamily("milepost_store_wal_bytes", "Size of its write-ahead log.", value=log)
         yield _commit_seconds(store.counters)
+        removed = store.retention_counters
+        yield CounterMetricFamily(
+            "milepost_retention_runs", "Ended runs that retention removed.", value=removed.removed_runs
+        )
+        yield CounterMetricFamily(
+            "milepost_retention_released_bytes", "Given back to the disk.", value=removed.released_bytes
+        )
         # A store that is just being opened again does not answer in time; the rest is told all the same.
         with contextlib.suppress(StoreError, TimeoutError):
             counts = asyncio.run_coroutine_threadsafe(store.count_runs(), self._loop).result(QUERY_SECONDS)

@@ -48,6 +48,7 @@ async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
 @pytest.fixture(autouse=True)
 def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "PAUSE", 0.0)
+    monkeypatch.setattr(retention, "LINGER", 0.0)
 
 
 @pytest.mark.requirement("DUR-8")

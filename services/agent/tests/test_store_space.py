@@ -17,6 +17,7 @@ from store_zygote import retention as retention_of
 @pytest.fixture(autouse=True)
 def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "PAUSE", 0.0)
+    monkeypatch.setattr(retention, "LINGER", 0.0)
 
 
 @pytest.mark.requirement("DUR-8")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -81,7 +82,6 @@ class _Item(Generic[Result]):
     future: "asyncio.Future[Result] | None"
     appends: bool = False
     then: Callable[[], None] | None = None
-    queued: float = 0.0
     result: Any = None
     error: BaseException | None = field(default=None)
 
@@ -124,6 +124,7 @@ class Database:
         self._connection = connection
         self._epoch = str(epoch)
         self._urgent = 0
+        self._latest = math.inf
         self._closing = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -134,6 +135,7 @@ class Database:
         apply: Callable[[Transaction], Result],
         *,
         lazy: bool = False,
+        linger: float = LINGER,
         appends: bool = False,
         then: Callable[[], None] | None = None,
     ) -> "asyncio.Future[Result]":
@@ -141,7 +143,8 @@ class Database:
 
         Args:
             apply: Run on the writer thread; must not block.
-            lazy: Wait up to `LINGER` for an item that is not lazy, to share its commit.
+            lazy: Wait for an item that is not lazy, to share its commit.
+            linger: How many seconds at most.
             appends: The item looks at nothing that `Transaction.append` may still hold back.
             then: Called on the loop when the item was committed or refused, before whoever waits for it.
 
@@ -150,7 +153,7 @@ class Database:
             StoreClosed: the database is closed or closing.
         """
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._put(_Item(apply, lazy, future, appends, then))
+        self._put(_Item(apply, lazy, future, appends, then), linger)
         return future
 
     def submit_and_forget(self, apply: Callable[[Transaction], object]) -> None:
@@ -191,16 +194,15 @@ class Database:
         self.failure = failure
         self.failed.set()
 
-    def _put(self, item: _Item[Any]) -> None:
+    def _put(self, item: _Item[Any], linger: float = LINGER) -> None:
         if self.failure is not None:
             raise type(self.failure)(str(self.failure))
         if self._closing:
             raise StoreClosed(f"{self._name}: the store is closed")
-        if item.lazy:
-            item.queued = time.monotonic()
         with self._changed:
             self._queue.append(item)
             self._urgent += not item.lazy
+            self._latest = min(self._latest, time.monotonic() + linger)
             self._changed.notify()
         failpoint("store.queued")
 
@@ -218,13 +220,14 @@ class Database:
             while not self._queue and not self._closing:
                 self._changed.wait()
             while self._queue and not self._urgent and not self._closing:
-                remaining = self._queue[0].queued + LINGER - time.monotonic()
+                remaining = self._latest - time.monotonic()
                 if remaining <= 0:
                     break
                 self._changed.wait(remaining)
             batch = list(self._queue)
             self._queue.clear()
             self._urgent = 0
+            self._latest = math.inf
             return batch
 
     def _commit(self, batch: list[_Item[Any]]) -> list[EventRecord]:

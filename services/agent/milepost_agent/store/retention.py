@@ -27,6 +27,8 @@ RECHECK: Final = 60.0
 PAUSE: Final = 0.02
 """Seconds of rest after each transaction of retention, so that most commits are those of steps alone; none while more
 than `STEP_RUNS` are due, so that removal keeps up however fast runs end."""
+LINGER: Final = 0.2
+"""Seconds that each waits for the commit of something else, so that none costs a commit while runs go on."""
 STEP_RUNS: Final = 20
 STEP_ROWS: Final = 200
 STEP_SECONDS: Final = 0.002
@@ -37,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class RetentionCounters:
-    """What retention did since the store was opened."""
+    """What retention did since the process began."""
 
     removed_runs: int = 0
     removed_rows: int = 0
@@ -59,11 +61,12 @@ class Retention:
         watchers: Watchers,
         policy: RetentionPolicy,
         *,
+        counters: RetentionCounters,
         now: Callable[[], float],
         keep_workflow: str,
         busy: Callable[[str], bool],
     ) -> None:
-        self.counters = RetentionCounters()
+        self.counters = counters
         self.policy = policy
         self._database = database
         self._readers = readers
@@ -143,7 +146,7 @@ class Retention:
         return hidden
 
     async def _step(self, apply: Callable[[Transaction], Result]) -> Result:
-        result = await self._database.submit(apply, lazy=True)
+        result = await self._database.submit(apply, lazy=True, linger=LINGER)
         await asyncio.sleep(0 if self._behind else PAUSE)
         return result
 

@@ -31,7 +31,7 @@ from milepost_agent.store.records import (
     RunRecord,
 )
 from milepost_agent.store.removal import RetentionPolicy
-from milepost_agent.store.retention import Retention
+from milepost_agent.store.retention import Retention, RetentionCounters
 from milepost_agent.store.soundness import BackgroundCheck
 from milepost_agent.store.step import Steps, StepTransaction
 from milepost_agent.store.watch import Watchers
@@ -59,6 +59,7 @@ class Store:
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._open: Opened | None = opened
+        self.retention_counters = RetentionCounters()
         self._steps = Steps()
         self._watchers = Watchers(
             lambda run_id, after, limit: self.events(run_id, after=after, limit=limit), has_run=self._has_run
@@ -194,6 +195,7 @@ class Store:
             self._readers,
             self._watchers,
             policy,
+            counters=self.retention_counters,
             now=self._now,
             keep_workflow=keep_workflow,
             busy=busy,
