@@ -36,6 +36,7 @@ from milepost_agent.store import (
     Store,
     StoreError,
 )
+from milepost_agent.store import retention as pacing
 
 NODES = ("research", "code", "review", "finish")
 SIGKILLED = -9
@@ -253,7 +254,8 @@ def retention(store: Store, *, ended_runs: int = 0, max_age: float = 1e12, at_le
 
 
 async def retain(database: str, log: str, kept: int) -> None:
-    """Removes all ended runs but so many."""
+    """Removes all ended runs but so many, without rest."""
+    pacing.PAUSE = pacing.LINGER = 0.0
     store = await Store.open(Path(database))
     try:
         await retention(store, ended_runs=kept).sweep()
