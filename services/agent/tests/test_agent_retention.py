@@ -21,11 +21,12 @@ RUN = "6a9b1f6e-2a51-4d3f-9a55-0000000000ee"
 @pytest.mark.requirement("DUR-8", "AGT-1")
 async def test_a_watch_of_a_run_that_is_removed_meanwhile_ends_as_not_found(tmp_path: Path) -> None:
     async with agent(tmp_path, workflow()) as harness:
-        servicer = AgentServicer(harness.runner, harness.steering, harness.store, cast(Any, None))
+        unused = cast(Any, None)
+        servicer = AgentServicer(harness.runner, harness.steering, harness.store, unused, unused)
         await fill(harness.store, RUN, events=2_000)
         stream = cast(
             AsyncIterator[agent_pb2.WatchRunResponse],
-            servicer.WatchRun(agent_pb2.WatchRunRequest(run_id=RUN), cast(Any, None)),
+            servicer.WatchRun(agent_pb2.WatchRunRequest(run_id=RUN), unused),
         )
         seen = [(await anext(stream)).event.sequence]
         await retention(harness.store).sweep()

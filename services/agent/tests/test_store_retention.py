@@ -120,6 +120,15 @@ async def test_a_run_that_has_not_ended_is_never_touched_however_old_it_is(store
 
 
 @pytest.mark.requirement("DUR-8")
+async def test_a_run_that_has_not_ended_is_refused_by_the_transaction_too(store: Store) -> None:
+    await fill(store, "going", end=False)
+    await fill(store, "ended")
+    hidden = await store._database.submit(lambda transaction: removal.hide(transaction, ["going", "ended"], ""))
+    assert hidden == ["ended"]
+    assert await left(store) == ["going"]
+
+
+@pytest.mark.requirement("DUR-8")
 async def test_a_run_whose_task_is_not_done_waits(store: Store) -> None:
     await fill(store, "done")
     await fill(store, "driven")

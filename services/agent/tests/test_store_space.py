@@ -36,6 +36,13 @@ async def test_a_new_file_shrinks_again_but_for_what_the_next_runs_need(tmp_path
     await (await Store.open(tmp_path / "m.db")).close()
 
 
+async def test_a_new_file_need_not_be_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "convert", lambda connection, path: None)
+    store = await Store.open(tmp_path / "m.db")
+    assert await store._readers.read(lambda db: db.pragma("auto_vacuum")) == 2
+    await store.close()
+
+
 def first_version(path: Path, filler: int = 0) -> None:
     """A file as the first version of the schema left it, with an ended run, a waiting one and their history."""
     connection = apsw.Connection(str(path))
