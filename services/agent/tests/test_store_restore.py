@@ -21,6 +21,8 @@ from milepost_agent.store import (
     StoreVersion,
     request,
 )
+from milepost_agent.store import damage as damage_signs
+from milepost_agent.store.evidence import RECORD_BYTES, Mark
 from store_zygote import SIGKILLED, Log, Zygote, new_run
 
 PAGE = 4096
@@ -373,3 +375,46 @@ async def test_a_file_that_vanished_before_anything_was_backed_up_is_not_replace
     (tmp_path / "m.db").unlink()
     with pytest.raises(StoreCorrupt, match=r"is not there, though it was in use before \(epoch 1\); no backup of it"):
         await Store.open(tmp_path / "m.db")
+
+
+@pytest.mark.requirement("DUR-5")
+async def test_after_a_power_cut_a_missing_log_counts_whatever_else_is_known(
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is told without a sync may be older than the file then; here nothing was lost, and nothing is."""
+    path = copied(killed, tmp_path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT count(*) FROM runs").fetchone()
+    monkeypatch.setattr(damage_signs, "boot_id", lambda: "another")
+    store = await Store.open(path)
+    assert store.restored is not None
+    assert "its log is not there" in store.restored.reason
+    assert await store.get_run("late") is not None
+    await store.close()
+
+
+@pytest.mark.requirement("DUR-5")
+@pytest.mark.parametrize(("boot", "damaged"), [("", True), ("another", False)])
+async def test_what_was_told_without_a_sync_counts_only_while_the_machine_ran_on(
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boot: str, damaged: bool
+) -> None:
+    path = copied(killed, tmp_path)
+    lock = path.with_name("m.db.lock")
+    content = lock.read_bytes()
+    lock.write_bytes(content[:RECORD_BYTES] + Mark(events=10**9).encode())
+    if boot:
+        monkeypatch.setattr(damage_signs, "boot_id", lambda: boot)
+    store = await Store.open(path)
+    assert (store.restored is not None) == damaged
+    assert await store.get_run("late") is not None
+    await store.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"pid 1 on host\n", b"\xff" * 600, b"pid 1 on host\n[1, 2]\n" + b" " * 600])
+async def test_a_lock_file_that_tells_nothing_is_no_evidence(killed: Path, tmp_path: Path, content: bytes) -> None:
+    path = copied(killed, tmp_path)
+    path.with_name("m.db.lock").write_bytes(content)
+    store = await Store.open(path)
+    assert store.restored is None
+    assert await store.get_run("late") is not None
+    await store.close()
