@@ -164,6 +164,27 @@ def test_runs_go_on_by_themselves_when_the_disk_is_back(
     assert "Traceback" not in agent.said()
 
 
+@pytest.mark.requirement("DUR-6", "DUR-4")
+def test_a_call_in_flight_is_asked_for_again_by_the_new_epoch_and_joins_its_work(tmp_path: Path) -> None:
+    disk = FaultyDisk.make(tmp_path)
+    agent = Observed(tmp_path, disk.folder, **disk.environment)
+    with running(agent.process, agent.worker):
+        client = AgentClient(agent.process.target)
+        client.wait_ready("worker")
+        run = client.start_run("hold=researcher/1/8").run_id
+        client.wait_event(run, "StepStarted", "research")
+        disk.fail(("write", errno.ENOSPC, ""))
+        refusal(client.agent.StartRun, agent_pb2.StartRunRequest(prompt="too late"))
+        agent.until_health(NOT_SERVING)
+        disk.heal()
+        agent.until_health(SERVING)
+        assert client.wait_ended(run).outcome == agent_pb2.RUN_OUTCOME_COMPLETED
+        client.close()
+        calls = [call for call in list_calls(agent.worker.target) if call.method == INVOKE]
+    assert sorted((call.requested, call.completed) for call in calls) == [(1, 1), (1, 1), (2, 1)]
+    assert "Traceback" not in agent.said()
+
+
 @pytest.mark.requirement("DUR-6", "DUR-1")
 def test_what_a_failed_fsync_left_in_the_page_cache_does_not_take_later_commits_with_it(tmp_path: Path) -> None:
     disk = FaultyDisk.make(tmp_path)
