@@ -121,7 +121,7 @@ async def serve(
     finally:
         await signals.unless_second(server.stop(settings.grace_seconds))
         await server.stop(0)
-        await calls.close()
+        await signals.unless_second(calls.close())
         signals.close()
 
 
