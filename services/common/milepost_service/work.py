@@ -163,8 +163,8 @@ class Work:
         for timer in (self._deadline_timer, self._linger_timer):
             if timer:
                 timer.cancel()
-        self._ended(self)
         self._tell()
+        self._ended(self)
         return True
 
     def _tell(self) -> None:
