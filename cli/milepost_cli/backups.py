@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,14 @@ def create(agents: Sequence[Agent], *, to: Path | None, as_json: bool) -> int:
     return 0
 
 
+def listing(agent: Agent) -> backup_pb2.ListBackupsResponse:
+    """The backups of one agent, newest first, and how its schedule does."""
+    return agent.lasting_call(agent.backups.ListBackups, backup_pb2.ListBackupsRequest())
+
+
 def show(agents: Sequence[Agent], *, as_json: bool) -> int:
     """The backups of all agents, and how their schedules do."""
-    listed = [
-        (agent, agent.lasting_call(agent.backups.ListBackups, backup_pb2.ListBackupsRequest())) for agent in agents
-    ]
+    listed = [(agent, listing(agent)) for agent in agents]
     if as_json:
         write_json(
             {
@@ -117,7 +120,11 @@ def download(agent: Agent, backup_id: str, to: Path) -> Path:
 
 def new_id(agent: Agent) -> str:
     """An id that no backup has yet, from the time and the epoch of the agent."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{agent.describe().epoch}"
+    when, epoch = datetime.now(UTC), agent.describe().epoch
+    taken = {backup.backup_id for backup in listing(agent).backups}
+    while (backup_id := f"{when:%Y%m%dT%H%M%SZ}-{epoch}") in taken:
+        when += timedelta(seconds=1)
+    return backup_id
 
 
 def summary(backup: backup_pb2.Backup) -> str:

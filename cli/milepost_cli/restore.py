@@ -13,7 +13,7 @@ import grpc
 
 from milepost.agent.v1 import backup_pb2
 from milepost_cli.backend import Backend
-from milepost_cli.backups import chosen, new_id, progress, summary
+from milepost_cli.backups import chosen, listing, new_id, progress, summary
 from milepost_cli.client import LASTING, Agent, is_away, refusal
 from milepost_cli.errors import AgentError, UsageError
 from milepost_cli.json_form import local_time, to_json
@@ -52,7 +52,7 @@ def restore(
 
 def _listed(agent: Agent, backup_id: str) -> backup_pb2.Backup:
     """The backup of this id, or the newest that can be used. Raises AgentError."""
-    answer = agent.lasting_call(agent.backups.ListBackups, backup_pb2.ListBackupsRequest())
+    answer = listing(agent)
     sound = [backup for backup in answer.backups if not backup.damage]
     if not backup_id:
         if not sound:

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,20 @@ def test_a_backup_is_made_under_an_id_of_time_and_epoch(
     [form] = json.loads(done.stdout)["backups"]
     assert (form["runs"], form["cause"], form["epoch"]) == (2, "request", 7)
     assert "pod" not in form
+
+
+@pytest.mark.requirement("CLI-1", "DUR-5")
+def test_a_new_backup_is_not_taken_for_one_of_the_schedule_that_was_made_in_the_same_second(
+    milepost: Milepost, state: StateDirectory, fake_agent: FakeAgent
+) -> None:
+    now = datetime.now(UTC)
+    taken = [f"{now + timedelta(seconds=second):%Y%m%dT%H%M%SZ}-7" for second in range(300)]
+    for backup_id in taken:
+        fake_agent.backups.keep(backup_id, b"")
+    done = milepost("backup", "review-loop", "--state", state.path)
+    assert done.returncode == 0, done.stderr
+    [created] = fake_agent.backups.created
+    assert created not in taken
 
 
 @pytest.mark.requirement("CLI-1", "DUR-5")

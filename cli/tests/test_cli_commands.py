@@ -111,7 +111,12 @@ def test_killed_agent_is_a_pause_and_no_event_is_lost_or_doubled(state: StateDir
 def test_ctrl_c_leaves_the_run_going_and_says_so(state: StateDirectory, fake_agent: FakeAgent) -> None:
     fake_agent.pause_after = 2
     with subprocess.Popen(
-        command("watch", RUN_ID, "--state", state.path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("watch", RUN_ID, "--state", state.path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in the background of a shell has Ctrl-C ignored, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as watching:
         assert watching.stdout is not None
         list(_until(watching.stdout, "run started"))
