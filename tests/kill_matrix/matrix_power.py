@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from matrix_agent import DATABASE, Agent, Death, PointFailed
+from matrix_agent import DATABASE, Death, PointFailed
 from matrix_client import Client
 from matrix_recorder import RECORD, Entry, read_record
 from matrix_scenarios import Scenario
@@ -112,24 +112,26 @@ def record(client: Marks, scenario: Scenario) -> list[Entry]:
     client.watch_to_the_end(scenario.reactions)
     verify(scenario, client, memory=True)
     entries = list(read_record(client.agent.folder))
-    checkpoints = sum(entry.operation == "write" and not entry.suffix for entry in entries)
-    if checkpoints < 2:
-        raise PointFailed("the log was never moved into the database")
+    begin, end = client.marks[0][0], client.marks[-1][0]
+    if not any(entry.operation == "write" and not entry.suffix and begin < entry.end < end for entry in entries):
+        raise PointFailed("the log was not moved into the database while the runs went on")
     return entries
 
 
-def play_cut(agent: Agent, cut: Cut, before: Marks, scenario: Scenario) -> Verdict:
-    """Starts an agent on the files of a cut and holds it against what the client had been told before.
+def play_cut(client: Client, cut: Cut, before: Marks, scenario: Scenario) -> Verdict:
+    """Starts the agent of a client on the files of a cut and holds it against what had been acknowledged before.
 
     Raises:
         PointFailed: something that was acknowledged is not there, or the runs do not end as they should.
     """
+    agent = client.agent
     for suffix, content in cut.files.items():
         if content is not None:
             (agent.folder / (DATABASE + suffix)).write_bytes(content)
     if evidence := before.left(cut.end):
         (agent.folder / f"{DATABASE}.lock").write_bytes(evidence)
     runs, events = before.known(cut.end)
+    client.prompt, client.run_ids = scenario.prompt, dict(runs)
     agent.correlation_ids = list(before.run_ids)
     agent.deaths.append(Death(0, agent.recorded(), agent.services.counts(agent.correlation_ids)))
     steps = [event for event in events if event.type == "StepCompleted"]
@@ -137,7 +139,6 @@ def play_cut(agent: Agent, cut: Cut, before: Marks, scenario: Scenario) -> Verdi
     in_ledger = int(kept[0][0]) if kept else 0
     if in_ledger < len(steps):
         raise PointFailed(f"{len(steps)} steps were seen to be completed, {in_ledger} are in the ledger")
-    client = Client(agent, prompt=scenario.prompt, run_ids=dict(runs))
     lost = sum(client.get(run_id).correlation_id != key for key, run_id in runs.items())
     for key in before.run_ids:
         client.start(key)

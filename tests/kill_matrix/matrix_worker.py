@@ -102,13 +102,13 @@ class Worker:
 
     def _play_cut(self, point: KillPoint, cut: matrix_power.Cut, before: matrix_power.Marks) -> Verdict:
         folder = Path(tempfile.mkdtemp(prefix="cut-", dir=self.folder))
-        agent = Agent(self.zygote, folder, before.agent.services, POWER.workflow, ())
+        client = Client(Agent(self.zygote, folder, before.agent.services, POWER.workflow, ()))
         try:
-            verdict = matrix_power.play_cut(agent, cut, before, POWER)
+            verdict = matrix_power.play_cut(client, cut, before, POWER)
         except PointFailed as error:
-            verdict = Verdict(problem=str(error))
+            verdict = Verdict(lost=client.unended(), problem=str(error))
         finally:
-            agent.abandon()
+            client.agent.abandon()
         self._leave(point, folder, verdict)
         return verdict
 
