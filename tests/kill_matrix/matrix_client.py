@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from matrix_agent import Agent, PointFailed
 from milepost.agent.v1 import agent_pb2, backup_pb2, backup_pb2_grpc, message_pb2
 
+BACKUP_ID = "20260101T120000Z-1"
 PROMPT = "Write a function that reverses a string"
 
 
@@ -81,7 +82,7 @@ class Client:
 
     def back_up(self, event: agent_pb2.RunEvent) -> None:
         """Makes a backup, which must count and be sound afterwards."""
-        request = backup_pb2.CreateBackupRequest(backup_id=_id(event.run_id, "backup"))
+        request = backup_pb2.CreateBackupRequest(backup_id=BACKUP_ID)
         self.agent.call_over(
             lambda channel: backup_pb2_grpc.BackupServiceStub(channel).CreateBackup(request, timeout=20)
         )
