@@ -17,7 +17,7 @@ test: setup ## every test that needs no cluster and no images
 	@$(PY) -m pytest -m "not cluster and not images" -n 2 --dist loadfile -q
 
 kill-matrix: setup ## kills a real agent at every passage of every failpoint (ARGS="-k cyclic"); writes docs/durability.md
-	@$(PY) tests/kill_matrix/kill_matrix.py $(ARGS)
+	@GRPC_VERBOSITY=ERROR $(PY) tests/kill_matrix/kill_matrix.py $(ARGS)
 
 e2e: setup ## the stories on a kind cluster made for them (ARGS="-k kill"); other clusters: see tools/e2e.py
 	@$(PY) tools/e2e.py $(ARGS)
