@@ -32,9 +32,15 @@ class Count:
     requested: int = 0
     started: int = 0
     completed: int = 0
+    method: str = ""
 
     def __add__(self, other: "Count") -> "Count":
-        return Count(self.requested + other.requested, self.started + other.started, self.completed + other.completed)
+        return Count(
+            self.requested + other.requested,
+            self.started + other.started,
+            self.completed + other.completed,
+            self.method or other.method,
+        )
 
 
 Counts = Mapping[str, Count]
@@ -72,7 +78,7 @@ class Service:
         found = dict(self.before)
         for call in self._calls():
             if call.correlation_id in wanted:
-                count = Count(max(call.requested, call.started), call.started, call.completed)
+                count = Count(max(call.requested, call.started), call.started, call.completed, call.method)
                 found[call.call_id] = found.get(call.call_id, Count()) + count
         return found
 

@@ -143,13 +143,17 @@ def _check_file(scenario: Scenario, client: Client) -> int:
 
 
 def _check_calls(scenario: Scenario, client: Client, repeated: int) -> None:
-    """The ledger and the services must tell of the same calls: no completed one is missing, none was made up."""
+    """The ledger and the services must tell of the same calls: no completed one is missing, none was made up.
+
+    Only the model's opinion on a decision may have been given without being used: when it was lost with the process and
+    the model is not known to be ready at the next start, the router's prior decides.
+    """
     agent = client.agent
     counts = agent.services.counts(agent.correlation_ids)
     completed = {call_id for call_id, count in counts.items() if count.completed}
+    steps = {call_id for call_id in completed if counts[call_id].method == INVOKE}
     recorded = agent.recorded()
-    if not repeated and recorded != completed:
+    if not repeated and not steps <= recorded <= completed:
         raise PointFailed(f"the ledger holds {len(recorded)} calls, the services completed {len(completed)}")
-    invokes = agent.read(f"SELECT count(*) FROM ledger WHERE method = '{INVOKE}'")[0][0]
-    if invokes != scenario.runs * len(scenario.hops):
-        raise PointFailed(f"{invokes} steps are in the ledger, not {scenario.runs * len(scenario.hops)}")
+    if len(steps) != scenario.runs * len(scenario.hops):
+        raise PointFailed(f"{len(steps)} steps were completed, not {scenario.runs * len(scenario.hops)}")
