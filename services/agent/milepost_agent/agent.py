@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+FIRST_LOOK_SECONDS = 0.3
+"""How long resumed runs wait for the health of their services, so that a model that is there is heard again."""
+
+
 class Agent:
     """Everything that one agent process holds while it serves."""
 
@@ -91,6 +95,7 @@ class Agent:
         self._learner.start()
         self._health.start()
         relax()
+        await self._health.first_look(FIRST_LOOK_SECONDS)
         await self.life.start()
         # What no resumed run waits for comes last: it would hold them up.
         self._backups.start()

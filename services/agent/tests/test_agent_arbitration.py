@@ -1,6 +1,8 @@
 """The router informs, the arbitrator decides: priors, posterior, agreement, and the record of both."""
 
+import asyncio
 import math
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from milepost_agent.graph import initial_state
 from milepost_agent.nodes.choices import priors, rank
 from milepost_agent.router import Recommendation, ScoredService
 from milepost_agent.state import Output, RunState
+from milepost_agent.store import LedgerEntry, NewMessage, Store
 from milepost_service.telemetry import add_span_processor
 
 
@@ -150,7 +153,7 @@ async def test_model_that_is_gone_leaves_the_decision_to_the_prior(
         record = await harness.run()
         decided = next(event.data for event in await harness.events(record.run_id) if event.type == "Decided")
     assert record.outcome == "Completed"
-    assert decided["agreed"] and "model absent is not ready" in decided["reason"]
+    assert decided["agreed"] and "absent: Unavailable: the model is not ready" in decided["reason"]
 
 
 @pytest.mark.requirement("RTR-2")
@@ -216,3 +219,38 @@ async def test_request_that_no_service_fits_fails_by_name_or_goes_to_the_default
     await worker.stop()
     assert failed.outcome == "Failed" and failed.reason.startswith("NoServiceFits: step work: no ready service fits")
     assert (completed.outcome, len(worker.requests)) == ("Completed", 1)
+
+
+@pytest.mark.requirement("DUR-3", "DUR-7")
+async def test_an_opinion_that_was_recorded_before_a_death_is_used_and_another_question_is_asked_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+) -> None:
+    _, brain = two
+    alive = tmp_path / "alive"
+    alive.mkdir()
+    recorded = asyncio.Event()
+    put = Store.ledger_put
+
+    async def put_and_stay(store: Store, entry: LedgerEntry) -> LedgerEntry:
+        await put(store, entry)
+        recorded.set()
+        await asyncio.Event().wait()
+        return entry
+
+    flow = workflow(**FLOW)
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "ledger_put", put_and_stay)
+        async with agent(alive, flow, *two) as harness:
+            record, _ = await harness.runner.accept("go")
+            await asyncio.wait_for(recorded.wait(), 20)
+            for copy in ("same", "told"):
+                shutil.copytree(alive, tmp_path / copy)
+    async with agent(tmp_path / "same", flow, *two, recovering=True) as harness:
+        assert (await harness.ended(record.run_id)).outcome == "Completed"
+    assert len(brain.prompts) == 1, "the opinion on the same question is in the ledger"
+    store = await Store.open(tmp_path / "told" / "milepost.db")
+    await store.send_message(record.run_id, NewMessage("m", "user", "coder", "use tabs"))
+    await store.close()
+    async with agent(tmp_path / "told", flow, *two, recovering=True) as harness:
+        assert (await harness.ended(record.run_id)).outcome == "Completed"
+    assert ["use tabs" in prompt for prompt in brain.prompts] == [False, True]

@@ -21,9 +21,15 @@ class HealthMonitor:
         self._registry = registry
         self._clients = clients
         self._task: asyncio.Task[None] | None = None
+        self._looked = asyncio.Event()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="health-monitor")
+
+    async def first_look(self, patience: float) -> None:
+        """Returns once every service was asked, or after `patience` seconds, when one of them does not answer."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._looked.wait(), patience)
 
     async def stop(self) -> None:
         if self._task:
@@ -49,4 +55,5 @@ class HealthMonitor:
         while True:
             self._registry.expire()
             await asyncio.gather(*(self.check(entry) for entry in self._registry.entries()))
+            self._looked.set()
             await asyncio.sleep(CHECK_SECONDS)

@@ -4,12 +4,15 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from functools import partial
+from itertools import count
 
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from milepost.model.v1 import model_pb2
-from milepost_agent.errors import ServiceCallFailed
+from milepost_agent.clients import CallContext
+from milepost_agent.errors import LedgerConflict, ServiceCallFailed
 from milepost_agent.flow import FAILED, find_step
 from milepost_agent.nodes.choices import FINISH, INVOKE, SKIP, priors, rank
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 ASK = "ask"
 SCORE_METHOD = "/milepost.model.v1.ModelService/Score"
 SCORE_SECONDS = 60.0
+MOST_WORDINGS = 16
 
 
 class Arbitrate:
@@ -119,27 +123,54 @@ class Arbitrate:
         if len(choices) == 1:
             return {}, "the only valid choice"
         name = self._dependencies.spec.arbitrator.model_ref.name
-        entry = self._dependencies.registry.get(name)
-        if entry is None or not entry.healthy:
-            return {}, f"model {name} is not ready: decided by the router's prior"
         known = (self._dependencies.registry.get(each.service) for each in recommendation.services)
         services = [found for found in known if found]
         chat = arbitration_prompt(self._dependencies.spec, state, step, recommendation, services, choices)
         request = model_pb2.ScoreRequest(chat=chat, candidates=choices)
-        context = task.call_context(0, self._dependencies.now() + SCORE_SECONDS)
         try:
-            effect = await self._dependencies.effects.once(
-                task.context.run_id,
-                context.call_id,
-                SCORE_METHOD,
-                request,
-                model_pb2.ScoreResponse,
-                lambda: self._dependencies.clients.score(name, entry.target, request, context),
-            )
+            answer = await self._score(task, name, request)
         except ServiceCallFailed as error:
             return {}, f"{error}: decided by the router's prior"
-        scored = effect.answer.candidates
+        scored = answer.candidates
         return {each.candidate: each.log_probability / max(each.tokens, 1) for each in scored}, f"model {name}"
+
+    async def _score(self, task: Task, name: str, request: model_pb2.ScoreRequest) -> model_pb2.ScoreResponse:
+        """The model's opinion, asked for once for each wording.
+
+        The prompt tells what there is now, messages and services. A restart in between can change that: it is another
+        question then, which must not go by the id of the first.
+
+        Raises:
+            ServiceCallFailed: the model gave none.
+        """
+        deadline = self._dependencies.now() + SCORE_SECONDS
+        for ordinal in count():
+            context = task.call_context(ordinal, deadline)
+            try:
+                effect = await self._dependencies.effects.once(
+                    task.context.run_id,
+                    context.call_id,
+                    SCORE_METHOD,
+                    request,
+                    model_pb2.ScoreResponse,
+                    partial(self._ask_model, name, request, context),
+                )
+            except LedgerConflict:
+                continue
+            except ServiceCallFailed as error:
+                if error.code != "ALREADY_EXISTS" or ordinal == MOST_WORDINGS:
+                    raise
+            else:
+                return effect.answer
+        raise AssertionError("counts for ever")
+
+    async def _ask_model(
+        self, name: str, request: model_pb2.ScoreRequest, context: CallContext
+    ) -> model_pb2.ScoreResponse:
+        entry = self._dependencies.registry.get(name)
+        if entry is None or not entry.healthy:
+            raise ServiceCallFailed(name, "UNAVAILABLE", "the model is not ready")
+        return await self._dependencies.clients.score(name, entry.target, request, context)
 
     def _ask(self, task: Task, step: Step, recommendation: Recommendation) -> str:
         """Waits, durably, for the answer to a clarifying question."""
