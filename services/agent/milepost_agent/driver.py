@@ -2,7 +2,9 @@
 
 LangGraph's loop decides everything that a checkpoint holds: which task is next, its id, what its writes change, how a
 run is resumed or interrupted. Only what happens around it is ours (docs/adr/0007): a task is awaited where it stands,
-and what is to be saved goes straight into the store's queue.
+and what is to be saved goes straight into the store's queue. What the next checkpoint would delete in the same commit,
+where the store keeps only the latest, is not stored at all: the writes of a task that finished, and the checkpoint of
+a run's input.
 """
 
 import asyncio
@@ -100,22 +102,34 @@ class _Loop(AsyncPregelLoop):
         )
         self.stack = AsyncExitStack()
         self.checkpointer_get_next_version = saver.get_next_version
-        self.checkpointer_put_writes = saver.begin_put_writes
+        self.checkpointer_put_writes = self._begin_put_writes
         self.checkpointer_put_writes_accepts_task_path = True
         self._saver = saver
         self._begun: list[asyncio.Future[None]] = []
+        # The values of a DeltaChannel are spread over writes and checkpoints.
+        self._supersedes = not saver.history and not self._delta_channel_names
+        self._input: tuple[Any, Any, Any] | None = None
+        self._finished: PregelExecutableTask | None = None
+        self._known: tuple[str, ...] | None = None
+        self._put_last: str | None = None
         self._commit = PregelRunner(submit=None, put_writes=WeakMethod(self.put_writes)).commit  # type: ignore[arg-type]
 
     async def run(self) -> None:
         """Supersteps until there is none left, each stored before the next one begins."""
-        while self.tick():
-            if len(self.tasks) != 1:
-                raise NotImplementedError(f"{len(self.tasks)} tasks in one superstep; allowed: 1")
-            for task in self.tasks.values():
-                if not task.writes:  # else it was done before the process died
-                    await self._execute(task)
-            self.after_tick()
+        if self._supersedes and not self._has_persisted_parent:
+            self._known = ()
+        try:
+            while self.tick():
+                if len(self.tasks) != 1:
+                    raise NotImplementedError(f"{len(self.tasks)} tasks in one superstep; allowed: 1")
+                for task in self.tasks.values():
+                    if not task.writes:  # else it was done before the process died
+                        await self._execute(task)
+                self.after_tick()
+                await self._stored()
+        except Exception:
             await self._stored()
+            raise
         await self._stored()
 
     async def _execute(self, task: PregelExecutableTask) -> None:
@@ -126,27 +140,52 @@ class _Loop(AsyncPregelLoop):
                 value = await part.ainvoke(value, task.config)
         except Exception as error:
             self._commit(task, error)
-            await self._stored()
             raise
         finally:
             var_child_runnable_config.reset(token)
-        self._commit(task, None)
+        self._finished = task
+        if not self._supersedes:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Begins to store what waited for the checkpoint that makes it needless, where that does not come."""
+        given, self._input = self._input, None
+        task, self._finished = self._finished, None
+        if given is not None:
+            self._begin(self._begin_put, *given)
+        if task is not None:
+            self._commit(task, None)
 
     async def _stored(self) -> None:
         """Waits until everything that was begun is stored. Raises StoreError when something could not be."""
+        self._keep()
         begun, self._begun = self._begun, []
         try:
             if begun:
                 await begun[-1]  # the store goes by order: what began before it is settled too
+            if self._supersedes and self._put_last is not None:
+                self._known = (self._put_last,)
         finally:
             for each in begun:
                 if each.done() and not each.cancelled():
                     each.exception()  # the checkpoint after a write that was refused is refused for that reason
 
-    def _begin(self, save: Any, *arguments: Any) -> "asyncio.Future[None]":
-        future: asyncio.Future[None] = save(*arguments)
-        self._begun.append(future)
+    def _begin(self, save: Any, *arguments: Any) -> "asyncio.Future[None] | None":
+        future: asyncio.Future[None] | None = save(*arguments)
+        if future is not None:
+            self._begun.append(future)
         return future
+
+    def _begin_put_writes(self, *arguments: Any) -> "asyncio.Future[None]":
+        self._keep()
+        return self._saver.begin_put_writes(*arguments)
+
+    def _begin_put(
+        self, config: Any, checkpoint: Any, metadata: Any, task_id: str | None = None
+    ) -> "asyncio.Future[None]":
+        known, self._known = self._known, None
+        self._put_last = checkpoint["id"]
+        return self._saver.begin_put(config, checkpoint, metadata, known=known, finished=task_id)
 
     @property
     def submit(self) -> Any:
@@ -158,8 +197,12 @@ class _Loop(AsyncPregelLoop):
 
     def _checkpointer_put_after_previous(  # type: ignore[override]
         self, previous: Any, delta_writes: Any, config: Any, checkpoint: Any, metadata: Any, versions: Any
-    ) -> "asyncio.Future[None]":
-        return self._saver.begin_put(config, checkpoint, metadata)
+    ) -> "asyncio.Future[None] | None":
+        if self._supersedes and metadata["source"] == "input":
+            self._input = (config, checkpoint, metadata)  # the first task is LangGraph's own, and waits for nothing
+            return None
+        task, self._finished, self._input = self._finished, None, None
+        return self._begin_put(config, checkpoint, metadata, None if task is None else task.id)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -24,7 +24,7 @@ from milepost_agent.errors import StoreError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.store import threads
 from milepost_agent.store.blocking import BlockingSaver
-from milepost_agent.store.database import Database, Transaction
+from milepost_agent.store.database import Database, Transaction, is_fatal
 from milepost_agent.store.readers import Readers
 from milepost_agent.store.step import Steps
 
@@ -38,7 +38,7 @@ class CheckpointSaver(BlockingSaver):
 
     "Latest" is what was put last, by a sequence of our own, whatever the clock did in between. Values pass through
     strict msgpack: nothing is unpickled, and only LangGraph's safe types are rebuilt as objects. Without `history`, a
-    checkpoint takes the place of the one before it in its namespace, in the same commit.
+    checkpoint takes the place of the one before it in its namespace, in the same commit. `history` tells which it is.
     """
 
     def __init__(self, database: Database, readers: Readers, steps: Steps, history: bool) -> None:
@@ -46,7 +46,7 @@ class CheckpointSaver(BlockingSaver):
         self._database = database
         self._readers = readers
         self._steps = steps
-        self._history = history
+        self.history = history
         self._loop = asyncio.get_running_loop()
         # Threads with a task whose writes were refused: a checkpoint that builds on them must not be stored.
         self._refused: dict[str, BaseException] = {}
@@ -103,29 +103,54 @@ class CheckpointSaver(BlockingSaver):
         return {"configurable": stored}
 
     def begin_put(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        *,
+        known: Sequence[str] | None = None,
+        finished: str | None = None,
     ) -> "asyncio.Future[None]":
         """`aput` without a task of its own: what is put is read here and now, and the future is done when it is stored.
 
         What is begun first is stored first, and with the writes of its tasks or not at all.
+
+        Args:
+            config: With the thread, the namespace and the checkpoint before.
+            checkpoint: All of it.
+            metadata: Its step and source.
+            known: The ids of all checkpoints that the namespace holds, when the caller knows them: without `history`
+                they are deleted by their keys, which is cheaper than to look for them.
+            finished: The id of the task whose writes the checkpoint holds. They were not put, as they would be deleted
+                with the checkpoint before; the task's `StepTransaction` is applied here, or nothing is stored.
         """
         place = config["configurable"]
         thread_id = str(place["thread_id"])
+        step = None if finished is None else self._steps.take(thread_id, finished)
         kind, blob = self.serde.dumps_typed(checkpoint)
         described = _encode(get_checkpoint_metadata(config, metadata)).encode("utf-8", "ignore")
         key = (thread_id, place.get("checkpoint_ns", ""), checkpoint["id"])
         row = (*key, get_checkpoint_id(config), kind, blob, described)
         # The values of a DeltaChannel are spread over the checkpoints before.
-        keeps = self._history or "counters_since_delta_snapshot" in metadata
+        keeps = self.history or "counters_since_delta_snapshot" in metadata
 
         def apply(transaction: Transaction) -> None:
             if refusal := self._refused.get(thread_id):
-                raise StoreError(f"run {thread_id}: the step before was not stored: {refusal}") from refusal
-            threads.put(transaction, row, instead=not keeps)
+                raise _not_stored(thread_id, refusal) from refusal
+            if step is not None:
+                try:
+                    step.apply(transaction)
+                except Exception as error:
+                    if is_fatal(error):
+                        raise
+                    raise _not_stored(thread_id, error) from error
+            threads.put(transaction, row, instead=not keeps, known=known)
 
         def then() -> None:
             # One checkpoint was refused for it; the next may be of another attempt.
             self._refused.pop(thread_id, None)
+            if finished is not None:
+                _writes_are_stored()
             failpoint("checkpoint.stored")
 
         return self._database.submit(apply, appends=True, then=then)
@@ -215,6 +240,10 @@ class CheckpointSaver(BlockingSaver):
                 for write in stored.writes
             ],
         )
+
+
+def _not_stored(thread_id: str, refusal: BaseException) -> StoreError:
+    return StoreError(f"run {thread_id}: the step before was not stored: {refusal}")
 
 
 def _writes_are_stored() -> None:

@@ -268,7 +268,7 @@ class Database:
         except FailpointReached:
             raise
         except Exception as error:
-            if _is_fatal(error):
+            if is_fatal(error):
                 raise
             transaction.execute("ROLLBACK")
             return None
@@ -284,7 +284,7 @@ class Database:
                 item.result = item.apply(transaction)
                 transaction.flush()
             except Exception as error:
-                if _is_fatal(error):
+                if is_fatal(error):
                     raise
                 transaction.drop(published)
                 transaction.execute("ROLLBACK TO item")
@@ -324,6 +324,6 @@ class Database:
             self._publish(events)
 
 
-def _is_fatal(error: Exception) -> bool:
+def is_fatal(error: Exception) -> bool:
     """Whether the disk or the database is at fault, and not the statement."""
     return isinstance(error, apsw.Error) and not isinstance(error, _REFUSED)

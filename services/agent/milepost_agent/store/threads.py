@@ -76,20 +76,32 @@ WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id IN (
         SELECT MAX(sequence) FROM checkpoint_order WHERE thread_id = ?1 AND checkpoint_ns = ?2))
 """
 _DROP_OLDER: Final = tuple(f"DELETE FROM {table} {_OLDER}" for table in ("writes", "checkpoints", "checkpoint_order"))
+_DROP_KNOWN: Final = tuple(
+    f"DELETE FROM {table} WHERE {_KEY}" for table in ("writes", "checkpoints", "checkpoint_order")
+)
 # A checkpoint may come after its writes in the same batch, and be outdated by the next: so in this order.
-_APPENDED: Final = {statement: rank for rank, statement in enumerate((_KEEP_WRITE, _PUT, _ORDER, *_DROP_OLDER))}
+_APPENDED: Final = {
+    statement: rank for rank, statement in enumerate((_KEEP_WRITE, _PUT, _ORDER, *_DROP_OLDER, *_DROP_KNOWN))
+}
 
 
-def put(transaction: Transaction, row: tuple[Any, ...], *, instead: bool) -> None:
+def put(transaction: Transaction, row: tuple[Any, ...], *, instead: bool, known: Sequence[str] | None = None) -> None:
     """Appends a checkpoint, (thread, namespace, id, parent, type, checkpoint, metadata); a new id is the latest.
 
-    With `instead`, all older ones of the namespace are deleted with their writes.
+    With `instead`, all older ones of the namespace are deleted with their writes: the `known` ids, if they are given.
     """
     _append(transaction, _PUT, row)
     _append(transaction, _ORDER, row[:3])
-    if instead:
+    if not instead:
+        return
+    if known is None:
         for statement in _DROP_OLDER:
             _append(transaction, statement, row[:2])
+        return
+    for checkpoint_id in known:
+        if checkpoint_id != row[2]:
+            for statement in _DROP_KNOWN:
+                _append(transaction, statement, (*row[:2], checkpoint_id))
 
 
 def put_writes(transaction: Transaction, rows: Sequence[tuple[Any, ...]], *, replace: bool) -> None:
