@@ -22,6 +22,8 @@ CHUNK = 65536
 LONGEST_FOLDER = 80  # bytes; a Unix socket's path may have 104 on some systems
 SHORT = "/tmp"  # noqa: S108 - a folder of our own is made below it
 STOP_PATIENCE = 5.0
+ROUNDS_TO_CLOSE = 5
+"""Rounds of the loop in which transports that were cut hear of their end: TLS has one transport above another."""
 
 
 class Stream(Protocol):
@@ -107,6 +109,8 @@ class Forwarder:
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        for _ in range(ROUNDS_TO_CLOSE):
+            await asyncio.sleep(0)
 
     async def _forward(self, pod: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
