@@ -81,7 +81,7 @@ async def milepost(folder: Path, payload: str) -> AsyncIterator[Side]:
     store = await Store.open(folder / "milepost.db", history=False)
     driver = Driver(build(store.saver, payload))
     relax()
-    yield Side(lambda run: driver.drive({"outputs": []}, config(run)), lambda: store.counters.commits)
+    yield Side(lambda run: driver.drive({"outputs": []}, config(run), fresh=True), lambda: store.counters.commits)
     await store.close()
 
 

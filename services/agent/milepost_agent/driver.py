@@ -10,7 +10,7 @@ a run's input.
 import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 from weakref import WeakMethod
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -46,7 +46,13 @@ class Driver:
         self._saver = graph.checkpointer
 
     async def drive(
-        self, given: Any, config: Any, *, context: Any = None, control: RunControl | None = None
+        self,
+        given: Any,
+        config: Any,
+        *,
+        context: Any = None,
+        control: RunControl | None = None,
+        fresh: bool = False,
     ) -> dict[str, Any]:
         """Drives a run until it ends or is interrupted; as `graph.ainvoke` with `durability="sync"`.
 
@@ -55,6 +61,7 @@ class Driver:
             config: With the run's `thread_id`, and a `recursion_limit`.
             context: What nodes find as `runtime.context`.
             control: Asks it to stop between two steps.
+            fresh: The thread was never driven, so that nothing is looked up.
 
         Returns:
             The values of the channels.
@@ -67,7 +74,7 @@ class Driver:
         # Without what LangGraph adds for tracers: each task would carry a copy of it.
         runtime: Runtime[Any] = Runtime(context=context, control=control or RunControl())
         config = {"tags": [], "metadata": {}, **config, CONF: {**config[CONF], CONFIG_KEY_RUNTIME: runtime}}
-        async with _Loop(self.graph, self._saver, given, config) as loop:
+        async with _Loop(self.graph, self._saver, given, config, fresh) as loop:
             await loop.run()
         if loop.status == "out_of_steps":
             raise GraphRecursionError(f"more than {config['recursion_limit']} supersteps")
@@ -79,7 +86,7 @@ class Driver:
 class _Loop(AsyncPregelLoop):
     """LangGraph's loop of one run, whose saves begin where they are asked for, without a task for each."""
 
-    def __init__(self, graph: AnyGraph, saver: CheckpointSaver, given: Any, config: Any) -> None:
+    def __init__(self, graph: AnyGraph, saver: CheckpointSaver, given: Any, config: Any, fresh: bool) -> None:
         # Not AsyncPregelLoop's: it inspects the saver's signature anew for every run.
         PregelLoop.__init__(
             self,
@@ -88,7 +95,7 @@ class _Loop(AsyncPregelLoop):
             config=config,
             store=None,
             cache=None,
-            checkpointer=saver,
+            checkpointer=None if fresh else saver,
             nodes=graph.nodes,
             specs=graph.channels,
             output_keys=graph.output_channels,
@@ -113,6 +120,11 @@ class _Loop(AsyncPregelLoop):
         self._known: tuple[str, ...] | None = None
         self._put_last: str | None = None
         self._commit = PregelRunner(submit=None, put_writes=WeakMethod(self.put_writes)).commit  # type: ignore[arg-type]
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.checkpointer = self._saver
+        return self
 
     async def run(self) -> None:
         """Supersteps until there is none left, each stored before the next one begins."""

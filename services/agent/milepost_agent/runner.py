@@ -276,7 +276,7 @@ class Runner:
         with tracer().start_as_current_span("agent.run", context=parent) as span:
             span.set_attributes({"thread.id": record.run_id, "correlation.id": record.correlation_id})
             graph_input = await self._input(record, spec, config, fresh)
-            await driver.drive(graph_input, config, context=context, control=control)
+            await driver.drive(graph_input, config, context=context, control=control, fresh=fresh)
 
     async def _input(self, record: RunRecord, spec: AgentWorkflowSpec, config: Any, fresh: bool) -> Any:
         """What LangGraph needs to go on: the first state, the answer to an interrupt, or nothing."""

@@ -120,11 +120,12 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.requirement("DUR-9")
+@pytest.mark.parametrize("fresh", [False, True])
 async def test_the_driver_leaves_the_history_that_langgraph_leaves_on_its_own_saver(
-    store: Store, tmp_path: Path
+    store: Store, tmp_path: Path, fresh: bool
 ) -> None:
     driver = Driver(graph(store.saver))
-    await driver.drive(first(), CONFIG, context="c")
+    await driver.drive(first(), CONFIG, context="c", fresh=fresh)
     result = await driver.drive(Command(resume="yes"), CONFIG, context="c")
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "stock.db")) as saver:
         stock = graph(saver)
@@ -217,7 +218,7 @@ async def test_what_the_next_checkpoint_would_delete_is_not_written(latest: Stor
 
     await latest._database.submit(note)
     driver = Driver(graph(latest.saver))
-    await driver.drive(first(), CONFIG, context="c")
+    await driver.drive(first(), CONFIG, context="c", fresh=True)
     # The steps of the input and of `write`, and what `ask` waits for.
     assert await written() == ["checkpoint", "checkpoint", "__interrupt__"]
     assert await rows(latest, "run") == {"checkpoints": 1, "writes": 1, "checkpoint_order": 1}
