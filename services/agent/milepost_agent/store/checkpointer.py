@@ -126,13 +126,13 @@ class CheckpointSaver(BlockingSaver):
         """
         place = config["configurable"]
         thread_id = str(place["thread_id"])
-        step = None if finished is None else self._steps.take(thread_id, finished)
         kind, blob = self.serde.dumps_typed(checkpoint)
         described = _encode(get_checkpoint_metadata(config, metadata)).encode("utf-8", "ignore")
         key = (thread_id, place.get("checkpoint_ns", ""), checkpoint["id"])
         row = (*key, get_checkpoint_id(config), kind, blob, described)
         # The values of a DeltaChannel are spread over the checkpoints before.
         keeps = self.history or "counters_since_delta_snapshot" in metadata
+        step = None if finished is None else self._steps.take(thread_id, finished)
 
         def apply(transaction: Transaction) -> None:
             if refusal := self._refused.get(thread_id):
