@@ -83,7 +83,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-k", default="", help="only kill points whose name holds all of these words; writes no table")
     parser.add_argument("--workers", type=int, default=(os.cpu_count() or 1) + 1, help="kill points at once")
-    parser.add_argument("--check", action="store_true", help="show where the committed table differs, and write nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="show where the committed table differs, and write nothing"
+    )
     arguments = parser.parse_args()
     words = arguments.k.split()
     series = [each for each in all_series() if all(word in each.name for word in words)]
