@@ -7,7 +7,7 @@ Three parts, each on files of its own:
    takes minutes (--agent-runs 0 leaves it out).
 Fails when a file is larger at its end than `LIMIT` times what it was when retention had begun to work.
 Prints one JSON object as its last line; seconds are wall time on this machine, so compare them only with each other.
-Usage: soak.py [--folder DIR] [--runs N] [--at-once N] [--kept N] [--rounds N] [--agent-runs N] [--rate N]
+Usage: soak.py [--folder DIR] [--runs N] [--at-once N] [--pace N] [--kept N] [--rounds N] [--agent-runs N] [--rate N]
 """
 
 import argparse
@@ -35,6 +35,8 @@ STEPS: Final = ("research", "code", "test", "review")
 PAYLOAD: Final = "x" * 2048
 LIMIT: Final = 1.5
 SAMPLES: Final = 20
+PACE: Final = 200.0
+"""Runs a second at most. Runs whose services take no time at all come faster than retention takes them away."""
 AGENT_SPEC: Final[dict[str, object]] = {
     "pattern": "linear",
     "steps": [
@@ -118,8 +120,11 @@ def build(store: Store, ended_last: dict[str, float], steps: list[float]) -> Any
     return graph.compile(checkpointer=store.saver)
 
 
-async def soak(folder: Path, runs: int, at_once: int, kept: int | None) -> Soaked:
-    """Drives runs in a new file. `kept` is how many ended ones retention leaves; None leaves all and their history."""
+async def soak(folder: Path, runs: int, at_once: int, kept: int | None, pace: float = PACE) -> Soaked:
+    """Drives runs in a new file, at most `pace` a second.
+
+    `kept` is how many ended ones retention leaves; None leaves all and their history.
+    """
     path = folder / "milepost.db"
     store = await Store.open(path, history=kept is None)
     soaked = Soaked()
@@ -130,11 +135,13 @@ async def soak(folder: Path, runs: int, at_once: int, kept: int | None) -> Soake
     if kept is not None:
         retention.start()
     left = iter(range(runs))
+    begun = time.monotonic()
     done = 0
 
     async def worker() -> None:
         nonlocal done
         for number in left:
+            await asyncio.sleep(max(0.0, begun + number / pace - time.monotonic()))
             run_id = f"run-{number}"
             run = NewRun(run_id, run_id, "hash", "soak", "digest", PAYLOAD, max_hops=4, max_cycles=0)
             await store.accept_run(run)
@@ -212,13 +219,14 @@ async def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path())
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--at-once", type=int, default=32)
+    parser.add_argument("--pace", type=float, default=PACE, help="most runs a second, without services")
     parser.add_argument("--kept", type=int, default=500, help="ended runs that retention leaves")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind, for the latency")
     parser.add_argument("--agent-runs", type=int, default=900, help="through a real agent process")
     parser.add_argument("--rate", type=float, default=5.0, help="runs a second through the agent process")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as fresh:
-        grown = await soak(Path(fresh), options.runs, options.at_once, options.kept)
+        grown = await soak(Path(fresh), options.runs, options.at_once, options.kept, options.pace)
     show(f"store and graph, {options.at_once} at once, {options.kept} kept", grown)
     print(f"time of a step, {options.rounds} rounds of 500 runs each way, 8 at once")
     ratios = await compare(options.folder, options.rounds, 500, 8)
