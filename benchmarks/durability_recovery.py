@@ -95,6 +95,14 @@ class Scene:
                 raise SystemExit(f"the service was asked {times} times for {asked} of {self.runs} calls")
             time.sleep(0.1)
 
+    def wait_working(self) -> None:
+        """Waits until the service works on a call of each run: the last ones may still be on their way."""
+        deadline = time.monotonic() + PATIENCE
+        while (begun := sum(call.started > call.completed for call in list_calls(self.worker.target))) < self.runs:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the service works on {begun} of {self.runs} calls")
+            time.sleep(0.1)
+
     def kill(self) -> None:
         self.agent.kill()
 
@@ -122,6 +130,7 @@ def interrupted(folder: Path, runs: int, ended: int = 0) -> Iterator[Scene]:
                 raise SystemExit(f"{runs} runs were not in their second step within {PATIENCE} s: see {agent.log}")
             time.sleep(0.1)
         client.close()
+        scene.wait_working()
         scene.kill()
         yield scene
 
