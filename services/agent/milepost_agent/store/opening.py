@@ -23,6 +23,7 @@ from milepost_agent.store.backup_folder import BackupFolder
 from milepost_agent.store.damage import broken_header, log_bytes, lost_commits, missing_content, read_mark
 from milepost_agent.store.durable import sync_folder
 from milepost_agent.store.evidence import Evidence, boot_id
+from milepost_agent.store.log_keeper import LogKeeper
 from milepost_agent.store.migrations import SCHEMA_VERSION, Identity, migrate, schema_version
 from milepost_agent.store.owner import Ownership, require_local, require_sqlite, unavailable
 from milepost_agent.store.restoring import Restored, restore_newest, restore_requested
@@ -164,6 +165,7 @@ def _prepare(
         connection.pragma("journal_size_limit", WAL_BYTES)
         connection.pragma("temp_store", "memory")
         resync(connection, path)
+        LogKeeper(connection, BUSY_MILLISECONDS)
         identity = migrate(connection, above=evidence.epoch if evidence else 0, still_owned=still_owned)
         space.convert(connection, path)
         sync_folder(path.parent)

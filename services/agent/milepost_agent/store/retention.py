@@ -104,7 +104,11 @@ class Retention:
     async def thin_out(self) -> None:
         """Deletes outdated checkpoints of runs: those of an older release, or written by another program."""
         after = 0
-        while page := await self._readers.read(partial(threads.placed, after=after, limit=STEP_ROWS)):
+        # What comes later replaces the one before itself, and comes faster than it could be followed.
+        last = await self._readers.read(threads.last_place)
+        while after < last and (
+            page := await self._readers.read(partial(threads.placed, after=after, limit=STEP_ROWS))
+        ):
             after = page[-1].sequence
             if keys := [each.key for each in page if each.outdated]:
                 await self._step(partial(threads.drop, keys=keys))

@@ -177,6 +177,11 @@ class Placed(NamedTuple):
     outdated: bool
 
 
+def last_place(connection: apsw.Connection) -> int:
+    """The highest sequence of a checkpoint; 0 when there is none."""
+    return int(connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM checkpoint_order").get)
+
+
 def placed(connection: apsw.Connection, after: int, limit: int) -> list[Placed]:
     """A page of checkpoints with a sequence above `after`, in order."""
     return [Placed(row[0], row[1:4], bool(row[4])) for row in connection.execute(_PLACED, (after, limit))]
