@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command
 
 from milepost_agent.driver import Driver
-from milepost_agent.errors import AgentError, Displaced, Draining, RunNotFound, StoreError
+from milepost_agent.errors import AgentError, Displaced, Draining, LedgerConflict, RunNotFound, StoreError
 from milepost_agent.failpoints import failpoint
 from milepost_agent.flow import FAILED, WAIT_TIMED_OUT, max_cycles
 from milepost_agent.graph import build_graph, initial_state, run_config
@@ -258,10 +258,11 @@ class Runner:
             log.error("Run %s stopped, this process was displaced: %s", record.run_id, error)
             with contextlib.suppress(StoreError):
                 await self._store.check_owner()
+        except LedgerConflict as error:
+            log.error("Run %s cannot go on: %s", record.run_id, error)
+            await self._fail(record, f"StoreRefused: {error}")
         except StoreError as error:
             log.error("Run %s stopped, its store refused a write: %s", record.run_id, error)
-            if self._store.failure is None:
-                await self._fail(record, f"StoreRefused: {error}")
         except Exception:
             log.exception("Run %s failed in the agent itself", record.run_id)
             await self._fail(record, "InternalError: the agent failed while it drove this run; see its log")
