@@ -81,7 +81,7 @@ def run_message(record: RunRecord, events: Sequence[EventRecord] = ()) -> agent_
     )
     if record.end_time is not None:
         run.end_time.CopyFrom(timestamp(record.end_time))
-    if record.pending and "answer" not in record.pending:
+    if record.pending and not record.is_answered:
         run.pending_input.CopyFrom(_pending_input(record.pending))
     return run
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from milepost_agent.failpoints import failpoint
 from milepost_agent.flow import NEEDS_ATTENTION
 from milepost_agent.runner import Runner
-from milepost_agent.store import RUNNING, WAITING, NewEvent, RunRecord, Store
+from milepost_agent.store import RUNNING, NewEvent, RunRecord, Store
 from milepost_agent.trials import SUSPICIOUS_CRASHES, Trials
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Recovery:
         suspects: list[RunRecord] = []
         free: list[RunRecord] = []
         for record in unfinished:
-            if not _goes_on(record):
+            if not record.is_drivable:
                 self._runner.drive(record)
             elif record.run_id == convicted:
                 await self._convict(record)
@@ -102,10 +102,6 @@ def _portions(records: list[RunRecord]) -> Iterator[list[RunRecord]]:
         yield records[:FIRST]
     for start in range(FIRST, len(records), AT_ONCE):
         yield records[start : start + AT_ONCE]
-
-
-def _goes_on(record: RunRecord) -> bool:
-    return record.paused is None and (record.state != WAITING or "answer" in (record.pending or {}))
 
 
 def _was_driven(record: RunRecord) -> bool:

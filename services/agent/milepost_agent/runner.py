@@ -135,7 +135,7 @@ class Runner:
         if drive := self._drives.get(record.run_id):
             drive.again = True
             return
-        if record.state == WAITING and "answer" not in (record.pending or {}):
+        if not record.is_drivable:
             self._waits.watch(record)
             return
         control = RunControl()
@@ -283,7 +283,7 @@ class Runner:
         """What LangGraph needs to go on: the first state, the answer to an interrupt, or nothing."""
         if fresh or await self._store.saver.aget_tuple(config) is None:
             return initial_state(spec, record.prompt)
-        if record.pending and "answer" in record.pending:
+        if record.pending and record.is_answered:
             return Command(resume=record.pending["answer"])
         return None
 

@@ -140,7 +140,7 @@ class Steering:
 
     async def _require_same_answer(self, record: RunRecord, kind: str, input_id: str, answer: Any) -> None:
         pending = record.pending or {}
-        if record.input_id == input_id and pending.get("kind") == kind and "answer" in pending:
+        if record.input_id == input_id and pending.get("kind") == kind and record.is_answered:
             known = pending["answer"]
         else:
             known = await self._answered(record, kind, input_id)

@@ -89,10 +89,20 @@ class RunRecord:
         pending = self.pending or {}
         return str(pending.get(f"{pending['kind']}_id", "")) if "kind" in pending else ""
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether what the run waits for, or waited for last, has its answer."""
+        return "answer" in (self.pending or {})
+
+    @property
+    def is_drivable(self) -> bool:
+        """Whether a process may go on with the run: it has not ended, is not paused, and waits for nobody."""
+        return self.state != ENDED and self.paused is None and (self.state != WAITING or self.is_answered)
+
     def waits_for(self, input_id: str, *, kind: str = "") -> bool:
         """Whether the run waits for this input, of this kind if one is given, and has no answer to it yet."""
         pending = self.pending or {}
-        waits = self.state == WAITING and self.input_id == input_id and "answer" not in pending
+        waits = self.state == WAITING and self.input_id == input_id and not self.is_answered
         return waits and kind in ("", pending.get("kind"))
 
     def elapsed(self, now: float) -> float:
