@@ -1,6 +1,5 @@
 """Runs from acceptance to outcome: order, budgets, messages, verdicts."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,6 @@ from agent_harness import ScriptedService, agent, always_revise, cyclic, workflo
 from milepost.capability.v1 import capability_pb2
 from milepost_agent.conversion import run_message
 from milepost_agent.errors import InvalidRequest, RunConflict
-
-
-@pytest.fixture
-async def worker() -> AsyncIterator[ScriptedService]:
-    service = ScriptedService("worker", ("rag", "coding", "review", "general"))
-    await service.start()
-    yield service
-    await service.stop()
 
 
 @pytest.mark.requirement("AGT-1", "AGT-2")

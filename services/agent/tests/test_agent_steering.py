@@ -1,7 +1,6 @@
 """What people and failures do to a run: approvals, questions, cancel, retries, failover, restarts."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,6 @@ from milepost_agent.errors import NotWaiting, StoreWriteError
 from milepost_agent.store import LedgerEntry, NewMessage, NewRequest, StepTransaction
 
 APPROVED = {"approved": True, "comment": ""}
-
-
-@pytest.fixture
-async def worker() -> AsyncIterator[ScriptedService]:
-    service = ScriptedService("worker", ("rag", "coding", "review", "general"))
-    await service.start()
-    yield service
-    await service.stop()
 
 
 def steps(**changes: object) -> list[dict[str, object]]:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ class Clock:
 
     def __call__(self) -> float:
         return time.time() + self.ahead
-
-
-@pytest.fixture
-async def worker() -> AsyncIterator[ScriptedService]:
-    service = ScriptedService("worker", ("rag", "coding", "review", "general"))
-    await service.start()
-    yield service
-    await service.stop()
 
 
 def approved_step(**spec: Any) -> Any:
