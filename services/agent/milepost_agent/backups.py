@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from milepost_agent.clock import sleep_until
 from milepost_agent.store import (
     Backup,
     BackupFailed,
@@ -204,7 +205,7 @@ class Backups:
         pause = self._retry
         self.next_time = await self._due(schedule)
         while True:
-            await self._until(self.next_time)
+            await sleep_until(self.next_time, self._now, LOOK_SECONDS)
             try:
                 made, _ = await self.create(cause="schedule")
                 removed = await self._alone(lambda: self._work(self._folder.rotate, schedule.keep))
@@ -223,12 +224,6 @@ class Backups:
         last = await asyncio.to_thread(self._folder.last_time)
         now = self._now()
         return now if last is None else max(now, min(last, now) + schedule.interval)
-
-    async def _until(self, when: float) -> None:
-        left = when - self._now()
-        while left > 0:
-            await asyncio.sleep(min(left, LOOK_SECONDS))
-            left = when - self._now()
 
     async def _alone(self, job: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Does a job when no other is under way; it goes on when the caller is cancelled."""

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from milepost_agent.clock import sleep_until
 from milepost_agent.errors import StoreError
 from milepost_agent.store import RunRecord
 
@@ -44,8 +45,7 @@ class Waits:
         self._timers.clear()
 
     async def _wait(self, run_id: str, input_id: str, expires: float) -> None:
-        while (left := expires - self._now()) > 0:  # noqa: ASYNC110 - a clock tells no event
-            await asyncio.sleep(min(left, LONGEST_SLEEP))
+        await sleep_until(expires, self._now, LONGEST_SLEEP)
         try:
             await self._expire(run_id, input_id)
         except StoreError as error:
