@@ -133,7 +133,8 @@ def test_the_stock_savers_read_each_thread_of_a_real_agent_and_go_on_with_it(tmp
         agent.wait_serving()
         client.wait_event(going, "RunResumed")
         # What the stock saver added is thinned out again.
-        until(lambda: len(stock_history(path, waiting)) == 1)
+        until(lambda: len(blocking_history(path, waiting)) == 1)
+        assert len(stock_history(path, waiting)) == 1
         assert texts(*stock_history(path, waiting))[-1] == "by the stock graph, yes"
         client.close()
 
