@@ -173,7 +173,8 @@ def test_a_removed_run_is_not_found_and_its_id_is_free_again(tmp_path: Path) -> 
         until(lambda: first not in {run.run_id for run in list_runs(client)})
         assert status_of(lambda: client.get(first)) == (grpc.StatusCode.NOT_FOUND, kept)
         assert status_of(lambda: list(client.events(first, after=1))) == (grpc.StatusCode.NOT_FOUND, kept)
-        until(lambda: stock_history(path, first) == [])
+        until(lambda: blocking_history(path, first) == [])
+        assert stock_history(path, first) == []
         assert len(stock_history(path, second)) == 1
         again = client.start_run("to the end", KEY)
         assert again.run_id != first
