@@ -18,8 +18,8 @@ from milepost.agent.v1 import backup_pb2
 from milepost_cli.backend import Backend
 from milepost_cli.client import LASTING, Agent, refusal
 from milepost_cli.errors import AgentError, NotFoundError, UsageError
-from milepost_cli.json_form import iso, local_time, to_json
 from milepost_cli.views import write_json, write_line
+from milepost_service.json_form import iso, local_time, to_json
 
 REFRESH = 0.1  # seconds between two lines of progress
 MEBI = 2**20

@@ -9,10 +9,10 @@ from typing import Any
 
 from milepost.agent.v1 import agent_pb2
 from milepost_cli.backend import Away, Backend, Readiness
-from milepost_cli.json_form import to_json
 from milepost_cli.statistics import percentile, router_times
 from milepost_cli.text import one_line
 from milepost_cli.views import write_json, write_line
+from milepost_service.json_form import to_json
 
 
 def runs(backend: Backend, *, limit: int, as_json: bool) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from milepost.agent.v1 import message_pb2
 from milepost_cli.backend import Backend
-from milepost_cli.json_form import to_json
 from milepost_cli.views import write_json, write_line
+from milepost_service.json_form import to_json
 
 
 def send(backend: Backend, run_id: str, role: str, text: str, *, message_id: str, as_json: bool) -> int:

@@ -17,11 +17,11 @@ from rich.text import Text
 from milepost.agent.v1 import agent_pb2, backup_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_cli.backend import Readiness, ServiceRow, WorkflowRow
-from milepost_cli.json_form import enum_field, local_time, seconds_between
 from milepost_cli.narration import agreement_text, decision_text, recommendation_text
 from milepost_cli.statistics import percentile, router_times
 from milepost_cli.text import first_lines, milliseconds, one_line, printable
 from milepost_cli.views import write_line
+from milepost_service.json_form import enum_field, local_time, seconds_between
 
 FILE_WIDTH = 400
 OUTPUT_LINES = 6

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from milepost.agent.v1 import agent_pb2
-from milepost_cli.json_form import struct_to_json
+from milepost_service.json_form import struct_to_json
 
 WAITING_EVENTS = ("QuestionAsked", "ApprovalRequested")
 ENDS_OF_WAITING = ("QuestionAnswered", "ApprovalDecided", "RunCompleted")

@@ -16,8 +16,8 @@ from milepost_cli.backend import Backend
 from milepost_cli.backups import chosen, listing, new_id, progress, summary
 from milepost_cli.client import LASTING, Agent, is_away, refusal
 from milepost_cli.errors import AgentError, UsageError
-from milepost_cli.json_form import local_time, to_json
 from milepost_cli.views import write_json, write_line
+from milepost_service.json_form import local_time, to_json
 
 CHUNK = 512 * 1024
 PATIENCE = 120.0  # seconds that an agent may take to come back when it was cut off in the middle

@@ -9,9 +9,9 @@ from milepost.agent.v1 import agent_pb2
 from milepost_cli.backend import Backend
 from milepost_cli.errors import UsageError
 from milepost_cli.follow import choose_view, follow
-from milepost_cli.json_form import to_json
 from milepost_cli.pages import run_state
 from milepost_cli.views import write_json, write_line
+from milepost_service.json_form import to_json
 
 PROMPT_LIMIT = 65_536  # bytes of UTF-8
 COMMENT_LIMIT = 4_096  # characters

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from milepost.agent.v1 import agent_pb2
-from milepost_cli.json_form import to_json
 from milepost_cli.narration import narrate
 from milepost_cli.progress import Event, Progress
 from milepost_cli.text import printable
+from milepost_service.json_form import to_json
 
 
 class View(Protocol):

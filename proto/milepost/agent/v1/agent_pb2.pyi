@@ -290,20 +290,42 @@ class GetRunRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class GetRunResponse(_message.Message):
-    __slots__ = ("run",)
+    __slots__ = ("run", "graph")
     RUN_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
     run: Run
-    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+    graph: WorkflowGraph
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., graph: _Optional[_Union[WorkflowGraph, _Mapping]] = ...) -> None: ...
+
+class WorkflowGraph(_message.Message):
+    __slots__ = ("pattern", "steps", "cycle_from", "cycle_to", "max_hops", "max_cycles")
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_FROM_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_TO_FIELD_NUMBER: _ClassVar[int]
+    MAX_HOPS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CYCLES_FIELD_NUMBER: _ClassVar[int]
+    pattern: str
+    steps: _containers.RepeatedCompositeFieldContainer[AgentStep]
+    cycle_from: str
+    cycle_to: str
+    max_hops: int
+    max_cycles: int
+    def __init__(self, pattern: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[AgentStep, _Mapping]]] = ..., cycle_from: _Optional[str] = ..., cycle_to: _Optional[str] = ..., max_hops: _Optional[int] = ..., max_cycles: _Optional[int] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "state")
+    __slots__ = ("page_size", "page_token", "state", "outcome", "query")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     state: RunState
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ...) -> None: ...
+    outcome: RunOutcome
+    query: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., outcome: _Optional[_Union[RunOutcome, str]] = ..., query: _Optional[str] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")
@@ -410,31 +432,39 @@ class SendMessageResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[_message_pb2.AgentMessage, _Mapping]] = ..., duplicate: _Optional[bool] = ...) -> None: ...
 
 class ListMessagesRequest(_message.Message):
-    __slots__ = ("run_id",)
+    __slots__ = ("run_id", "page_size", "page_token")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     run_id: str
-    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListMessagesResponse(_message.Message):
-    __slots__ = ("messages",)
+    __slots__ = ("messages", "next_page_token")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[StoredMessage]
-    def __init__(self, messages: _Optional[_Iterable[_Union[StoredMessage, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, messages: _Optional[_Iterable[_Union[StoredMessage, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class StoredMessage(_message.Message):
-    __slots__ = ("message", "delivered")
+    __slots__ = ("message", "delivered", "run_id")
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     message: _message_pb2.AgentMessage
     delivered: bool
-    def __init__(self, message: _Optional[_Union[_message_pb2.AgentMessage, _Mapping]] = ..., delivered: _Optional[bool] = ...) -> None: ...
+    run_id: str
+    def __init__(self, message: _Optional[_Union[_message_pb2.AgentMessage, _Mapping]] = ..., delivered: _Optional[bool] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class GetAgentRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetAgentResponse(_message.Message):
-    __slots__ = ("workflow", "workflow_digest", "pattern", "steps", "max_hops", "max_cycles", "running", "waiting", "ended", "epoch", "start_time", "paused", "store")
+    __slots__ = ("workflow", "workflow_digest", "pattern", "steps", "max_hops", "max_cycles", "running", "waiting", "ended", "epoch", "start_time", "paused", "store", "cycle_from", "cycle_to", "last_sequence", "telemetry")
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
@@ -448,6 +478,10 @@ class GetAgentResponse(_message.Message):
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_FROM_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_TO_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TELEMETRY_FIELD_NUMBER: _ClassVar[int]
     workflow: str
     workflow_digest: str
     pattern: str
@@ -461,10 +495,28 @@ class GetAgentResponse(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     paused: int
     store: StoreStatus
-    def __init__(self, workflow: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., pattern: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[AgentStep, _Mapping]]] = ..., max_hops: _Optional[int] = ..., max_cycles: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., ended: _Optional[int] = ..., epoch: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused: _Optional[int] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ...) -> None: ...
+    cycle_from: str
+    cycle_to: str
+    last_sequence: int
+    telemetry: TelemetryStatus
+    def __init__(self, workflow: _Optional[str] = ..., workflow_digest: _Optional[str] = ..., pattern: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[AgentStep, _Mapping]]] = ..., max_hops: _Optional[int] = ..., max_cycles: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., ended: _Optional[int] = ..., epoch: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., paused: _Optional[int] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ..., cycle_from: _Optional[str] = ..., cycle_to: _Optional[str] = ..., last_sequence: _Optional[int] = ..., telemetry: _Optional[_Union[TelemetryStatus, _Mapping]] = ...) -> None: ...
+
+class TelemetryStatus(_message.Message):
+    __slots__ = ("endpoint", "exported_spans", "dropped", "lag_events", "failure")
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    EXPORTED_SPANS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    LAG_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    endpoint: str
+    exported_spans: int
+    dropped: int
+    lag_events: int
+    failure: str
+    def __init__(self, endpoint: _Optional[str] = ..., exported_spans: _Optional[int] = ..., dropped: _Optional[int] = ..., lag_events: _Optional[int] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class StoreStatus(_message.Message):
-    __slots__ = ("failure", "size_bytes", "wal_bytes", "commits", "writes", "commit_ms", "last_backup_time")
+    __slots__ = ("failure", "size_bytes", "wal_bytes", "commits", "writes", "commit_ms", "last_backup_time", "fsync_ms", "commit_p95_ms")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAL_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -472,6 +524,8 @@ class StoreStatus(_message.Message):
     WRITES_FIELD_NUMBER: _ClassVar[int]
     COMMIT_MS_FIELD_NUMBER: _ClassVar[int]
     LAST_BACKUP_TIME_FIELD_NUMBER: _ClassVar[int]
+    FSYNC_MS_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_P95_MS_FIELD_NUMBER: _ClassVar[int]
     failure: str
     size_bytes: int
     wal_bytes: int
@@ -479,45 +533,53 @@ class StoreStatus(_message.Message):
     writes: int
     commit_ms: float
     last_backup_time: _timestamp_pb2.Timestamp
-    def __init__(self, failure: _Optional[str] = ..., size_bytes: _Optional[int] = ..., wal_bytes: _Optional[int] = ..., commits: _Optional[int] = ..., writes: _Optional[int] = ..., commit_ms: _Optional[float] = ..., last_backup_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    fsync_ms: float
+    commit_p95_ms: float
+    def __init__(self, failure: _Optional[str] = ..., size_bytes: _Optional[int] = ..., wal_bytes: _Optional[int] = ..., commits: _Optional[int] = ..., writes: _Optional[int] = ..., commit_ms: _Optional[float] = ..., last_backup_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fsync_ms: _Optional[float] = ..., commit_p95_ms: _Optional[float] = ...) -> None: ...
 
 class AgentStep(_message.Message):
-    __slots__ = ("name", "role", "capability", "service", "requires_approval")
+    __slots__ = ("name", "role", "capability", "service", "requires_approval", "optional")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     REQUIRES_APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    OPTIONAL_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: str
     capability: str
     service: str
     requires_approval: bool
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., capability: _Optional[str] = ..., service: _Optional[str] = ..., requires_approval: _Optional[bool] = ...) -> None: ...
+    optional: bool
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., capability: _Optional[str] = ..., service: _Optional[str] = ..., requires_approval: _Optional[bool] = ..., optional: _Optional[bool] = ...) -> None: ...
 
 class GetObservabilityRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetObservabilityResponse(_message.Message):
-    __slots__ = ("mode", "until", "cause")
+    __slots__ = ("mode", "until", "cause", "telemetry")
     MODE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
+    TELEMETRY_FIELD_NUMBER: _ClassVar[int]
     mode: ObservabilityMode
     until: _timestamp_pb2.Timestamp
     cause: str
-    def __init__(self, mode: _Optional[_Union[ObservabilityMode, str]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[str] = ...) -> None: ...
+    telemetry: TelemetryStatus
+    def __init__(self, mode: _Optional[_Union[ObservabilityMode, str]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[str] = ..., telemetry: _Optional[_Union[TelemetryStatus, _Mapping]] = ...) -> None: ...
 
 class SetObservabilityRequest(_message.Message):
-    __slots__ = ("mode", "duration", "request_id")
+    __slots__ = ("mode", "duration", "request_id", "cause")
     MODE_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
     mode: ObservabilityMode
     duration: _duration_pb2.Duration
     request_id: str
-    def __init__(self, mode: _Optional[_Union[ObservabilityMode, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    cause: str
+    def __init__(self, mode: _Optional[_Union[ObservabilityMode, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
 
 class SetObservabilityResponse(_message.Message):
     __slots__ = ("mode", "until")

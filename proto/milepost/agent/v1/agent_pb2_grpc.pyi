@@ -44,7 +44,7 @@ class AgentServiceStub:
     GetRun: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetRunRequest, _agent_pb2.GetRunResponse]
     """One run. NOT_FOUND when there is none with that id."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListRunsRequest, _agent_pb2.ListRunsResponse]
-    """Runs, newest first, paged."""
+    """Runs, newest first, paged; only those that match every condition that is set."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_agent_pb2.CancelRunRequest, _agent_pb2.CancelRunResponse]
     """Ends a run as Cancelled. A run that has ended stays as it is and is returned."""
     PauseRun: _grpc.UnaryUnaryMultiCallable[_agent_pb2.PauseRunRequest, _agent_pb2.PauseRunResponse]
@@ -60,7 +60,7 @@ class AgentServiceStub:
     SendMessage: _grpc.UnaryUnaryMultiCallable[_agent_pb2.SendMessageRequest, _agent_pb2.SendMessageResponse]
     """Puts a message into the inbox of a role. A message id seen before is dropped and reported as duplicate."""
     ListMessages: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListMessagesRequest, _agent_pb2.ListMessagesResponse]
-    """All messages of a run, oldest first."""
+    """All messages of a run, oldest first; or of all runs, newest first, paged."""
     GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]
     """What the workflow is and how its agent is doing."""
     GetObservability: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetObservabilityRequest, _agent_pb2.GetObservabilityResponse]
@@ -84,7 +84,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     GetRun: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetRunRequest, _agent_pb2.GetRunResponse]  # type: ignore[assignment]
     """One run. NOT_FOUND when there is none with that id."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListRunsRequest, _agent_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """Runs, newest first, paged."""
+    """Runs, newest first, paged; only those that match every condition that is set."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_agent_pb2.CancelRunRequest, _agent_pb2.CancelRunResponse]  # type: ignore[assignment]
     """Ends a run as Cancelled. A run that has ended stays as it is and is returned."""
     PauseRun: _aio.UnaryUnaryMultiCallable[_agent_pb2.PauseRunRequest, _agent_pb2.PauseRunResponse]  # type: ignore[assignment]
@@ -100,7 +100,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     SendMessage: _aio.UnaryUnaryMultiCallable[_agent_pb2.SendMessageRequest, _agent_pb2.SendMessageResponse]  # type: ignore[assignment]
     """Puts a message into the inbox of a role. A message id seen before is dropped and reported as duplicate."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListMessagesRequest, _agent_pb2.ListMessagesResponse]  # type: ignore[assignment]
-    """All messages of a run, oldest first."""
+    """All messages of a run, oldest first; or of all runs, newest first, paged."""
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.GetAgentResponse]  # type: ignore[assignment]
     """What the workflow is and how its agent is doing."""
     GetObservability: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetObservabilityRequest, _agent_pb2.GetObservabilityResponse]  # type: ignore[assignment]
@@ -145,7 +145,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ListRunsResponse, _abc.Awaitable[_agent_pb2.ListRunsResponse]]:
-        """Runs, newest first, paged."""
+        """Runs, newest first, paged; only those that match every condition that is set."""
 
     @_abc_1.abstractmethod
     def CancelRun(
@@ -203,7 +203,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ListMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ListMessagesResponse, _abc.Awaitable[_agent_pb2.ListMessagesResponse]]:
-        """All messages of a run, oldest first."""
+        """All messages of a run, oldest first; or of all runs, newest first, paged."""
 
     @_abc_1.abstractmethod
     def GetAgent(

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from milepost.agent.v1 import message_pb2 as milepost_dot_agent_dot_v1_dot_message__pb2
+from milepost.registry.v1 import registry_pb2 as milepost_dot_registry_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'milepost/capability/v1/capability.proto\x12\x16milepost.capability.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmilepost/agent/v1/message.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xe5\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x65xamples\x18\x04 \x03(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x46\n\x07\x64\x65tails\x18\x06 \x03(\x0b\x32\x35.milepost.capability.v1.DescribeResponse.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xce\x01\n\rInvokeRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x14\n\x0cinstructions\x18\x03 \x01(\t\x12\x30\n\x07\x63ontext\x18\x04 \x03(\x0b\x32\x1f.milepost.capability.v1.Context\x12\x31\n\x08messages\x18\x05 \x03(\x0b\x32\x1f.milepost.agent.v1.AgentMessage\x12\x10\n\x08verdicts\x18\x06 \x03(\t\x12\x12\n\nmax_tokens\x18\x07 \x01(\x05\"3\n\x07\x43ontext\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"b\n\x0eInvokeResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12\x36\n\x06result\x18\x02 \x01(\x0b\x32$.milepost.capability.v1.InvokeResultH\x00\x42\x07\n\x05\x65vent\"\x81\x02\n\x0cInvokeResult\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07verdict\x18\x02 \x01(\t\x12\x33\n\tcitations\x18\x03 \x03(\x0b\x32 .milepost.capability.v1.Citation\x12\x34\n\ntool_calls\x18\x04 \x03(\x0b\x32 .milepost.capability.v1.ToolCall\x12,\n\x05usage\x18\x05 \x01(\x0b\x32\x1d.milepost.capability.v1.Usage\x12\x39\n\x08messages\x18\x06 \x03(\x0b\x32\'.milepost.capability.v1.OutgoingMessage\":\n\x0fOutgoingMessage\x12\x16\n\x0erecipient_role\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\t\"J\n\x08\x43itation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\r\n\x05quote\x18\x04 \x01(\t\"J\n\x08ToolCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\x12\x0e\n\x06result\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"`\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x01\x12\x10\n\x08queue_ms\x18\x04 \x01(\x01\"\x12\n\x10ListCallsRequest\"@\n\x11ListCallsResponse\x12+\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1c.milepost.capability.v1.Call\"\xa5\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12\x0f\n\x07started\x18\x04 \x01(\x05\x12\x11\n\tcompleted\x18\x05 \x01(\x05\x12-\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trequested\x18\x07 \x01(\x05\"$\n\x11\x43\x61ncelCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"#\n\x12\x43\x61ncelCallResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x32\x94\x03\n\x11\x43\x61pabilityService\x12]\n\x08\x44\x65scribe\x12\'.milepost.capability.v1.DescribeRequest\x1a(.milepost.capability.v1.DescribeResponse\x12Y\n\x06Invoke\x12%.milepost.capability.v1.InvokeRequest\x1a&.milepost.capability.v1.InvokeResponse0\x01\x12`\n\tListCalls\x12(.milepost.capability.v1.ListCallsRequest\x1a).milepost.capability.v1.ListCallsResponse\x12\x63\n\nCancelCall\x12).milepost.capability.v1.CancelCallRequest\x1a*.milepost.capability.v1.CancelCallResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'milepost/capability/v1/capability.proto\x12\x16milepost.capability.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmilepost/agent/v1/message.proto\x1a#milepost/registry/v1/registry.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xe5\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x65xamples\x18\x04 \x03(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x46\n\x07\x64\x65tails\x18\x06 \x03(\x0b\x32\x35.milepost.capability.v1.DescribeResponse.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xce\x01\n\rInvokeRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x14\n\x0cinstructions\x18\x03 \x01(\t\x12\x30\n\x07\x63ontext\x18\x04 \x03(\x0b\x32\x1f.milepost.capability.v1.Context\x12\x31\n\x08messages\x18\x05 \x03(\x0b\x32\x1f.milepost.agent.v1.AgentMessage\x12\x10\n\x08verdicts\x18\x06 \x03(\t\x12\x12\n\nmax_tokens\x18\x07 \x01(\x05\"3\n\x07\x43ontext\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"b\n\x0eInvokeResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12\x36\n\x06result\x18\x02 \x01(\x0b\x32$.milepost.capability.v1.InvokeResultH\x00\x42\x07\n\x05\x65vent\"\x81\x02\n\x0cInvokeResult\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07verdict\x18\x02 \x01(\t\x12\x33\n\tcitations\x18\x03 \x03(\x0b\x32 .milepost.capability.v1.Citation\x12\x34\n\ntool_calls\x18\x04 \x03(\x0b\x32 .milepost.capability.v1.ToolCall\x12,\n\x05usage\x18\x05 \x01(\x0b\x32\x1d.milepost.capability.v1.Usage\x12\x39\n\x08messages\x18\x06 \x03(\x0b\x32\'.milepost.capability.v1.OutgoingMessage\":\n\x0fOutgoingMessage\x12\x16\n\x0erecipient_role\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\t\"J\n\x08\x43itation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\r\n\x05quote\x18\x04 \x01(\t\"J\n\x08ToolCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\x12\x0e\n\x06result\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"`\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x01\x12\x10\n\x08queue_ms\x18\x04 \x01(\x01\"\x12\n\x10ListCallsRequest\"@\n\x11ListCallsResponse\x12+\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1c.milepost.capability.v1.Call\"\xa5\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12\x0f\n\x07started\x18\x04 \x01(\x05\x12\x11\n\tcompleted\x18\x05 \x01(\x05\x12-\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trequested\x18\x07 \x01(\x05\"$\n\x11\x43\x61ncelCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"#\n\x12\x43\x61ncelCallResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\"\x11\n\x0fGetUsageRequest\">\n\x10GetUsageResponse\x12*\n\x05usage\x18\x01 \x01(\x0b\x32\x1b.milepost.registry.v1.Usage2\xf3\x03\n\x11\x43\x61pabilityService\x12]\n\x08\x44\x65scribe\x12\'.milepost.capability.v1.DescribeRequest\x1a(.milepost.capability.v1.DescribeResponse\x12Y\n\x06Invoke\x12%.milepost.capability.v1.InvokeRequest\x1a&.milepost.capability.v1.InvokeResponse0\x01\x12`\n\tListCalls\x12(.milepost.capability.v1.ListCallsRequest\x1a).milepost.capability.v1.ListCallsResponse\x12\x63\n\nCancelCall\x12).milepost.capability.v1.CancelCallRequest\x1a*.milepost.capability.v1.CancelCallResponse\x12]\n\x08GetUsage\x12\'.milepost.capability.v1.GetUsageRequest\x1a(.milepost.capability.v1.GetUsageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,38 +36,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DESCRIBERESPONSE_DETAILSENTRY']._loaded_options = None
   _globals['_DESCRIBERESPONSE_DETAILSENTRY']._serialized_options = b'8\001'
-  _globals['_DESCRIBEREQUEST']._serialized_start=133
-  _globals['_DESCRIBEREQUEST']._serialized_end=150
-  _globals['_DESCRIBERESPONSE']._serialized_start=153
-  _globals['_DESCRIBERESPONSE']._serialized_end=382
-  _globals['_DESCRIBERESPONSE_DETAILSENTRY']._serialized_start=336
-  _globals['_DESCRIBERESPONSE_DETAILSENTRY']._serialized_end=382
-  _globals['_INVOKEREQUEST']._serialized_start=385
-  _globals['_INVOKEREQUEST']._serialized_end=591
-  _globals['_CONTEXT']._serialized_start=593
-  _globals['_CONTEXT']._serialized_end=644
-  _globals['_INVOKERESPONSE']._serialized_start=646
-  _globals['_INVOKERESPONSE']._serialized_end=744
-  _globals['_INVOKERESULT']._serialized_start=747
-  _globals['_INVOKERESULT']._serialized_end=1004
-  _globals['_OUTGOINGMESSAGE']._serialized_start=1006
-  _globals['_OUTGOINGMESSAGE']._serialized_end=1064
-  _globals['_CITATION']._serialized_start=1066
-  _globals['_CITATION']._serialized_end=1140
-  _globals['_TOOLCALL']._serialized_start=1142
-  _globals['_TOOLCALL']._serialized_end=1216
-  _globals['_USAGE']._serialized_start=1218
-  _globals['_USAGE']._serialized_end=1314
-  _globals['_LISTCALLSREQUEST']._serialized_start=1316
-  _globals['_LISTCALLSREQUEST']._serialized_end=1334
-  _globals['_LISTCALLSRESPONSE']._serialized_start=1336
-  _globals['_LISTCALLSRESPONSE']._serialized_end=1400
-  _globals['_CALL']._serialized_start=1403
-  _globals['_CALL']._serialized_end=1568
-  _globals['_CANCELCALLREQUEST']._serialized_start=1570
-  _globals['_CANCELCALLREQUEST']._serialized_end=1606
-  _globals['_CANCELCALLRESPONSE']._serialized_start=1608
-  _globals['_CANCELCALLRESPONSE']._serialized_end=1643
-  _globals['_CAPABILITYSERVICE']._serialized_start=1646
-  _globals['_CAPABILITYSERVICE']._serialized_end=2050
+  _globals['_DESCRIBEREQUEST']._serialized_start=170
+  _globals['_DESCRIBEREQUEST']._serialized_end=187
+  _globals['_DESCRIBERESPONSE']._serialized_start=190
+  _globals['_DESCRIBERESPONSE']._serialized_end=419
+  _globals['_DESCRIBERESPONSE_DETAILSENTRY']._serialized_start=373
+  _globals['_DESCRIBERESPONSE_DETAILSENTRY']._serialized_end=419
+  _globals['_INVOKEREQUEST']._serialized_start=422
+  _globals['_INVOKEREQUEST']._serialized_end=628
+  _globals['_CONTEXT']._serialized_start=630
+  _globals['_CONTEXT']._serialized_end=681
+  _globals['_INVOKERESPONSE']._serialized_start=683
+  _globals['_INVOKERESPONSE']._serialized_end=781
+  _globals['_INVOKERESULT']._serialized_start=784
+  _globals['_INVOKERESULT']._serialized_end=1041
+  _globals['_OUTGOINGMESSAGE']._serialized_start=1043
+  _globals['_OUTGOINGMESSAGE']._serialized_end=1101
+  _globals['_CITATION']._serialized_start=1103
+  _globals['_CITATION']._serialized_end=1177
+  _globals['_TOOLCALL']._serialized_start=1179
+  _globals['_TOOLCALL']._serialized_end=1253
+  _globals['_USAGE']._serialized_start=1255
+  _globals['_USAGE']._serialized_end=1351
+  _globals['_LISTCALLSREQUEST']._serialized_start=1353
+  _globals['_LISTCALLSREQUEST']._serialized_end=1371
+  _globals['_LISTCALLSRESPONSE']._serialized_start=1373
+  _globals['_LISTCALLSRESPONSE']._serialized_end=1437
+  _globals['_CALL']._serialized_start=1440
+  _globals['_CALL']._serialized_end=1605
+  _globals['_CANCELCALLREQUEST']._serialized_start=1607
+  _globals['_CANCELCALLREQUEST']._serialized_end=1643
+  _globals['_CANCELCALLRESPONSE']._serialized_start=1645
+  _globals['_CANCELCALLRESPONSE']._serialized_end=1680
+  _globals['_GETUSAGEREQUEST']._serialized_start=1682
+  _globals['_GETUSAGEREQUEST']._serialized_end=1699
+  _globals['_GETUSAGERESPONSE']._serialized_start=1701
+  _globals['_GETUSAGERESPONSE']._serialized_end=1763
+  _globals['_CAPABILITYSERVICE']._serialized_start=1766
+  _globals['_CAPABILITYSERVICE']._serialized_end=2265
 # @@protoc_insertion_point(module_scope)

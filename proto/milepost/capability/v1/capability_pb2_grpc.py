@@ -33,7 +33,7 @@ class CapabilityServiceStub:
     `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
     `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
     FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
-    it), `traceparent`. A deadline is required.
+    it), `milepost-observability` (`debug` while the caller is in that mode), `traceparent`. A deadline is required.
 
     The same call id again joins the work that is being done for it, or is answered from a short memory, and never
     makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
@@ -65,6 +65,11 @@ class CapabilityServiceStub:
                 request_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallRequest.SerializeToString,
                 response_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/milepost.capability.v1.CapabilityService/GetUsage',
+                request_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class CapabilityServiceServicer:
@@ -75,7 +80,7 @@ class CapabilityServiceServicer:
     `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
     `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
     FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
-    it), `traceparent`. A deadline is required.
+    it), `milepost-observability` (`debug` while the caller is in that mode), `traceparent`. A deadline is required.
 
     The same call id again joins the work that is being done for it, or is answered from a short memory, and never
     makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
@@ -110,6 +115,13 @@ class CapabilityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """What the process uses and does now. Optional for services of others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CapabilityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +145,11 @@ def add_CapabilityServiceServicer_to_server(servicer, server):
                     request_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallRequest.FromString,
                     response_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallResponse.SerializeToString,
             ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=milepost_dot_capability_dot_v1_dot_capability__pb2.GetUsageRequest.FromString,
+                    response_serializer=milepost_dot_capability_dot_v1_dot_capability__pb2.GetUsageResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'milepost.capability.v1.CapabilityService', rpc_method_handlers)
@@ -149,7 +166,7 @@ class CapabilityService:
     `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
     `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
     FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
-    it), `traceparent`. A deadline is required.
+    it), `milepost-observability` (`debug` while the caller is in that mode), `traceparent`. A deadline is required.
 
     The same call id again joins the work that is being done for it, or is answered from a short memory, and never
     makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
@@ -253,6 +270,33 @@ class CapabilityService:
             '/milepost.capability.v1.CapabilityService/CancelCall',
             milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallRequest.SerializeToString,
             milepost_dot_capability_dot_v1_dot_capability__pb2.CancelCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/milepost.capability.v1.CapabilityService/GetUsage',
+            milepost_dot_capability_dot_v1_dot_capability__pb2.GetUsageRequest.SerializeToString,
+            milepost_dot_capability_dot_v1_dot_capability__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

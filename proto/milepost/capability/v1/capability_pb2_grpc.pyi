@@ -34,7 +34,7 @@ class CapabilityServiceStub:
     `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
     `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
     FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
-    it), `traceparent`. A deadline is required.
+    it), `milepost-observability` (`debug` while the caller is in that mode), `traceparent`. A deadline is required.
 
     The same call id again joins the work that is being done for it, or is answered from a short memory, and never
     makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
@@ -55,6 +55,8 @@ class CapabilityServiceStub:
     """Stops the work that is being done for a call, also when its caller is not connected. Without effect on a call that
     is completed or not known.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_capability_pb2.GetUsageRequest, _capability_pb2.GetUsageResponse]
+    """What the process uses and does now. Optional for services of others."""
 
 @_typing.type_check_only
 class CapabilityServiceAsyncStub(CapabilityServiceStub):
@@ -65,7 +67,7 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
     `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
     FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
-    it), `traceparent`. A deadline is required.
+    it), `milepost-observability` (`debug` while the caller is in that mode), `traceparent`. A deadline is required.
 
     The same call id again joins the work that is being done for it, or is answered from a short memory, and never
     makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
@@ -83,6 +85,8 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     """Stops the work that is being done for a call, also when its caller is not connected. Without effect on a call that
     is completed or not known.
     """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_capability_pb2.GetUsageRequest, _capability_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """What the process uses and does now. Optional for services of others."""
 
 class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     """What every service of Milepost answers, whatever does its work. Any gRPC server that implements it can
@@ -92,7 +96,7 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     `milepost-correlation-id` (UUID of the request), `milepost-owner` (UUID of the caller's file of runs) and
     `milepost-epoch` (fencing epoch of the caller: a lower one than seen before of the same owner is refused with
     FAILED_PRECONDITION), `milepost-linger-ms` (how long the work may go on without its caller, who may come back for
-    it), `traceparent`. A deadline is required.
+    it), `milepost-observability` (`debug` while the caller is in that mode), `traceparent`. A deadline is required.
 
     The same call id again joins the work that is being done for it, or is answered from a short memory, and never
     makes a service of Milepost work twice. The same call id with another request: ALREADY_EXISTS.
@@ -132,5 +136,13 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stops the work that is being done for a call, also when its caller is not connected. Without effect on a call that
         is completed or not known.
         """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _capability_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_pb2.GetUsageResponse, _abc.Awaitable[_capability_pb2.GetUsageResponse]]:
+        """What the process uses and does now. Optional for services of others."""
 
 def add_CapabilityServiceServicer_to_server(servicer: CapabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -52,12 +52,24 @@ class Service(_message.Message):
     def __init__(self, name: _Optional[str] = ..., target: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., examples: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ServiceState, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., details: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("cpu_cores", "memory_bytes")
+    __slots__ = ("cpu_cores", "memory_bytes", "cpu_limit_cores", "memory_limit_bytes", "tokens_per_second", "active_calls", "queued_calls", "source")
     CPU_CORES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_LIMIT_CORES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_CALLS_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     cpu_cores: float
     memory_bytes: int
-    def __init__(self, cpu_cores: _Optional[float] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    cpu_limit_cores: float
+    memory_limit_bytes: int
+    tokens_per_second: float
+    active_calls: int
+    queued_calls: int
+    source: str
+    def __init__(self, cpu_cores: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., cpu_limit_cores: _Optional[float] = ..., memory_limit_bytes: _Optional[int] = ..., tokens_per_second: _Optional[float] = ..., active_calls: _Optional[int] = ..., queued_calls: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
 class RegisterRequest(_message.Message):
     __slots__ = ("service", "lease")
