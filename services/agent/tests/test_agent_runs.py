@@ -35,6 +35,23 @@ async def test_events_of_a_hop_come_in_the_order_recommend_arbitrate_step(
     assert types == ["RunAccepted", *hop * 3, "RunCompleted"]
 
 
+async def test_what_a_step_took_at_its_service_is_in_the_journal_as_far_as_it_can_be_true(
+    tmp_path: Path, worker: ScriptedService
+) -> None:
+    said = [
+        capability_pb2.Usage(prompt_tokens=120, completion_tokens=34, duration_ms=812.5, queue_ms=3.25),
+        capability_pb2.Usage(prompt_tokens=-1, duration_ms=float("nan"), queue_ms=float("inf")),
+        None,
+    ]
+    worker.answer = lambda request, call: capability_pb2.InvokeResult(text="done", usage=said[call - 1])
+    async with agent(tmp_path, workflow(), worker) as harness:
+        record = await harness.run()
+        events = await harness.events(record.run_id)
+    names = ("prompt_tokens", "completion_tokens", "duration_ms", "queue_ms")
+    told = [event.data["usage"] for event in events if event.type == "StepCompleted"]
+    assert [tuple(usage[name] for name in names) for usage in told] == [(120, 34, 812.5, 3.25), (0,) * 4, (0,) * 4]
+
+
 @pytest.mark.requirement("HOP-2", "A2A-1")
 async def test_reviewer_who_always_rejects_is_stopped_after_the_second_review(
     tmp_path: Path, worker: ScriptedService

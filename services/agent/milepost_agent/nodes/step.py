@@ -1,6 +1,7 @@
 """Does one step at the service that was decided for, once, and passes messages on."""
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -173,6 +174,7 @@ class StepNode:
             replayed=effect.replayed,
             citations=[MessageToDict(citation, preserving_proto_field_name=True) for citation in answer.citations],
             tool_calls=[MessageToDict(call, preserving_proto_field_name=True) for call in answer.tool_calls],
+            usage=usage_of(answer),
             cycle=output["cycle"],
             remaining_hops=remaining,
             current_cycle=state["current_cycle"],
@@ -204,6 +206,18 @@ class StepNode:
             return
         recipient = find_step(self._dependencies.spec, cycle.to).role
         send(task, "message", self._step.role, recipient, answer.text)
+
+
+def usage_of(answer: capability_pb2.InvokeResult) -> dict[str, float]:
+    """What the step took at its service; 0 is what the service does not tell, or no such figure can be."""
+    usage = answer.usage
+    figures = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "duration_ms": usage.duration_ms,
+        "queue_ms": usage.queue_ms,
+    }
+    return {name: figure if 0 <= figure < math.inf else 0 for name, figure in figures.items()}
 
 
 def invoke_request(step: Step, state: RunState, judges: bool) -> capability_pb2.InvokeRequest:
