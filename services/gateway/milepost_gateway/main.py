@@ -1,0 +1,6 @@
+"""`milepost-gateway`."""
+
+
+def main() -> None:
+    """Entry point."""
+    raise SystemExit("milepost-gateway: not yet")
