@@ -20,7 +20,7 @@ from milepost_agent.learning import Learner
 from milepost_agent.lifecycle import LifeCycle
 from milepost_agent.nodes import NodeDependencies
 from milepost_agent.observability import Observability
-from milepost_agent.recovery import Recovery
+from milepost_agent.recovery import Recovery, why_started
 from milepost_agent.registry import Registry
 from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import BackgroundRouter
@@ -28,8 +28,9 @@ from milepost_agent.runner import Runner
 from milepost_agent.servicer import AgentServicer
 from milepost_agent.settings import AgentSettings, retention_policy, schedule_of
 from milepost_agent.steering import Steering
-from milepost_agent.store import Store
+from milepost_agent.store import NewEvent, Store
 from milepost_crds import AgentWorkflow
+from milepost_service.correlation import new_correlation_id
 
 if TYPE_CHECKING:
     from milepost_agent.registry_kubernetes import KubernetesRegistry
@@ -107,6 +108,9 @@ class Agent:
     async def _resume(self, cause: str) -> None:
         if cause:
             await self._store.save_services(self._registry.rows())
+        why = await why_started(self._store, cause)
+        started = NewEvent("AgentStarted", data={"epoch": self._store.epoch, "cause": why})
+        await self._store.journal_own([started], correlation_id=new_correlation_id())
         await self._observability.start()
         await self._runner.start()
         failpoint("recovery.begun")

@@ -14,6 +14,7 @@ from milepost_agent.errors import (
     StoreVersion,
     StoreWriteError,
 )
+from milepost_agent.recovery import DISK_FAILURE, RESTORE
 from milepost_agent.runner import Runner
 from milepost_agent.store import Store, probe
 from milepost_service.errors import ProcessMustEnd
@@ -25,8 +26,6 @@ FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 5.0
 WELL_SECONDS = 30.0
 """After so long without a failure the next one is tried as soon as the first."""
-DISK_FAILURE = "disk failure"
-RESTORE = "restore"
 
 T = TypeVar("T")
 Resume = Callable[[str], Awaitable[None]]

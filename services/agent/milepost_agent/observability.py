@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
-from milepost_agent.store import NewRequest, Store
+from milepost_agent.store import NewEvent, NewRequest, Store
+from milepost_service.correlation import current_correlation_id, new_correlation_id
 
 Mode = Literal["shipping", "debug"]
 META_KEY = "observability"
@@ -58,7 +60,12 @@ class Observability:
         """
         until = self._now() + seconds if seconds is not None and mode == "debug" else None
         record = ModeRecord(mode, until, cause)
-        if await self._store.set_meta(META_KEY, json.dumps(asdict(record)), request=request):
+        event = NewEvent(
+            "ObservabilityChanged", data={**asdict(record), "until": iso(until), "previous": self._record.mode}
+        )
+        correlation_id = current_correlation_id() or new_correlation_id()
+        meta = {META_KEY: json.dumps(asdict(record))}
+        if await self._store.journal_own([event], correlation_id=correlation_id, meta=meta, request=request):
             self._apply(record)
         return self._record
 
@@ -69,3 +76,10 @@ class Observability:
         if record.until is not None:
             delay = max(record.until - self._now(), 0)
             self._timer = asyncio.get_running_loop().call_later(delay, self._apply, self._base)
+
+
+def iso(time: float | None) -> str | None:
+    """UTC, to the millisecond."""
+    if time is None:
+        return None
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

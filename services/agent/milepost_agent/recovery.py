@@ -17,6 +17,25 @@ CLEAN_SHUTDOWN = "clean_shutdown_epoch"
 FIRST = 4
 """Runs that are marked and driven before any other, so that somebody goes on at once however many there are."""
 AT_ONCE = 256
+FIRST_START = "first"
+CRASH = "crash"
+DISK_FAILURE = "disk failure"
+RESTORE = "restore"
+
+
+async def why_started(store: Store, cause: str) -> str:
+    """Why what the store holds is driven now: `cause`, or how the process before ended if this one has just started.
+
+    "first" for a new file, "restart" after an end in order, "crash" after any other, "restore" when this start put a
+    backup in the place of the file.
+    """
+    if cause:
+        return cause
+    if store.restored is not None:
+        return RESTORE
+    if store.epoch == 1:
+        return FIRST_START
+    return "restart" if await store.get_meta(CLEAN_SHUTDOWN) == str(store.epoch - 1) else CRASH
 
 
 class Recovery:
@@ -41,7 +60,7 @@ class Recovery:
         blamed = set() if clean or convicted else {record.run_id for record in unfinished if _was_driven(record)}
         if any(record.idle_since is None for record in unfinished):
             await self._store.stop_clocks(at_last_event=bool(cause) or not clean)
-        cause = cause or ("restart" if clean else "crash")
+        cause = cause or ("restart" if clean else CRASH)
         suspects: list[RunRecord] = []
         free: list[RunRecord] = []
         for record in unfinished:

@@ -97,6 +97,8 @@ def remove(transaction: Transaction) -> None:
             "messages of a run": read(lambda db: messages.of_run(db, "run")),
             "events of a run": read(lambda db: journal.read(db, "run", 7, 500)),
             "events of all": read(lambda db: journal.read(db, None, 7, 500)),
+            "events of the agent itself": read(lambda db: journal.newest_own_surplus(db, 2)),
+            "events of the agent itself that go": lambda transaction: journal.drop_own(transaction, 7, 200),
             "an answer": read(lambda db: ledger.get(db, "run/0")),
             "the latest checkpoint": read(lambda db: threads.find(db, "run", "", None)),
             "one checkpoint": read(lambda db: threads.find(db, "run", "", "1")),

@@ -340,3 +340,19 @@ async def assert_whole_or_gone(path: Path) -> None:
     connection = apsw.Connection(str(path))
     assert connection.execute("PRAGMA integrity_check").get == "ok"
     connection.close()
+
+
+@pytest.mark.requirement("DUR-8")
+async def test_the_newest_events_of_the_agent_itself_are_kept_and_those_of_runs_are_left_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "OWN_EVENTS", 3)
+    monkeypatch.setattr(retention, "STEP_ROWS", 2)
+    await fill(store, "run", end=False)
+    of_run = await store.events("run")
+    for number in range(8):
+        await store.journal_own([NewEvent("AgentStarted", data={"epoch": number})], correlation_id="c")
+    await retention_of(store).sweep()
+    kept = await store.events("")
+    assert [event.data["epoch"] for event in kept] == [5, 6, 7]
+    assert await store.events() == of_run + kept

@@ -250,3 +250,16 @@ async def test_workflows_services_and_settings_are_kept(store: Store, tmp_path: 
     )
     assert again.epoch == 2
     await again.close()
+
+
+async def test_a_clock_stops_at_the_last_event_of_a_run_not_at_one_of_the_agent_that_looks_back(tmp_path: Path) -> None:
+    now = [1000.0]
+    store = await Store.open(tmp_path / "clock.db", now=lambda: now[0])
+    await store.accept_run(new_run("run"))
+    await store.start_clock("run")
+    now[0] += 50
+    await store.journal_own([NewEvent("AgentStarted")], correlation_id="c")
+    await store.stop_clocks(at_last_event=True)
+    record = await store.get_run("run")
+    assert record is not None and record.idle_since == 1000.0
+    await store.close()

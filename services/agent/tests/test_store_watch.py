@@ -126,3 +126,16 @@ async def test_sequence_numbers_are_never_used_again(store: Store, tmp_path: Pat
     await store.commit("a", events=[NewEvent("Later")])
     assert (await store.events(after=before))[0].sequence == before + 1
     await store.close()
+
+
+@pytest.mark.requirement("OBS-1")
+async def test_events_of_the_agent_itself_reach_who_watches_all_runs_and_nobody_else(store: Store) -> None:
+    watching = [asyncio.create_task(take_until_last(store, run_id)) for run_id in ("a", None)]
+    await asyncio.sleep(0.02)
+    await store.journal_own([NewEvent("AgentStarted", data={"epoch": 1})], correlation_id="c")
+    for run_id in "ab":
+        await store.commit(run_id, events=[NewEvent("Last")])
+    of_run, of_all = await asyncio.gather(*watching)
+    assert [event.type for event in of_run] == ["RunAccepted", "Last"]
+    assert [event.run_id for event in of_all if event.type == "AgentStarted"] == [""]
+    assert of_all == await store.events()

@@ -25,6 +25,7 @@ from milepost_agent.store.records import (
 from milepost_agent.store.step import Steps, StepTransaction
 from milepost_agent.store.watch import Watchers
 
+_SET_META: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 _EPOCH: Final = "SELECT value FROM meta WHERE key = 'epoch'"
 
 
@@ -200,7 +201,7 @@ class Contents:
         return await self._readers.read(lambda db: messages.of_run(db, run_id))
 
     async def events(self, run_id: str | None = None, *, after: int = 0, limit: int = 500) -> list[EventRecord]:
-        """Committed events with a sequence above `after`, in order, of one run or of all."""
+        """Committed events with a sequence above `after`, in order, of one run or of all and of the agent itself."""
         return await self._readers.read(lambda db: journal.read(db, run_id, after, limit))
 
     def watch(self, run_id: str | None = None, *, after: int = 0) -> AsyncGenerator[EventRecord, None]:
@@ -235,6 +236,33 @@ class Contents:
         rows = await self._readers.read(lambda db: db.execute(query).fetchall())
         return [json.loads(str(data)) for (data,) in rows]
 
+    async def journal_own(
+        self,
+        events: Sequence[NewEvent],
+        *,
+        correlation_id: str,
+        meta: Mapping[str, str] | None = None,
+        request: NewRequest | None = None,
+    ) -> bool:
+        """Commits events of the agent itself, with what it keeps; False, and nothing is done, as in `set_meta`.
+
+        Raises:
+            RequestConflict: the request id belongs to another request.
+            TypeError, ValueError: an event's data is not JSON-able.
+        """
+        for event in events:
+            journal.check_event(event)
+
+        def apply(transaction: Transaction) -> bool:
+            if requests.known(transaction, "", request):
+                return False
+            for key, value in (meta or {}).items():
+                _run(transaction, _SET_META, f"agent.{key}", value)
+            journal.append(transaction, journal.OWN, correlation_id, events)
+            return True
+
+        return await self._database.submit(apply)
+
     async def get_meta(self, key: str) -> str | None:
         return await self._readers.read(lambda db: _text(db, "SELECT value FROM meta WHERE key = ?", f"agent.{key}"))
 
@@ -244,15 +272,7 @@ class Contents:
         Raises:
             RequestConflict: the request id belongs to another request.
         """
-        query = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
-
-        def apply(transaction: Transaction) -> bool:
-            if requests.known(transaction, "", request):
-                return False
-            _run(transaction, query, f"agent.{key}", value)
-            return True
-
-        return await self._database.submit(apply)
+        return await self.journal_own((), correlation_id="", meta={key: value}, request=request)
 
 
 def _run(transaction: Transaction, query: str, *parameters: Any) -> None:

@@ -9,9 +9,20 @@ import apsw
 from milepost_agent.store.database import Transaction
 from milepost_agent.store.records import EventRecord, NewEvent
 
+OWN: Final = ""
+"""Run id of events of the agent itself."""
+
 _INSERT: Final = """
 INSERT INTO journal (run_id, correlation_id, type, time, step, hop_index, data, key, traceparent)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) WHERE key IS NOT NULL DO NOTHING RETURNING sequence
+"""
+_OWN_SURPLUS: Final = f"""
+SELECT sequence FROM journal WHERE run_id = '{OWN}' ORDER BY sequence DESC LIMIT 1 OFFSET ?
+"""
+_DROP_OWN: Final = f"""
+DELETE FROM journal WHERE sequence IN (
+    SELECT sequence FROM journal WHERE run_id = '{OWN}' AND sequence <= ? ORDER BY sequence LIMIT ?
+)
 """
 _COLUMNS: Final = "sequence, run_id, correlation_id, type, time, step, hop_index, data, traceparent"
 
@@ -49,6 +60,17 @@ def read(connection: apsw.Connection, run_id: str | None, after: int, limit: int
     where, parameters = ("AND run_id = ?", (run_id,)) if run_id is not None else ("", ())
     query = f"SELECT {_COLUMNS} FROM journal WHERE sequence > ? {where} ORDER BY sequence LIMIT ?"
     return [_record(row) for row in connection.execute(query, (after, *parameters, limit))]
+
+
+def newest_own_surplus(connection: apsw.Connection, keep: int) -> int | None:
+    """Sequence of the newest of the agent's own events that is not among its last `keep`; None when there is none."""
+    sequence = connection.execute(_OWN_SURPLUS, (keep,)).get
+    return None if sequence is None else int(sequence)
+
+
+def drop_own(transaction: Transaction, up_to: int, rows: int) -> None:
+    """Deletes at most `rows` of the agent's own events, the oldest first."""
+    transaction.execute(_DROP_OWN, (up_to, rows))
 
 
 def _record(row: tuple[Any, ...]) -> EventRecord:

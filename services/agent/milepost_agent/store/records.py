@@ -125,7 +125,10 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class EventRecord:
-    """A committed event. `sequence` orders all events of the file and is never used twice."""
+    """A committed event. `sequence` orders all events of the file and is never used twice.
+
+    `run_id` is empty for an event of the agent itself.
+    """
 
     sequence: int
     run_id: str

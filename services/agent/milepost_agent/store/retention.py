@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import apsw
 
 from milepost_agent.errors import StoreError
-from milepost_agent.store import removal, space, threads
+from milepost_agent.store import journal, removal, space, threads
 from milepost_agent.store.database import Database, Transaction
 from milepost_agent.store.readers import Readers
 from milepost_agent.store.removal import RetentionPolicy
@@ -33,6 +33,8 @@ STEP_RUNS: Final = 20
 STEP_ROWS: Final = 200
 STEP_SECONDS: Final = 0.002
 STEP_PAGES: Final = 64
+OWN_EVENTS: Final = 1000
+"""How many of the agent's own events are kept, the newest ones."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ class Retention:
         before = self._now() - self.policy.max_age
         while await self._readers.read(partial(removal.has_old_requests, before=before)):
             await self._step(partial(removal.forget_requests, before=before, rows=STEP_ROWS))
+        while (surplus := await self._readers.read(partial(journal.newest_own_surplus, keep=OWN_EVENTS))) is not None:
+            await self._step(partial(journal.drop_own, up_to=surplus, rows=STEP_ROWS))
         while await self._readers.read(space.surplus):
             self.counters.released_bytes += await self._step(lambda step: space.release(step, STEP_PAGES))
 

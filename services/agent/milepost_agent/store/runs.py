@@ -50,7 +50,10 @@ SELECT state, SUM(number) FROM (
     UNION ALL SELECT '{PAUSED}', COUNT(*) FROM runs INDEXED BY runs_paused WHERE paused IS NOT NULL
 ) GROUP BY state HAVING SUM(number) > 0
 """
-_LAST_EVENT: Final = "SELECT time FROM journal WHERE sequence = (SELECT MAX(sequence) FROM journal)"
+# An event of the agent itself may be of the process that looks back. The bound has the newest looked at first.
+_LAST_EVENT: Final = f"""
+SELECT time FROM journal WHERE sequence > 0 AND run_id != '{journal.OWN}' ORDER BY sequence DESC LIMIT 1
+"""
 
 
 def check_update(fields: Mapping[str, Any]) -> None:
