@@ -4,7 +4,7 @@ PY := .venv/bin/python
 help: ## these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-setup: ## .venv from the hashed locks, llama-cpp-python (compiled once, about 6 minutes on 2 cores), models
+setup: ## .venv from the hashed locks, llama-cpp-python (compiled once, about 6 minutes on 2 cores), models, the UI
 	@$(PYTHON) tools/setup.py
 
 run: setup ## Milepost on this machine with one reviewed run; stays up until Ctrl-C
@@ -15,6 +15,15 @@ demo: setup ## the same, killed in the middle: shows that the run goes on and no
 
 test: setup ## every test that needs no cluster and no images
 	@$(PY) -m pytest -m "not cluster and not images" -n 2 --dist loadfile -q
+
+ui: setup ## the web UI, built into the gateway; an error where set-up only told that it could not be built
+	@$(PYTHON) tools/ui.py build
+
+ui-dev: setup ## the UI from its sources with hot reload, beside a Milepost that runs (ARGS=http://HOST:PORT of its gateway)
+	@$(PYTHON) tools/ui.py dev $(ARGS)
+
+ui-test: setup ## Vitest, then Playwright with this machine's Chromium against real local mode (ARGS="crash --headed")
+	@$(PYTHON) tools/ui.py test $(ARGS)
 
 kill-matrix: setup ## kills a real agent at every passage of every failpoint (ARGS="-k cyclic"); writes docs/durability.md
 	@GRPC_VERBOSITY=ERROR $(PY) tests/kill_matrix/kill_matrix.py $(ARGS)
@@ -42,7 +51,7 @@ soak: setup ## 10,000 runs with retention on: the file stops growing and no step
 bench-operator: setup ## a thousand resources on the cluster of KUBECONFIG (ARGS="--settle 60")
 	@$(PY) benchmarks/bench_operator.py $(ARGS)
 
-check: setup ## format, lint, types, layers, drift, locks, requirement ids, house rules
+check: setup ## format, lint, types, layers, drift, locks, requirement ids, house rules; types, lint and licenses of the UI
 	@$(PY) tools/check.py
 
 fmt: setup ## format, and mend what ruff can mend
@@ -55,7 +64,7 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 	@$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## what was made here; the cache of wheels and models stays
-	rm -rf .venv .milepost artifacts dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .milepost artifacts dist services/ui/node_modules services/gateway/milepost_gateway/static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test kill-matrix e2e images images-test bench bench-durability bench-start bench-operator soak check fmt gen lock clean
+.PHONY: help setup run demo test ui ui-dev ui-test kill-matrix e2e images images-test bench bench-durability bench-start bench-operator soak check fmt gen lock clean
 .DEFAULT_GOAL := help

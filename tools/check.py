@@ -43,6 +43,7 @@ CHECKS = (
     Check("CRDs in the chart", (PYTHON, "tools/gen_chart.py", "--check")),
     Check("lock files", (PYTHON, "tools/lock.py", "--check")),
     Check("house rules", (PYTHON, "tools/check_house.py"), tells=True),
+    Check("ui", (PYTHON, "tools/ui.py", "check"), tells=True),
     Check("requirement ids", (PYTHON, "tools/check_requirements.py"), tells=True),
 )
 

@@ -61,9 +61,11 @@ def run_logged(
     log: Path,
     on_line: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> tuple[int, list[str]]:
-    """Run `command` to its end; every line goes to `log` and to `on_line`. Returns exit status and the last 60 lines.
+    """Run `command` in `folder` to its end; every line goes to `log` and to `on_line`.
 
+    Returns the exit status and the last 60 lines.
     The child has a session of its own, so that it and its compilers can be ended together.
     """
     tail: list[str] = []
@@ -75,6 +77,7 @@ def run_logged(
         text=True,
         errors="replace",
         env={**os.environ, **(environment or {})},
+        cwd=folder,
         start_new_session=True,
     )
     assert child.stdout is not None

