@@ -25,6 +25,7 @@ from milepost_service.metadata import CALL_ID, CORRELATION_ID
 from milepost_service.server import run, serve
 from milepost_service.servicer import cancel_call
 from milepost_service.settings import ServiceSettings
+from milepost_service.usage import Load, UsageMeter
 
 NAME = os.environ["SCRIPTED_NAME"]
 CAPABILITIES = os.environ["SCRIPTED_CAPABILITIES"].split(",")
@@ -36,6 +37,7 @@ HOLD = re.compile(r"\bhold=(\w+)/(\d+)/([\d.]+)")
 class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
     def __init__(self, calls: CallMemory) -> None:
         self._calls = calls
+        self.meter = UsageMeter(lambda: Load(active=calls.active))
         self._seconds = float(os.environ.get("SCRIPTED_SECONDS", "0"))
         self._rejections = int(os.environ.get("SCRIPTED_REJECTIONS", "0"))
         self._seen: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -65,6 +67,9 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
 
     async def CancelCall(self, request: Any, context: Any) -> capability_pb2.CancelCallResponse:
         return cancel_call(self._calls, request, context)
+
+    async def GetUsage(self, request: Any, context: Any) -> capability_pb2.GetUsageResponse:
+        return capability_pb2.GetUsageResponse(usage=self.meter.read())
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         scored = [model_pb2.ScoredCandidate(candidate=each, tokens=1) for each in request.candidates]

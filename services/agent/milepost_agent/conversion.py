@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -11,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
+from milepost_agent.clients import usage_from
 from milepost_agent.registry import Entry
 from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord, Store
 
@@ -158,7 +160,7 @@ def service_message(entry: Entry) -> registry_pb2.Service:
         description=entry.description,
         examples=entry.examples,
         state=registry_pb2.SERVICE_STATE_GONE if entry.gone else ready,
-        usage=registry_pb2.Usage(cpu_cores=entry.cpu_cores, memory_bytes=entry.memory_bytes),
+        usage=registry_pb2.Usage(**asdict(entry.usage)),
         details=dict(entry.details),
     )
     if entry.lease_expires:
@@ -174,8 +176,7 @@ def entry_from(service: registry_pb2.Service) -> Entry:
         description=service.description,
         examples=tuple(service.examples),
         details=dict(service.details),
-        cpu_cores=service.usage.cpu_cores,
-        memory_bytes=service.usage.memory_bytes,
+        usage=usage_from(service.usage),
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from milepost_service.errors import AlreadyExistsError, InvalidArgumentError
@@ -22,6 +22,20 @@ DEFAULT_LEASE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
+class ServiceUsage:
+    """What a service uses and does, under the names of the contract's `Usage`. A limit of 0 is none."""
+
+    cpu_cores: float = 0.0
+    memory_bytes: int = 0
+    cpu_limit_cores: float = 0.0
+    memory_limit_bytes: int = 0
+    tokens_per_second: float = 0.0
+    active_calls: int = 0
+    queued_calls: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Entry:
     """One service. `lease_expires` in seconds since the epoch; 0: no lease, the cluster vouches for it."""
 
@@ -31,12 +45,14 @@ class Entry:
     description: str = ""
     examples: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
-    cpu_cores: float = 0.0
-    memory_bytes: int = 0
+    usage: ServiceUsage = ServiceUsage()
     lease_expires: float = 0.0
     healthy: bool = False
     gone: bool = False
     """True only in what watchers are told at the end."""
+
+
+_STORED = tuple(each.name for each in fields(Entry) if each.name != "usage")
 
 
 def check_entry(entry: Entry) -> None:
@@ -124,11 +140,13 @@ class Registry:
         for row in rows:
             lists = {"capabilities": tuple(row["capabilities"]), "examples": tuple(row["examples"])}
             kept = keep_adopted and not row["lease_expires"]
-            entry = Entry(**{**row, **lists, "healthy": False, "lease_expires": 0.0 if kept else lease_expires})
+            known = {name: value for name, value in row.items() if name in _STORED}
+            entry = Entry(**{**known, **lists, "healthy": False, "lease_expires": 0.0 if kept else lease_expires})
             self._entries.setdefault(entry.name, entry)
 
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(entry) for entry in self.entries()]
+        """What is worth storing: not what a service uses at this moment."""
+        return [{name: getattr(entry, name) for name in _STORED} for entry in self.entries()]
 
     def deregister(self, name: str) -> None:
         """Removes an entry that was registered; what the cluster vouches for stays."""
@@ -146,6 +164,12 @@ class Registry:
         entry = self._entries.get(name)
         if entry and entry.target == target and entry.healthy != healthy:
             self._put(replace(entry, healthy=healthy))
+
+    def set_usage(self, name: str, target: str, usage: ServiceUsage) -> None:
+        """Notes what the service at that target uses now."""
+        entry = self._entries.get(name)
+        if entry and entry.target == target and entry.usage != usage:
+            self._put(replace(entry, usage=usage))
 
     def expire(self) -> None:
         """Removes services whose lease ran out."""
@@ -182,8 +206,11 @@ class Registry:
 
     def _renew(self, entry: Entry) -> Entry:
         known = self._entries.get(entry.name)
-        healthy = known.healthy if known and known.target == entry.target else False
-        entry = replace(entry, healthy=healthy)
+        if known and known.target == entry.target:
+            usage = known.usage if entry.usage == ServiceUsage() else entry.usage
+            entry = replace(entry, healthy=known.healthy, usage=usage)
+        else:
+            entry = replace(entry, healthy=False)
         if entry != known:
             self._put(entry)
         return entry

@@ -14,6 +14,7 @@ from grpc_health.v1.health import aio as health
 
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
+from milepost.registry.v1 import registry_pb2
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.effects import Effects
 from milepost_agent.nodes import NodeDependencies
@@ -62,6 +63,7 @@ class ScriptedService(
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
     health: Any = field(default_factory=health.HealthServicer)
+    usage: registry_pb2.Usage | None = None
     port: int = 0
     server: grpc.aio.Server | None = None
 
@@ -108,6 +110,11 @@ class ScriptedService(
     async def CancelCall(self, request: Any, context: Any) -> capability_pb2.CancelCallResponse:
         self.stopped.append(request.call_id)
         return capability_pb2.CancelCallResponse(found=True)
+
+    async def GetUsage(self, request: Any, context: Any) -> capability_pb2.GetUsageResponse:
+        if self.usage is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        return capability_pb2.GetUsageResponse(usage=self.usage)
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         self.prompts.append(request.chat.messages[-1].content)

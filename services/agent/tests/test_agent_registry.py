@@ -1,14 +1,15 @@
 """Leases, health and waiting in the registry, with a clock of the test's own."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from grpc_health.v1 import health_pb2
 
 from agent_harness import ScriptedService
+from milepost.registry.v1 import registry_pb2
 from milepost_agent.clients import HealthMonitor, ServiceClients
-from milepost_agent.registry import Entry, Registry
+from milepost_agent.registry import Entry, Registry, ServiceUsage
 
 
 @dataclass
@@ -140,3 +141,39 @@ async def test_a_name_that_is_not_found_is_asked_for_anew_at_every_check() -> No
     assert clients.channel(known.target) is kept
     await clients.close()
     await service.stop()
+
+
+@pytest.mark.requirement("OBS-3")
+async def test_ready_services_are_asked_what_they_use_and_one_that_cannot_say_keeps_what_it_registered() -> None:
+    """The monitor's figures reach watchers, hold over a renewal, and are not stored."""
+    service, silent = ScriptedService("coder", ("coding",)), ScriptedService("other", ("coding",))
+    service.usage = registry_pb2.Usage(cpu_cores=0.5, memory_limit_bytes=7, tokens_per_second=9.5, source="cgroup")
+    registered = ServiceUsage(cpu_cores=0.1, memory_bytes=5)
+    registry, clients = Registry(), ServiceClients()
+    for each in (service, silent):
+        await each.start()
+        registry.register(replace(each.entry(), usage=registered if each is silent else ServiceUsage()))
+    monitor = HealthMonitor(registry, clients)
+    monitor.start()
+    async for entry in registry.watch():
+        if entry.usage.source:
+            break
+    assert entry.name == "coder"
+    assert entry.usage == ServiceUsage(cpu_cores=0.5, memory_limit_bytes=7, tokens_per_second=9.5, source="cgroup")
+    assert registry.register(service.entry()).usage == entry.usage
+    await monitor.ask_usage(registry.entries()[1])
+    assert registry.entries()[1].usage == registered
+    assert "usage" not in registry.rows()[0]
+    await monitor.stop()
+    await clients.close()
+    for each in (service, silent):
+        await each.stop()
+
+
+def test_services_that_an_earlier_version_stored_are_taken_over() -> None:
+    """Rows with fields that are gone are read all the same."""
+    registry = Registry()
+    registry.register(entry())
+    registry_after = Registry()
+    registry_after.restore([{**registry.rows()[0], "cpu_cores": 0.5, "memory_bytes": 1}])
+    assert [each.name for each in registry_after.entries()] == ["coder"]

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+import inspect
 import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -60,6 +61,21 @@ class CallMemory:
         self._working: dict[CallKey, Work] = {}
         self._completed: OrderedDict[CallKey, tuple[float, Work]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unnamed = 0
+
+    @property
+    def active(self) -> int:
+        """Calls that are worked on, whether or not anybody waits for them."""
+        return len(self._working) + self._unnamed
+
+    @contextmanager
+    def unnamed(self) -> Iterator[None]:
+        """Inside, a call without an id is worked on."""
+        self._unnamed += 1
+        try:
+            yield
+        finally:
+            self._unnamed -= 1
 
     @contextmanager
     def work(self, method: str, behaviour: Behaviour, message: Message, context: Any) -> Iterator[Work]:
@@ -161,9 +177,9 @@ class CallMemoryInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method not in WORK_METHODS:
             return handler
-        if not first_value(handler_call_details.invocation_metadata, CALL_ID):
-            return handler
         behaviour = behaviour_of(handler)
+        if not first_value(handler_call_details.invocation_metadata, CALL_ID):
+            return with_behaviour(handler, self._counted(behaviour))
 
         async def stream(message: Any, context: Any) -> AsyncIterator[Message]:
             with self._memory.work(method, behaviour, message, context) as work:
@@ -176,3 +192,17 @@ class CallMemoryInterceptor(grpc.aio.ServerInterceptor):
                 return answer
 
         return with_behaviour(handler, stream if handler.response_streaming else unary)
+
+    def _counted(self, behaviour: Behaviour) -> Behaviour:
+        async def stream(message: Any, context: Any) -> AsyncIterator[Message]:
+            with self._memory.unnamed():
+                async with aclosing(behaviour(message, context)) as responses:
+                    async for response in responses:
+                        yield response
+
+        async def unary(message: Any, context: Any) -> Message | None:
+            with self._memory.unnamed():
+                answer: Message | None = await behaviour(message, context)
+                return answer
+
+        return stream if inspect.isasyncgenfunction(behaviour) else unary

@@ -138,6 +138,9 @@ class StatusInterceptor(AroundInterceptor):
             outcome = error.code
             hint = () if error.retry_after is None else ((RETRY_PUSHBACK, str(int(error.retry_after * 1000))),)
             await call.context.abort(grpc.StatusCode[error.code], str(error), hint)
+        except NotImplementedError:  # what the generated classes raise for a method that a service leaves out
+            outcome = "UNIMPLEMENTED"
+            raise
         except grpc.aio.AbortError:
             outcome = "ABORTED BY HANDLER"
             raise

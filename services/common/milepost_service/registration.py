@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 
 import grpc.aio
-import psutil
 from google.protobuf.duration_pb2 import Duration
 
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
@@ -24,7 +23,7 @@ class Registrar:
     """Registers `service()` with every registry target, and again before the lease runs out.
 
     A registry that is down is tried again with backoff, 0.2 s doubling to 1 s. `service` is called
-    for each registration, so that its details may change; CPU and memory of the process are added to it.
+    for each registration, so that its details may change.
     """
 
     def __init__(
@@ -37,12 +36,10 @@ class Registrar:
         self._targets = tuple(targets)
         self._renew_seconds = renew_seconds
         self._service = service
-        self._process = psutil.Process()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begins to register; returns at once."""
-        self._process.cpu_percent()  # the first call only sets the point in time that later ones measure from
         self._tasks = [asyncio.create_task(self._keep_registered(target)) for target in self._targets]
 
     async def stop(self) -> None:
@@ -74,10 +71,7 @@ class Registrar:
                 await asyncio.sleep(pause)
 
     def _request(self) -> registry_pb2.RegisterRequest:
-        service = self._service()
-        service.usage.cpu_cores = self._process.cpu_percent() / 100
-        service.usage.memory_bytes = self._process.memory_info().rss
-        return registry_pb2.RegisterRequest(service=service, lease=Duration(seconds=LEASE_SECONDS))
+        return registry_pb2.RegisterRequest(service=self._service(), lease=Duration(seconds=LEASE_SECONDS))
 
     async def _deregister(self, target: str) -> None:
         request = registry_pb2.DeregisterRequest(name=self._service().name)

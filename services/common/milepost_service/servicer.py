@@ -16,6 +16,7 @@ PROMPT_BYTES = 65_536
 MAX_VERDICTS = 32
 
 Details = Callable[[], Mapping[str, str]]
+Usage = Callable[[], registry_pb2.Usage]
 Answer = Callable[[capability_pb2.InvokeRequest, float], AsyncGenerator[str | capability_pb2.InvokeResult, None]]
 """(request, seconds until its deadline) -> text as it is made, then one result whose `text` may be left empty."""
 
@@ -23,10 +24,13 @@ Answer = Callable[[capability_pb2.InvokeRequest, float], AsyncGenerator[str | ca
 class CapabilityServicer(capability_pb2_grpc.CapabilityServiceServicer):
     """Checks requests, streams the engine's answer, and tells what was called."""
 
-    def __init__(self, resource: ModelService, *, answer: Answer, details: Details, calls: CallMemory) -> None:
+    def __init__(
+        self, resource: ModelService, *, answer: Answer, details: Details, usage: Usage, calls: CallMemory
+    ) -> None:
         self._resource = resource
         self._answer = answer
         self._details = details
+        self._usage = usage
         self._calls = calls
 
     async def Describe(self, request: capability_pb2.DescribeRequest, context: Any) -> capability_pb2.DescribeResponse:
@@ -65,6 +69,9 @@ class CapabilityServicer(capability_pb2_grpc.CapabilityServiceServicer):
         self, request: capability_pb2.CancelCallRequest, context: Any
     ) -> capability_pb2.CancelCallResponse:
         return cancel_call(self._calls, request, context)
+
+    async def GetUsage(self, request: capability_pb2.GetUsageRequest, context: Any) -> capability_pb2.GetUsageResponse:
+        return capability_pb2.GetUsageResponse(usage=self._usage())
 
 
 def cancel_call(

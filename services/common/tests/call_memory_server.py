@@ -18,6 +18,7 @@ from milepost_service.interceptors import StatusInterceptor, TraceInterceptor
 from milepost_service.metadata import call_metadata
 from milepost_service.model_client import ModelClient
 from milepost_service.servicer import cancel_call
+from milepost_service.usage import Load, UsageMeter
 
 OWNER = "6b1f3c86-2f0e-4f43-9d57-0d8a6a3d6f10"
 OTHER_OWNER = "0c7e5b1e-7a4f-4a3a-8a55-2a6a0c0f7b21"
@@ -28,6 +29,7 @@ class Patient(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mode
 
     def __init__(self, calls: CallMemory, model: ModelClient | None = None) -> None:
         self.calls = calls
+        self.meter = UsageMeter(lambda: Load(active=calls.active))
         self.model = model
         self.gate = asyncio.Event()
         self.full = False
@@ -56,6 +58,9 @@ class Patient(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mode
 
     async def CancelCall(self, request: Any, context: Any) -> capability_pb2.CancelCallResponse:
         return cancel_call(self.calls, request, context)
+
+    async def GetUsage(self, request: Any, context: Any) -> capability_pb2.GetUsageResponse:
+        return capability_pb2.GetUsageResponse(usage=self.meter.read())
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         self.begun[request.prompt] += 1

@@ -13,11 +13,13 @@ from milepost_service.errors import ConfigurationError, ProcessMustEnd, Resource
 from milepost_service.server import SayReady, run, serve
 from milepost_service.servicer import cancel_call
 from milepost_service.settings import ServiceSettings
+from milepost_service.usage import Load, UsageMeter
 
 
 class EchoServicer(capability_pb2_grpc.CapabilityServiceServicer):
     def __init__(self, calls: CallMemory) -> None:
         self._calls = calls
+        self.meter = UsageMeter(lambda: Load(active=calls.active))
         self.cancelled = asyncio.Event()
 
     async def Describe(self, request: Any, context: Any) -> capability_pb2.DescribeResponse:
@@ -41,6 +43,9 @@ class EchoServicer(capability_pb2_grpc.CapabilityServiceServicer):
 
     async def CancelCall(self, request: Any, context: Any) -> capability_pb2.CancelCallResponse:
         return cancel_call(self._calls, request, context)
+
+    async def GetUsage(self, request: Any, context: Any) -> capability_pb2.GetUsageResponse:
+        return capability_pb2.GetUsageResponse(usage=self.meter.read())
 
 
 async def main() -> None:

@@ -298,7 +298,6 @@ async def test_a_service_registers_when_serving_even_if_the_registry_comes_later
     try:
         request = await registry.events.get()
         assert list(request.service.capabilities) == ["general"]
-        assert request.service.usage.memory_bytes > 1_000_000
         assert request.lease.seconds == 15
         process.send_signal(signal.SIGTERM)
         last = await registry.events.get()
@@ -335,3 +334,25 @@ async def test_the_call_log_counts_what_was_begun_and_what_was_answered(
     counts = {call.call_id: (call.started, call.completed) for call in listed.calls}
     assert counts == {"whole": (1, 1), "cut": (1, 0), "refused": (1, 0)}
     assert next(call for call in listed.calls if call.call_id == "whole").correlation_id == "c-1"
+
+
+@pytest.mark.requirement("OBS-3")
+async def test_a_process_tells_what_it_uses_and_works_on(spawn: Spawn, port: int, channel: grpc.aio.Channel) -> None:
+    """GetUsage counts the call that is worked on, with a call id and without, and no other."""
+    spawn(port)
+    await until_serving(channel)
+    stub = capability_pb2_grpc.CapabilityServiceStub(channel)
+    hanging = [
+        stub.Invoke(capability_pb2.InvokeRequest(prompt="a hang"), timeout=60, metadata=metadata)
+        for metadata in (None, call_metadata(call_id="known"))
+    ]
+    for call in hanging:
+        await call.read()
+    usage = (await stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=5)).usage
+    assert (usage.active_calls, usage.queued_calls) == (2, 0)
+    assert usage.memory_bytes > 1_000_000
+    assert usage.source in ("cgroup", "process")
+    for call in hanging:
+        call.cancel()
+    while (await stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=5)).usage.active_calls:
+        await asyncio.sleep(0.01)

@@ -20,6 +20,7 @@ from milepost_model.text_stream import TextStream
 from milepost_model.weights import Weights
 from milepost_model.worker import Job, Worker
 from milepost_service.models import sha256_of
+from milepost_service.usage import Load
 
 MIN_ANSWER_TOKENS = 16
 """A prompt must leave at least this much room for the answer."""
@@ -87,6 +88,10 @@ class Engine:
         for part in (self._context, self._embedder, self._weights):
             if part:
                 part.close()
+
+    def load_now(self) -> Load:
+        """What it works on, what waits, and what it has made."""
+        return Load(self.worker.running, self.worker.waiting, self.generated_tokens)
 
     @property
     def prefilled_tokens(self) -> int:

@@ -17,6 +17,7 @@ from milepost_service.models import ensure_model, read_header
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.usage import UsageMeter
 
 _SWITCH_SECONDS = 0.0005
 """The decoding thread needs the interpreter after each token; the usual 5 ms would be most of a token's time."""
@@ -29,6 +30,7 @@ async def serve_model(settings: ModelSettings) -> None:
     assert spec is not None
     threads = settings.threads
     engine, calls = Engine(queue_size=settings.queue_size), CallMemory()
+    meter = UsageMeter(engine.load_now)
 
     def add_servicers(server: grpc.aio.Server) -> None:
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(engine, resource, threads=threads), server)
@@ -36,6 +38,7 @@ async def serve_model(settings: ModelSettings) -> None:
             resource,
             answer=answer_with(engine, resource),
             details=lambda: details_of(engine, threads=threads),
+            usage=meter.read,
             calls=calls,
         )
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(capability, server)

@@ -51,6 +51,11 @@ class Worker:
         """Jobs that have not begun."""
         return max(0, self._pending - 1)
 
+    @property
+    def running(self) -> int:
+        """1 while a job is worked on, else 0."""
+        return min(self._pending, 1)
+
     async def run(self, work: Callable[[Job[T]], T]) -> T:
         """Runs `work` in the thread. Cancelling the caller cancels the job. Raises QueueFullError."""
         if self._pending > self._queue_size:

@@ -17,6 +17,7 @@ from milepost_service.model_client import ModelClient
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.usage import Load, UsageMeter
 from milepost_service.volumes import volume_path
 
 
@@ -32,6 +33,7 @@ async def serve_documents(settings: RagSettings) -> None:
         chunk_tokens=spec.chunk_tokens,
     )
     model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallMemory()
+    meter = UsageMeter(lambda: Load(active=calls.active))
     watching: list[asyncio.Task[None]] = []
 
     def details() -> Mapping[str, str]:
@@ -44,7 +46,7 @@ async def serve_documents(settings: RagSettings) -> None:
 
     def add_servicers(server: grpc.aio.Server) -> None:
         answer = answer_with(library, model, resource, folder=str(settings.documents_dir))
-        servicer = CapabilityServicer(resource, answer=answer, details=details, calls=calls)
+        servicer = CapabilityServicer(resource, answer=answer, details=details, usage=meter.read, calls=calls)
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
 
     async def start() -> None:

@@ -12,6 +12,7 @@ from milepost_service.model_client import ModelClient
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.usage import Load, UsageMeter
 from milepost_tools.answer import answer_with
 from milepost_tools.calculator import Calculator
 from milepost_tools.clock import Clock
@@ -40,10 +41,11 @@ async def serve_tools(settings: ToolsSettings) -> None:
     tools = make_tools(spec)
     details = {"model": spec.model_ref.name, "tools": ", ".join(tool.name for tool in tools)}
     model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallMemory()
+    meter = UsageMeter(lambda: Load(active=calls.active))
 
     def add_servicers(server: grpc.aio.Server) -> None:
         answer = answer_with(tools, model, resource)
-        servicer = CapabilityServicer(resource, answer=answer, details=lambda: details, calls=calls)
+        servicer = CapabilityServicer(resource, answer=answer, details=lambda: details, usage=meter.read, calls=calls)
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
 
     try:
