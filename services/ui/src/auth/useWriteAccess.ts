@@ -1,0 +1,37 @@
+import { useQuery } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
+import { getConfig } from "../api/endpoints";
+import { keys } from "../api/keys";
+import type { Config } from "../api/types";
+import { tokenStore } from "./tokenStore";
+
+export interface WriteAccess {
+  allowed: boolean;
+  /** Why not, for a person; empty when allowed. */
+  reason: string;
+  canEnterToken: boolean;
+}
+
+export function useToken() {
+  return useSyncExternalStore(tokenStore.subscribe, tokenStore.get);
+}
+
+export function useConfig() {
+  const { token } = useToken();
+  return useQuery({ queryKey: keys.config(token), queryFn: getConfig, staleTime: 60_000 });
+}
+
+export function useWriteAccess(): WriteAccess {
+  const { token } = useToken();
+  const config = useConfig();
+  return accessOf(config.data, token);
+}
+
+export function accessOf(config: Config | undefined, token: string | null): WriteAccess {
+  if (!config) return { allowed: false, reason: "The gateway has not answered yet.", canEnterToken: false };
+  if (config.writable) return { allowed: true, reason: "", canEnterToken: true };
+  if (token) {
+    return { allowed: false, reason: "Read-only: this token may not change anything.", canEnterToken: true };
+  }
+  return { allowed: false, reason: "Read-only: enter a token to change something.", canEnterToken: true };
+}

@@ -1,0 +1,96 @@
+import type { InfiniteData, QueryClient } from "@tanstack/react-query";
+import { keys } from "../api/keys";
+import type { RunEvent, RunPage } from "../api/types";
+import { usageHistory } from "../overview/usageHistory";
+import { applyEvent } from "../runs/applyEvent";
+import type { StreamEvent } from "./events";
+import { Throttle } from "./throttle";
+
+const LIST_PERIOD_MS = 1000;
+const RUN_PERIOD_MS = 300;
+
+/** Steps change only their own row; these change which rows a filter shows. */
+const STEP_EVENTS = new Set(["Recommended", "Decided", "StepStarted", "StepRetried", "StepCompleted", "ReviewCycle"]);
+
+const BACKUP_EVENTS = new Set(["AgentStarted", "BackupCreated", "RunRestored"]);
+
+/**
+ * Keeps the cache up to date: agents and services come whole, a journal event changes the rows that it is about at
+ * once and has the rest read anew, at a bounded rate.
+ */
+export class CacheUpdater {
+  private readonly queries: QueryClient;
+  private readonly lists: Throttle;
+  private readonly messages: Throttle;
+  private readonly runs = new Map<string, Throttle>();
+
+  constructor(queries: QueryClient) {
+    this.queries = queries;
+    this.lists = new Throttle(() => this.renew(keys.allRuns), LIST_PERIOD_MS);
+    this.messages = new Throttle(() => this.renew(keys.messages), LIST_PERIOD_MS);
+  }
+
+  apply(event: StreamEvent): void {
+    switch (event.type) {
+      case "agents":
+        this.queries.setQueryData(keys.agents, event.agents);
+        break;
+      case "services":
+        usageHistory.add(event.services);
+        this.queries.setQueryData(keys.services, event.services);
+        break;
+      case "journal":
+        this.journal(event.event);
+        break;
+      case "hello":
+      case "resync":
+        void this.queries.invalidateQueries();
+        break;
+    }
+  }
+
+  stop(): void {
+    this.lists.cancel();
+    this.messages.cancel();
+    for (const throttle of this.runs.values()) throttle.cancel();
+  }
+
+  private journal(event: RunEvent): void {
+    if (event.run_id) {
+      this.patchRows(event);
+      if (!STEP_EVENTS.has(event.type) && !event.type.startsWith("Message")) this.lists.call();
+      this.runThrottle(event.run_id).call();
+    }
+    if (event.type.startsWith("Message")) this.messages.call();
+    if (BACKUP_EVENTS.has(event.type)) this.renew(keys.backups);
+  }
+
+  private patchRows(event: RunEvent): void {
+    this.queries.setQueriesData<InfiniteData<RunPage>>({ queryKey: keys.allRuns }, (data) => {
+      if (!data?.pages.some((page) => page.runs.some((run) => run.run_id === event.run_id))) return data;
+      return {
+        ...data,
+        pages: data.pages.map((page) => ({
+          ...page,
+          runs: page.runs.map((run) => (run.run_id === event.run_id ? { ...run, ...applyEvent(run, event) } : run)),
+        })),
+      };
+    });
+  }
+
+  private runThrottle(runId: string): Throttle {
+    let throttle = this.runs.get(runId);
+    if (!throttle) {
+      throttle = new Throttle(() => {
+        void this.queries.invalidateQueries({ queryKey: keys.run(runId), exact: true });
+        void this.queries.invalidateQueries({ queryKey: keys.runMessages(runId), exact: true });
+      }, RUN_PERIOD_MS);
+      this.runs.set(runId, throttle);
+    }
+    return throttle;
+  }
+
+  private renew(queryKey: readonly unknown[]): void {
+    void this.queries.invalidateQueries({ queryKey });
+  }
+}
