@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SEARCHED = {"node_modules", "artifacts", "__pycache__", "dist"}
+PYTHON_TESTS = re.compile(r"test_.*\.py")
+UI_TESTS = re.compile(r".*\.(spec|test)\.tsx?")
+# test("UI-1, UI-2: what it shows", ...), also test.describe(...) and it(...)
+UI_NAMING = re.compile(r"""\b(?:test|it|describe)(?:\.\w+)*\(\s*["'`]([A-Z0-9]{3}-\d+(?:, [A-Z0-9]{3}-\d+)*): """)
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,20 @@ class Requirements:
 
 
 def files_of_tests(root: Path) -> Iterator[Path]:
-    """Every test_*.py below `root`, hidden and installed folders left out."""
+    """Every test file in Python and TypeScript below `root`, hidden and installed folders left out."""
     for folder, below, files in os.walk(root):
         below[:] = sorted(name for name in below if name not in NOT_SEARCHED and not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(files) if name.startswith("test_") and name.endswith(".py"))
+        wanted = (name for name in sorted(files) if PYTHON_TESTS.fullmatch(name) or UI_TESTS.fullmatch(name))
+        yield from (Path(folder, name) for name in wanted)
 
 
 def namings(path: Path) -> Iterator[Naming]:
-    """The uses of `pytest.mark.requirement(...)` in a file: decorators, `pytestmark`, marks of parameters."""
+    """What a file names: in Python by `pytest.mark.requirement(...)`, in TypeScript by how a test's name begins."""
+    if path.suffix != ".py":
+        text = path.read_text()
+        for found in UI_NAMING.finditer(text):
+            yield Naming(path, text.count("\n", 0, found.start(1)) + 1, tuple(found[1].split(", ")))
+        return
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.requirement":
             yield Naming(path, node.lineno, tuple(map(_text, node.args)))

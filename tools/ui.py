@@ -20,7 +20,7 @@ from ui_licenses import problems
 LOG = ROOT / "artifacts" / "ui.log"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-DEV_TARGET = "http://127.0.0.1:8765"
+DEV_TARGET = "http://127.0.0.1:8400"
 
 
 def ui_build() -> UiBuild:
@@ -57,9 +57,10 @@ def dev(target: str) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Vitest, then Playwright on the built UI; both are run even when the first fails."""
+    """The size of the page, Vitest, then Playwright on the built UI; each is run even when one before it fails."""
     build()
     node = _ready(ui_build())
+    size = subprocess.run([node.program, "build/size.mjs"], cwd=UI).returncode
     units = _npm(node, "test")
     browser = os.environ.get("MILEPOST_CHROMIUM") or next(filter(os.path.exists, CHROMIUM), "")
     if not browser:
@@ -68,7 +69,7 @@ def test(arguments: list[str]) -> int:
         )
     environment = {"MILEPOST_CHROMIUM": browser, "MILEPOST_PYTHON": str(PYTHON)}
     stories = _npm(node, "exec", "--", "playwright", "test", *arguments, environment=environment)
-    return units or stories
+    return size or units or stories
 
 
 def check() -> int:

@@ -2,10 +2,10 @@
 
 Run as `python scripted_service.py` with MILEPOST_LISTEN, MILEPOST_REGISTRIES, MILEPOST_ADVERTISE, SCRIPTED_NAME,
 SCRIPTED_CAPABILITIES (comma-separated), SCRIPTED_SECONDS (time of one call), SCRIPTED_REJECTIONS (how many reviews of a
-run ask for changes) and SCRIPTED_KEPT (answers kept for repeated requests; 0: no memory). A prompt with
-`hold=ROLE/N/SECONDS` makes the N-th call (from 1) of that role in its run last so long when it comes for the first
-time, so that a test has the time to kill somebody meanwhile. Needs nothing but `milepost_service`, so that a cluster
-can run it from a ConfigMap in any image of Milepost.
+run ask for changes), SCRIPTED_NUMBERED (answers say which call of their role they are) and SCRIPTED_KEPT (answers kept
+for repeated requests; 0: no memory). A prompt with `hold=ROLE/N/SECONDS` makes the N-th call (from 1) of that role in
+its run last so long when it comes for the first time, so that a test has the time to kill somebody meanwhile. Needs
+nothing but `milepost_service`, so that a cluster can run it from a ConfigMap in any image of Milepost.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from milepost_service.usage import Load, UsageMeter
 
 NAME = os.environ["SCRIPTED_NAME"]
 CAPABILITIES = os.environ["SCRIPTED_CAPABILITIES"].split(",")
+NUMBERED = "SCRIPTED_NUMBERED" in os.environ
 BEGINNING = 4
 """Characters that are streamed before the time of a call is over."""
 HOLD = re.compile(r"\bhold=(\w+)/(\d+)/([\d.]+)")
@@ -44,7 +45,7 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
 
     async def Invoke(self, request: Any, context: Any) -> AsyncIterator[capability_pb2.InvokeResponse]:
         place, first = self._place(request.role, dict(context.invocation_metadata()))
-        text = f"{request.role}: {request.prompt}"
+        text = f"{request.role}: {request.prompt}" + (f"\nversion {place}" if NUMBERED else "")
         yield capability_pb2.InvokeResponse(delta=text[:BEGINNING])
         await asyncio.sleep(self._seconds + (held(request, place) if first else 0))
         verdict = ""

@@ -1,0 +1,23 @@
+import { defineConfig } from "@playwright/test";
+
+const browser = process.env.MILEPOST_CHROMIUM;
+if (!browser) throw new Error("MILEPOST_CHROMIUM names the browser; `make ui-test` finds one by itself");
+
+export default defineConfig({
+  testDir: "e2e",
+  outputDir: "../../artifacts/ui-test",
+  workers: 2,
+  retries: 0,
+  forbidOnly: !!process.env.CI,
+  timeout: 60_000,
+  expect: { timeout: 15_000 },
+  reporter: [["list"], ["./e2e/closing.ts"]],
+  use: {
+    viewport: { width: 1280, height: 800 },
+    locale: "en-GB",
+    timezoneId: "UTC",
+    launchOptions: { executablePath: browser },
+    trace: "retain-on-failure",
+    screenshot: "only-on-failure",
+  },
+});
