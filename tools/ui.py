@@ -57,10 +57,9 @@ def dev(target: str) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """The size of the page, Vitest, then Playwright on the built UI; each is run even when one before it fails."""
+    """Vitest, then Playwright on the built UI; both are run even when the first fails."""
     build()
     node = _ready(ui_build())
-    size = subprocess.run([node.program, "build/size.mjs"], cwd=UI).returncode
     units = _npm(node, "test")
     browser = os.environ.get("MILEPOST_CHROMIUM") or next(filter(os.path.exists, CHROMIUM), "")
     if not browser:
@@ -69,7 +68,7 @@ def test(arguments: list[str]) -> int:
         )
     environment = {"MILEPOST_CHROMIUM": browser, "MILEPOST_PYTHON": str(PYTHON)}
     stories = _npm(node, "exec", "--", "playwright", "test", *arguments, environment=environment)
-    return size or units or stories
+    return units or stories
 
 
 def check() -> int:

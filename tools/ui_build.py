@@ -128,7 +128,7 @@ class UiBuild:
             raise ToolError(f"{what}: {_cause(tail)} (all of it: {self.log})")
 
     def _sources(self) -> Iterator[Path]:
-        for pattern in (*BUILD_FILES, "src/**/*", "public/**/*"):
+        for pattern in (*BUILD_FILES, "src/**/*", "public/**/*", "build/**/*"):
             yield from (path for path in self.ui.glob(pattern) if path.is_file() and ".test." not in path.name)
 
 
