@@ -1,17 +1,17 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { sizeBudget } from "./build/sizeBudget.ts";
 
 const gateway = process.env.MILEPOST_GATEWAY ?? "http://127.0.0.1:8400";
 
 export default defineConfig({
   // Relative, so that the same build works below any path: the gateway writes the prefix into <base>.
   base: "./",
-  plugins: [react()],
+  plugins: [react(), sizeBudget(350)],
   build: {
     outDir: "../gateway/milepost_gateway/static",
     emptyOutDir: true,
     target: "es2023",
-    manifest: true,
     assetsInlineLimit: 0,
     reportCompressedSize: false,
   },

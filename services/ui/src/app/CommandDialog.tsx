@@ -20,7 +20,7 @@ export function CommandDialog() {
     if (!wanted) return;
     if (/^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(wanted)) {
       void navigate({ to: "/runs/$runId", params: { runId: wanted } });
-    } else void navigate({ to: "/runs", search: { q: wanted } as never });
+    } else void navigate({ to: "/runs", search: { q: wanted } });
   };
   return (
     <Dialog open={overlay === "command"} onClose={close} title="Go to">

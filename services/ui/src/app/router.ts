@@ -6,12 +6,15 @@ import { overviewRoute } from "../overview/routes";
 import { runRoutes } from "../run/routes";
 import { runsRoute } from "../runs/routes";
 import { rootRoute } from "./rootRoute";
+import { parseSearch, stringifySearch } from "./searchParams";
 
 export const routeTree = rootRoute.addChildren([overviewRoute, runsRoute, runRoutes, messagesRoute, backupsRoute]);
 
 export const router = createRouter({
   routeTree,
   basepath: basePath(),
+  parseSearch,
+  stringifySearch,
   defaultPreload: "intent",
   defaultPreloadStaleTime: 0,
   scrollRestoration: true,

@@ -18,6 +18,7 @@ export function Dialog({ open, onClose, title, description, wide, children }: Di
       <Radix.Portal>
         <Radix.Overlay className="dialog-veil" />
         <Radix.Content
+          onOpenAutoFocus={focusFirstField}
           className={`dialog ${wide ? "dialog-wide" : ""}`}
           {...(description ? {} : { "aria-describedby": undefined })}
         >
@@ -33,4 +34,15 @@ export function Dialog({ open, onClose, title, description, wide, children }: Di
       </Radix.Portal>
     </Radix.Root>
   );
+}
+
+/** The first field rather than the button that closes; a dialog without fields keeps the usual focus. */
+function focusFirstField(event: Event): void {
+  const content = event.currentTarget instanceof Element ? event.currentTarget : null;
+  const field =
+    content?.querySelector<HTMLElement>("[data-autofocus]") ??
+    content?.querySelector<HTMLElement>("input, textarea, select");
+  if (!field) return;
+  event.preventDefault();
+  field.focus();
 }

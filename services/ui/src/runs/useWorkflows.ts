@@ -1,0 +1,24 @@
+import { useQuery } from "@tanstack/react-query";
+import { listAgents } from "../api/endpoints";
+import { keys } from "../api/keys";
+import type { Agent } from "../api/types";
+
+export function useAgents() {
+  return useQuery({ queryKey: keys.agents, queryFn: listAgents });
+}
+
+export interface WorkflowChoice {
+  workflow: string;
+  reachable: boolean;
+}
+
+/** The workflows of all agents, each once, by name; one that any agent serves is reachable. */
+export function workflowsOf(agents: readonly Agent[]): WorkflowChoice[] {
+  const choices = new Map<string, boolean>();
+  for (const agent of agents) {
+    choices.set(agent.workflow, (choices.get(agent.workflow) ?? false) || agent.reachable);
+  }
+  return [...choices]
+    .map(([workflow, reachable]) => ({ workflow, reachable }))
+    .sort((one, other) => one.workflow.localeCompare(other.workflow));
+}
