@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 from milepost.agent.v1 import agent_pb2
 from milepost.registry.v1 import registry_pb2
-from milepost_cli.client import Agent
+from milepost_cli.client import EVERY_RUN, Agent, RunQuery
 from milepost_cli.errors import NotFoundError
 
 SHORTEST_PREFIX = 4
@@ -39,6 +39,14 @@ class Runs:
     """Runs, newest first, of all agents but those that are away."""
 
     runs: Sequence[agent_pb2.Run]
+    away: Sequence[Away] = ()
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Messages between roles, newest first, of all agents but those that are away."""
+
+    messages: Sequence[agent_pb2.StoredMessage]
     away: Sequence[Away] = ()
 
 
@@ -88,7 +96,8 @@ class Backend(Protocol):
         """The run of a run id, a correlation id, or the only one whose id begins so. Raises NotFoundError."""
         ...
 
-    def runs(self, limit: int) -> Runs: ...
+    def runs(self, limit: int, wanted: RunQuery = EVERY_RUN) -> Runs: ...
+    def messages(self, limit: int) -> Messages: ...
     def services(self) -> Sequence[ServiceRow]: ...
     def workflows(self) -> Sequence[WorkflowRow]: ...
 
@@ -102,6 +111,10 @@ def is_uuid(text: str) -> bool:
 
 def newest_first(runs: Sequence[agent_pb2.Run], limit: int) -> list[agent_pb2.Run]:
     return sorted(runs, key=lambda run: run.create_time.ToNanoseconds(), reverse=True)[:limit]
+
+
+def newest_messages(messages: Sequence[agent_pb2.StoredMessage], limit: int) -> list[agent_pb2.StoredMessage]:
+    return sorted(messages, key=lambda each: each.message.create_time.ToNanoseconds(), reverse=True)[:limit]
 
 
 def only_match(run_id: str, found: Sequence[tuple[Agent, agent_pb2.Run]]) -> tuple[Agent, agent_pb2.Run] | None:

@@ -6,6 +6,7 @@ import copy
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import grpc
@@ -33,6 +34,18 @@ LASTING = 3600.0  # seconds; a call whose work grows with what the agent holds
 PATIENCE = 30.0  # seconds that an agent may take to come back
 DISK_PATIENCE = 3.0  # seconds that an agent may take to write again before its user is told why it cannot
 PAGE = 500
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """Which runs are wanted: values of the enums and a text, each of which asks nothing when it is empty."""
+
+    state: agent_pb2.RunState = agent_pb2.RUN_STATE_UNSPECIFIED
+    outcome: agent_pb2.RunOutcome = agent_pb2.RUN_OUTCOME_UNSPECIFIED
+    text: str = ""
+
+
+EVERY_RUN = RunQuery()
 
 
 class Keeper(Protocol):
@@ -104,13 +117,19 @@ class Agent:
     def get_run(self, run_id: str) -> agent_pb2.Run:
         return self._call(self.stub.GetRun, agent_pb2.GetRunRequest(run_id=run_id)).run
 
-    def list_runs(self, limit: int) -> list[agent_pb2.Run]:
+    def list_runs(self, limit: int, wanted: RunQuery = EVERY_RUN) -> list[agent_pb2.Run]:
         """Newest first, at most `limit`."""
         runs: list[agent_pb2.Run] = []
         token = ""
         while len(runs) < limit:
-            size = min(PAGE, limit - len(runs))
-            page = self._call(self.stub.ListRuns, agent_pb2.ListRunsRequest(page_size=size, page_token=token))
+            request = agent_pb2.ListRunsRequest(
+                page_size=min(PAGE, limit - len(runs)),
+                page_token=token,
+                state=wanted.state,
+                outcome=wanted.outcome,
+                query=wanted.text,
+            )
+            page = self._call(self.stub.ListRuns, request)
             runs.extend(page.runs)
             token = page.next_page_token
             if not token:
@@ -135,6 +154,20 @@ class Agent:
     def list_messages(self, run_id: str) -> list[agent_pb2.StoredMessage]:
         """All messages of a run, oldest first."""
         return list(self._call(self.stub.ListMessages, agent_pb2.ListMessagesRequest(run_id=run_id)).messages)
+
+    def newest_messages(self, limit: int) -> list[agent_pb2.StoredMessage]:
+        """Messages of all runs, newest first, at most `limit`."""
+        messages: list[agent_pb2.StoredMessage] = []
+        token = ""
+        while len(messages) < limit:
+            size = min(PAGE, limit - len(messages))
+            request = agent_pb2.ListMessagesRequest(page_size=size, page_token=token)
+            page = self._call(self.stub.ListMessages, request)
+            messages.extend(page.messages)
+            token = page.next_page_token
+            if not token:
+                break
+        return messages
 
     def answer(self, run_id: str, question_id: str, answer: str) -> agent_pb2.Run:
         request = agent_pb2.AnswerQuestionRequest(run_id=run_id, question_id=question_id, answer=answer)

@@ -9,22 +9,23 @@ from typing import Any
 
 from milepost.agent.v1 import agent_pb2
 from milepost_cli.backend import Away, Backend, Readiness
+from milepost_cli.client import EVERY_RUN, RunQuery
 from milepost_cli.statistics import percentile, router_times
 from milepost_cli.text import one_line
 from milepost_cli.views import write_json, write_line
 from milepost_service.json_form import to_json
 
 
-def runs(backend: Backend, *, limit: int, as_json: bool) -> int:
+def runs(backend: Backend, wanted: RunQuery, *, limit: int, as_json: bool) -> int:
     """Runs of all workflows, newest first; who is away is said, on standard error where the answer is for people."""
-    found = backend.runs(limit)
+    found = backend.runs(limit, wanted)
     if as_json:
-        away = {"away": _away(found.away)} if found.away else {}
+        away = {"away": away_forms(found.away)} if found.away else {}
         write_json({"runs": [to_json(run) for run in found.runs], **away})
         return 0
-    _tell_away(found.away)
+    tell_away(found.away, "runs")
     if not found.runs:
-        write_line("no runs yet")
+        write_line("no runs yet" if wanted == EVERY_RUN else "no such runs")
     else:
         from milepost_cli.pages import page, runs_table  # noqa: PLC0415 - rich is only paid for where it shows
 
@@ -74,7 +75,7 @@ def workflows(backend: Backend, *, as_json: bool) -> int:
                         **to_json(row.workflow),
                         "target": row.target,
                         **_ready(row.ready),
-                        **({"pods": list(row.pods), "away": _away(row.away)} if row.ready is not None else {}),
+                        **({"pods": list(row.pods), "away": away_forms(row.away)} if row.ready is not None else {}),
                     }
                     for row in rows
                 ]
@@ -82,7 +83,7 @@ def workflows(backend: Backend, *, as_json: bool) -> int:
         )
         return 0
     for row in rows:
-        _tell_away(row.away)
+        tell_away(row.away, "runs")
         _tell_unwritable(row.workflow)
     from milepost_cli.pages import page, workflows_table  # noqa: PLC0415 - rich is only paid for where it shows
 
@@ -95,13 +96,13 @@ def _ready(ready: Readiness | None) -> dict[str, Any]:
     return {"ready": asdict(ready)} if ready is not None else {}
 
 
-def _away(away: Sequence[Away]) -> list[dict[str, str]]:
+def away_forms(away: Sequence[Away]) -> list[dict[str, str]]:
     return [asdict(one) for one in away]
 
 
-def _tell_away(away: Sequence[Away]) -> None:
+def tell_away(away: Sequence[Away], what: str) -> None:
     for one in away:
-        sys.stderr.write(f"milepost: {one.name} is away, its runs are not counted: {one_line(one.reason, 300)}\n")
+        sys.stderr.write(f"milepost: {one.name} is away, its {what} are not counted: {one_line(one.reason, 300)}\n")
 
 
 def _tell_unwritable(agent: agent_pb2.GetAgentResponse) -> None:

@@ -9,8 +9,19 @@ from typing import Self
 
 from milepost.agent.v1 import agent_pb2
 from milepost.registry.v1 import registry_pb2
-from milepost_cli.backend import PAGE, SHORTEST_PREFIX, Runs, ServiceRow, WorkflowRow, is_uuid, newest_first, only_match
-from milepost_cli.client import PATIENCE, Agent
+from milepost_cli.backend import (
+    PAGE,
+    SHORTEST_PREFIX,
+    Messages,
+    Runs,
+    ServiceRow,
+    WorkflowRow,
+    is_uuid,
+    newest_first,
+    newest_messages,
+    only_match,
+)
+from milepost_cli.client import EVERY_RUN, PATIENCE, Agent, RunQuery
 from milepost_cli.errors import NotFoundError
 from milepost_cli.state import StateDirectory, UpRecord
 
@@ -71,8 +82,12 @@ class LocalBackend:
                 return match[0], match[0].get_run(match[1].run_id)
         raise NotFoundError(f"{run_id}: no run has this id here; `milepost get runs` lists them")
 
-    def runs(self, limit: int) -> Runs:
-        return Runs(newest_first([run for agent in self._agents() for run in agent.list_runs(limit)], limit))
+    def runs(self, limit: int, wanted: RunQuery = EVERY_RUN) -> Runs:
+        return Runs(newest_first([run for agent in self._agents() for run in agent.list_runs(limit, wanted)], limit))
+
+    def messages(self, limit: int) -> Messages:
+        found = [message for agent in self._agents() for message in agent.newest_messages(limit)]
+        return Messages(newest_messages(found, limit))
 
     def services(self) -> Sequence[ServiceRow]:
         """Services that any agent knows, with how often the supervisor started each again."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from milepost_cli.errors import CliError, NotRunningError, UsageError
+from milepost_cli.get_options import add_get, whole_number
 from milepost_cli.state import DEFAULT_STATE, StateDirectory
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 Command = Callable[[argparse.Namespace], int]
 INTERRUPTED = 130
 TERMINATED = 143
-MOST_RUNS = 10_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     place = _place_options(local)
     _add_up(commands, local)
     _add_run(commands, place)
-    _add_get(commands, place)
+    add_get(commands, place, _backend)
     _add_steering(commands, place)
     _add_backups(commands, place)
     down = commands.add_parser("down", parents=[local], help="stop what `milepost up` runs; the state is kept")
@@ -137,26 +137,6 @@ def _add_run(commands: Commands, place: Parser) -> None:
     watch.add_argument("run", metavar="RUN")
     watch.add_argument("--json", action="store_true", help="one JSON object a line")
     watch.set_defaults(command=_watch)
-
-
-def _add_get(commands: Commands, place: Parser) -> None:
-    get = commands.add_parser("get", help="list runs, services or workflows, or show one run")
-    kinds = get.add_subparsers(metavar="runs|run|messages|services|workflows", required=True, parser_class=Parser)
-    runs = kinds.add_parser("runs", parents=[place], help="runs, newest first")
-    runs.add_argument("--limit", type=_limit, default=50, metavar="N", help="at most so many (default: 50)")
-    runs.set_defaults(command=_get_runs)
-    run = kinds.add_parser("run", parents=[place], help="one run: hops, decisions, times, result")
-    run.add_argument("run", metavar="RUN", help="run id, the first characters of it, or correlation id")
-    run.set_defaults(command=_get_run)
-    messages = kinds.add_parser("messages", parents=[place], help="messages between the roles of a run")
-    messages.add_argument("run", metavar="RUN")
-    messages.set_defaults(command=_get_messages)
-    services = kinds.add_parser("services", parents=[place], help="services that the agents know")
-    services.set_defaults(command=_get_services)
-    workflows = kinds.add_parser("workflows", parents=[place], help="workflows that are up")
-    workflows.set_defaults(command=_get_workflows)
-    for kind in (runs, run, messages, services, workflows):
-        kind.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _add_steering(commands: Commands, place: Parser) -> None:
@@ -236,41 +216,6 @@ def _watch(options: argparse.Namespace) -> int:
 
     with _backend(options) as backend:
         return runs.watch(backend, options.run, as_json=options.json)
-
-
-def _get_runs(options: argparse.Namespace) -> int:
-    from milepost_cli import get  # noqa: PLC0415
-
-    with _backend(options) as backend:
-        return get.runs(backend, limit=options.limit, as_json=options.json)
-
-
-def _get_run(options: argparse.Namespace) -> int:
-    from milepost_cli import get  # noqa: PLC0415
-
-    with _backend(options) as backend:
-        return get.run(backend, options.run, as_json=options.json)
-
-
-def _get_messages(options: argparse.Namespace) -> int:
-    from milepost_cli import messages  # noqa: PLC0415
-
-    with _backend(options) as backend:
-        return messages.show(backend, options.run, as_json=options.json)
-
-
-def _get_services(options: argparse.Namespace) -> int:
-    from milepost_cli import get  # noqa: PLC0415
-
-    with _backend(options) as backend:
-        return get.services(backend, as_json=options.json)
-
-
-def _get_workflows(options: argparse.Namespace) -> int:
-    from milepost_cli import get  # noqa: PLC0415
-
-    with _backend(options) as backend:
-        return get.workflows(backend, as_json=options.json)
 
 
 def _cancel(options: argparse.Namespace) -> int:
@@ -386,14 +331,4 @@ def _not_empty(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    return _whole_number(text, 1, 65535)
-
-
-def _limit(text: str) -> int:
-    return _whole_number(text, 1, MOST_RUNS)
-
-
-def _whole_number(text: str, least: int, most: int) -> int:
-    if text.isascii() and text.isdigit() and least <= int(text) <= most:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {least} to {most}")
+    return whole_number(text, 1, 65535)

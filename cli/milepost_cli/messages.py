@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from milepost.agent.v1 import message_pb2
 from milepost_cli.backend import Backend
+from milepost_cli.get import away_forms, tell_away
 from milepost_cli.views import write_json, write_line
 from milepost_service.json_form import to_json
 
@@ -35,4 +36,22 @@ def show(backend: Backend, run_id: str, *, as_json: bool) -> int:
 
     with page() as out:
         out.print(messages_table(messages))
+    return 0
+
+
+def newest(backend: Backend, *, limit: int, as_json: bool) -> int:
+    """Messages of all runs, newest first; who is away is said, on standard error where the answer is for people."""
+    found = backend.messages(limit)
+    if as_json:
+        away = {"away": away_forms(found.away)} if found.away else {}
+        write_json({"messages": [to_json(message) for message in found.messages], **away})
+        return 0
+    tell_away(found.away, "messages")
+    if not found.messages:
+        write_line("no messages yet")
+        return 0
+    from milepost_cli.pages import messages_table, page  # noqa: PLC0415 - rich is only paid for where it shows
+
+    with page() as out:
+        out.print(messages_table(found.messages, with_runs=True))
     return 0

@@ -87,11 +87,12 @@ def services_table(rows: Sequence[ServiceRow]) -> Table:
     return table
 
 
-def messages_table(messages: Iterable[agent_pb2.StoredMessage]) -> Table:
-    table = _table("SENT", "FROM", "TO", "HOP", "DELIVERED", "MESSAGE")
+def messages_table(messages: Iterable[agent_pb2.StoredMessage], *, with_runs: bool = False) -> Table:
+    table = _table(*(("RUN",) if with_runs else ()), "SENT", "FROM", "TO", "HOP", "DELIVERED", "MESSAGE")
     for stored in messages:
         message = stored.message
         table.add_row(
+            *((stored.run_id,) if with_runs else ()),
             when(local_time(message.create_time)),
             message.sender_role,
             message.recipient_role,

@@ -223,7 +223,8 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
 
     def ListMessages(self, request: agent_pb2.ListMessagesRequest, context: Any) -> agent_pb2.ListMessagesResponse:
         message = message_pb2.AgentMessage(sender_role="reviewer", recipient_role="coder", payload="use tabs")
-        return agent_pb2.ListMessagesResponse(messages=[agent_pb2.StoredMessage(message=message, delivered=True)])
+        stored = agent_pb2.StoredMessage(message=message, delivered=True, run_id=self.run_id)
+        return agent_pb2.ListMessagesResponse(messages=[stored])
 
     def AnswerQuestion(self, request: agent_pb2.AnswerQuestionRequest, context: Any) -> Any:
         self.requests.append(request)

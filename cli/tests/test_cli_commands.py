@@ -202,6 +202,36 @@ def test_get_runs_pages_and_sorts_newest_first(milepost: Milepost, state: StateD
 
 
 @pytest.mark.requirement("CLI-1")
+def test_get_runs_asks_the_agents_for_those_that_are_wanted(
+    milepost: Milepost, state: StateDirectory, fake_agent: FakeAgent
+) -> None:
+    wanted = ("--run-state", "ended", "--outcome", "ReviewLimitReached", "--query", "sort a list")
+    assert milepost("get", "runs", "--state", state.path, *wanted).returncode == 0
+    asked = fake_agent.requests[-1]
+    assert (asked.state, asked.outcome, asked.query) == (
+        agent_pb2.RUN_STATE_ENDED,
+        agent_pb2.RUN_OUTCOME_REVIEW_LIMIT_REACHED,
+        "sort a list",
+    )
+    for option, value, words in (
+        ("--run-state", "gone", "--run-state: there is no 'gone'; allowed: accepted, running, waiting, ended, paused"),
+        ("--outcome", "failed", "--outcome: there is no 'failed'; allowed: Completed, ReviewLimitReached, "),
+        ("--query", "x" * 257, "--query: has 257 characters; allowed: at most 256"),
+    ):
+        refused = milepost("get", "runs", "--state", state.path, option, value)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+        assert words in refused.stderr
+
+
+@pytest.mark.requirement("CLI-1")
+def test_get_messages_without_a_run_shows_the_newest_of_all(milepost: Milepost, state: StateDirectory) -> None:
+    [_, row] = milepost("get", "messages", "--state", state.path).stdout.splitlines()
+    assert row.startswith(RUN_ID) and row.endswith("use tabs")
+    [message] = json.loads(milepost("get", "messages", "--state", state.path, "--json").stdout)["messages"]
+    assert (message["run_id"], message["message"]["payload"]) == (RUN_ID, "use tabs")
+
+
+@pytest.mark.requirement("CLI-1")
 def test_get_services_and_workflows(milepost: Milepost, state: StateDirectory) -> None:
     services = milepost("get", "services", "--state", state.path).stdout
     assert services.splitlines()[1].split() == [

@@ -114,6 +114,101 @@ def test_listing_is_paged_newest_first(served: tuple[AgentClient, Process, Proce
 
 
 @pytest.mark.requirement("AGT-1")
+def test_runs_are_found_by_outcome_state_and_text(served: tuple[AgentClient, Process, Process]) -> None:
+    client = served[0]
+    started = [client.wait_ended(client.start_run(text).run_id) for text in ("Find the NEEDLE", "only hay", "needle 2")]
+
+    def found(**wanted: Any) -> list[str]:
+        request = agent_pb2.ListRunsRequest(**wanted)
+        return [run.run_id for run in client.agent.ListRuns(request, timeout=PATIENCE).runs]
+
+    first, hay, second = (run.run_id for run in started)
+    assert found(query="needle") == [second, first]
+    assert found(query="needle", outcome=agent_pb2.RUN_OUTCOME_COMPLETED, page_size=1) == [second]
+    assert found(query="needle", outcome=agent_pb2.RUN_OUTCOME_FAILED) == []
+    assert found(query="needle", state=agent_pb2.RUN_STATE_WAITING) == []
+    assert found(query=hay[:13].upper()) == found(query=started[1].correlation_id) == [hay]
+    for wanted, words in (
+        ({"query": "x" * 257}, "query: has 257 characters; allowed: at most 256"),
+        ({"outcome": 77}, "outcome: 77 is not known; allowed: Completed, "),
+        ({"state": 77}, "state: 77 is not known; allowed: accepted, "),
+        ({"page_token": "9" * 30}, "page_token: is not one"),
+        ({"page_token": "²"}, "page_token: is not one"),
+    ):
+        code, details = status_of(client.agent.ListRuns, agent_pb2.ListRunsRequest(**wanted))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT and words in details
+
+
+@pytest.mark.requirement("AGT-1", "A2A-1")
+def test_messages_of_all_runs_are_paged_newest_first_and_a_page_fits_a_caller(tmp_path: Path) -> None:
+    spec = {**SPEC, "steps": [{**SPEC["steps"][0], "requireApproval": True}]}
+    agent = agent_process(tmp_path, spec)
+    worker = scripted_process(tmp_path, "worker", "coding", agent.target)
+    with running(agent, worker):
+        client = AgentClient(agent.target)
+        client.wait_ready("worker")
+        runs = [client.start_run(f"run {number}").run_id for number in range(2)]
+        large = "x" * 60_000
+        for number in range(80):
+            message = message_pb2.AgentMessage(recipient_role="coder", payload=f"{number} {large}")
+            request = agent_pb2.SendMessageRequest(run_id=runs[number % 2], message=message)
+            client.agent.SendMessage(request, timeout=PATIENCE)
+        seen: list[tuple[int, str]] = []
+        sizes: list[int] = []
+        token = ""
+        while True:
+            request = agent_pb2.ListMessagesRequest(page_size=500, page_token=token)
+            page = client.agent.ListMessages(request, timeout=PATIENCE)
+            seen += [(int(each.message.payload.split()[0]), each.run_id) for each in page.messages]
+            sizes.append(page.ByteSize())
+            if not (token := page.next_page_token):
+                break
+        assert seen == [(number, runs[number % 2]) for number in range(79, -1, -1)]
+        assert max(sizes) < 2.2 * 2**20 and len(sizes) == 3
+        code, _ = status_of(client.agent.ListMessages, agent_pb2.ListMessagesRequest(page_size=501))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        client.close()
+
+
+@pytest.mark.requirement("AGT-1")
+def test_a_run_shows_the_graph_that_it_is_pinned_to_also_when_the_workflow_has_changed(tmp_path: Path) -> None:
+    steps = [
+        {"name": "code", "role": "coder", "capability": "coding", "requireApproval": True},
+        {"name": "check", "role": "checker", "capability": "coding", "optional": True},
+        {"name": "review", "role": "reviewer", "capability": "coding"},
+    ]
+    cyclic = {**SPEC, "pattern": "cyclic", "steps": steps, "cycle": {"from": "review", "to": "code", "maxCycles": 2}}
+    before = agent_process(tmp_path, cyclic)
+    worker = scripted_process(tmp_path, "worker", "coding", before.target)
+    with running(before, worker):
+        client = AgentClient(before.target)
+        client.wait_ready("worker")
+        run_id = client.start_run("pin me").run_id
+        shown = client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=PATIENCE)
+        client.close()
+    after = agent_process(tmp_path, SPEC)
+    with running(after):
+        client = AgentClient(after.target)
+        graph = client.agent.GetRun(agent_pb2.GetRunRequest(run_id=run_id), timeout=PATIENCE).graph
+        now = client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=PATIENCE)
+        last = client.get(run_id).last_sequence
+        client.close()
+    assert (graph.pattern, graph.cycle_from, graph.cycle_to, graph.max_cycles) == ("cyclic", "review", "code", 2)
+    assert [(step.name, step.role, step.capability) for step in graph.steps] == [
+        (step["name"], step["role"], "coding") for step in steps
+    ]
+    assert [(step.requires_approval, step.optional) for step in graph.steps] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
+    assert (shown.cycle_from, shown.cycle_to, list(shown.steps)) == ("review", "code", list(graph.steps))
+    assert (now.pattern, now.cycle_from, len(now.steps)) == ("linear", "", 1)
+    assert now.last_sequence >= last > 0
+    assert now.store.fsync_ms > 0 and now.store.commit_p95_ms > 0
+
+
+@pytest.mark.requirement("AGT-1")
 def test_what_is_not_there_is_not_found(served: tuple[AgentClient, Process, Process]) -> None:
     client = served[0]
     for call, request in (

@@ -19,14 +19,16 @@ from milepost_cli.backend import (
     PAGE,
     SHORTEST_PREFIX,
     Away,
+    Messages,
     Runs,
     ServiceRow,
     WorkflowRow,
     is_uuid,
     newest_first,
+    newest_messages,
     only_match,
 )
-from milepost_cli.client import Agent
+from milepost_cli.client import EVERY_RUN, Agent, RunQuery
 from milepost_cli.cluster.discovery import Namespace, Snapshot
 from milepost_cli.cluster.errors import UnreachableError
 from milepost_cli.cluster.forwarding import Dialer, Forwarder
@@ -117,12 +119,13 @@ class ClusterBackend:
             f"`milepost get runs{self._option}` lists them"
         )
 
-    def runs(self, limit: int) -> Runs:
-        snapshot = self._namespace.look()
-        answers, away = self._ask_all(snapshot.workflows, snapshot, lambda agent: agent.list_runs(limit))
-        if away and not answers:
-            raise AwayError(f"no agent of namespace {snapshot.namespace} answers: {_named(away)}")
-        return Runs(newest_first([run for _, runs in answers for run in runs], limit), away)
+    def runs(self, limit: int, wanted: RunQuery = EVERY_RUN) -> Runs:
+        answers, away = self._ask_everywhere(lambda agent: agent.list_runs(limit, wanted))
+        return Runs(newest_first([run for runs in answers for run in runs], limit), away)
+
+    def messages(self, limit: int) -> Messages:
+        answers, away = self._ask_everywhere(lambda agent: agent.newest_messages(limit))
+        return Messages(newest_messages([message for messages in answers for message in messages], limit), away)
 
     def services(self) -> Sequence[ServiceRow]:
         """All ModelServices, and what else the agents know."""
@@ -216,6 +219,14 @@ class ClusterBackend:
                 if run.run_id == run_id:
                     break
         return found, away
+
+    def _ask_everywhere(self, question: Callable[[Agent], Answer]) -> tuple[list[Answer], list[Away]]:
+        """Answers of all pods of the namespace that do. Raises AwayError when there are pods and none does."""
+        snapshot = self._namespace.look()
+        answers, away = self._ask_all(snapshot.workflows, snapshot, question)
+        if away and not answers:
+            raise AwayError(f"no agent of namespace {snapshot.namespace} answers: {_named(away)}")
+        return [answer for _, answer in answers], away
 
     def _ask_all(
         self, workflows: Iterable[Workflow], snapshot: Snapshot, question: Callable[[Agent], Answer]

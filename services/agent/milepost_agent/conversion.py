@@ -13,8 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_agent.clients import usage_from
+from milepost_agent.flow import max_cycles
 from milepost_agent.registry import Entry
 from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord, Store
+from milepost_crds import AgentWorkflowSpec
 
 MAX_OUTPUT_CHARACTERS = 4096
 
@@ -118,7 +120,33 @@ def agent_message(record: MessageRecord) -> message_pb2.AgentMessage:
 
 
 def stored_message(record: MessageRecord) -> agent_pb2.StoredMessage:
-    return agent_pb2.StoredMessage(message=agent_message(record), delivered=record.delivered)
+    return agent_pb2.StoredMessage(message=agent_message(record), delivered=record.delivered, run_id=record.run_id)
+
+
+def step_messages(spec: AgentWorkflowSpec) -> list[agent_pb2.AgentStep]:
+    return [
+        agent_pb2.AgentStep(
+            name=step.name,
+            role=step.role,
+            capability=step.capability or "",
+            service=step.service_ref.name if step.service_ref else "",
+            requires_approval=step.require_approval,
+            optional=step.optional,
+        )
+        for step in spec.steps
+    ]
+
+
+def graph_message(spec: AgentWorkflowSpec) -> agent_pb2.WorkflowGraph:
+    """The shape of a workflow."""
+    return agent_pb2.WorkflowGraph(
+        pattern=spec.pattern,
+        steps=step_messages(spec),
+        cycle_from=spec.cycle.from_ if spec.cycle else "",
+        cycle_to=spec.cycle.to if spec.cycle else "",
+        max_hops=spec.hop_limit,
+        max_cycles=max_cycles(spec),
+    )
 
 
 def hop_messages(events: Sequence[EventRecord]) -> list[agent_pb2.Hop]:
@@ -145,6 +173,8 @@ def store_status(store: Store, last_backup: float | None) -> agent_pb2.StoreStat
         commits=counters.commits,
         writes=counters.items,
         commit_ms=1000 * counters.commit_seconds / max(counters.commits, 1),
+        fsync_ms=1000 * store.sync_seconds,
+        commit_p95_ms=1000 * counters.commit_quantile(0.95),
     )
     if last_backup is not None:
         status.last_backup_time.CopyFrom(timestamp(last_backup))

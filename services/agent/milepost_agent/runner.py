@@ -287,12 +287,20 @@ class Runner:
             return Command(resume=record.pending["answer"])
         return None
 
+    async def spec(self, digest: str) -> AgentWorkflowSpec | None:
+        """The workflow of a digest that runs are pinned to; None when no run is any more."""
+        if digest in self._graphs:
+            return self._graphs[digest][0]
+        if digest == self.digest:
+            return self.workflow.spec
+        text = await self._store.get_workflow(digest)
+        return None if text is None else AgentWorkflowSpec.model_validate_json(text)
+
     async def _graph(self, digest: str) -> tuple[AgentWorkflowSpec, Driver]:
         if digest not in self._graphs:
-            text = await self._store.get_workflow(digest)
-            if text is None:
+            spec = await self.spec(digest)
+            if spec is None:
                 raise AgentError(f"the store holds no workflow {digest}")
-            spec = AgentWorkflowSpec.model_validate_json(text)
             self._graphs[digest] = (spec, Driver(build_graph(replace(self._dependencies, spec=spec))))
         return self._graphs[digest]
 

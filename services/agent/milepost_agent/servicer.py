@@ -2,17 +2,20 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import grpc.aio
 
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost_agent.backups import Backups
 from milepost_agent.conversion import (
+    OUTCOMES,
     STATES,
     agent_message,
     event_message,
+    graph_message,
     run_message,
     store_status,
     stored_message,
@@ -33,7 +36,7 @@ from milepost_agent.observability import Mode, ModeRecord, Observability
 from milepost_agent.requests import check_length, check_text, check_uuid, once
 from milepost_agent.runner import Runner
 from milepost_agent.steering import MAX_EVENTS, Steering
-from milepost_agent.store import NewMessage, Store
+from milepost_agent.store import NewMessage, RunFilter, Store
 from milepost_service.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -47,10 +50,15 @@ Context = grpc.aio.ServicerContext[object, object]
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
+ANSWER_BYTES = 2 * 1024 * 1024  # half of what a gRPC client takes by default
+TOKEN_DIGITS = 18
+MAX_QUERY = 256
 MAX_REASON = 1024
 MAX_COMMENT = 4096
 MAX_ROLE = 63
-STATE_NAMES = {value: name for name, value in STATES.items()}
+STATE_NAMES: Mapping[int, str] = {value: name for name, value in STATES.items()}
+OUTCOME_NAMES: Mapping[int, str] = {value: name for name, value in OUTCOMES.items()}
+Fitted = TypeVar("Fitted", agent_pb2.Run, agent_pb2.StoredMessage)
 MODES: dict[Mode, agent_pb2.ObservabilityMode] = {
     "shipping": agent_pb2.OBSERVABILITY_MODE_SHIPPING,
     "debug": agent_pb2.OBSERVABILITY_MODE_DEBUG,
@@ -122,21 +130,24 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def GetRun(self, request: agent_pb2.GetRunRequest, context: Context) -> agent_pb2.GetRunResponse:
         with status():
             run_id = check_uuid("run_id", request.run_id)
-        return agent_pb2.GetRunResponse(run=await self._run(run_id))
+        run = await self._run(run_id)
+        with status():
+            spec = await self._runner.spec(run.workflow_digest)
+        return agent_pb2.GetRunResponse(run=run, graph=None if spec is None else graph_message(spec))
 
     async def ListRuns(self, request: agent_pb2.ListRunsRequest, context: Context) -> agent_pb2.ListRunsResponse:
-        if not 0 <= request.page_size <= MAX_PAGE:
-            raise InvalidArgumentError(f"page_size: {request.page_size} is out of range; allowed: 1 to {MAX_PAGE}")
-        if request.page_token and not request.page_token.isdecimal():
-            raise InvalidArgumentError("page_token: is not one that this service gave out")
-        size = request.page_size or DEFAULT_PAGE
-        states = [STATE_NAMES[request.state]] if request.state else []
-        before = int(request.page_token) if request.page_token else None
+        size, before = _page(request.page_size, request.page_token)
         with status():
-            records = await self._store.list_runs(states=states, limit=size + 1, before=before)
-        more = str(records[size - 1].number) if len(records) > size else ""
-        runs = [run_message(record) for record in records[:size]]
-        return agent_pb2.ListRunsResponse(runs=runs, next_page_token=more)
+            check_length("query", request.query, MAX_QUERY)
+            wanted = RunFilter(
+                (_named("state", request.state, STATE_NAMES),) if request.state else (),
+                _named("outcome", request.outcome, OUTCOME_NAMES) if request.outcome else "",
+                request.query.strip(),
+            )
+            page = await self._store.find_runs(wanted, limit=size, before=before)
+        runs = fitting([run_message(record) for record in page.runs])
+        more = page.runs[len(runs) - 1].number if len(runs) < len(page.runs) else page.before
+        return agent_pb2.ListRunsResponse(runs=runs, next_page_token=_token(more))
 
     async def CancelRun(self, request: agent_pb2.CancelRunRequest, context: Context) -> agent_pb2.CancelRunResponse:
         with status():
@@ -205,31 +216,36 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def ListMessages(
         self, request: agent_pb2.ListMessagesRequest, context: Context
     ) -> agent_pb2.ListMessagesResponse:
+        if not request.run_id:
+            return await self._newest_messages(request)
         with status():
             record = await self._runner.get(check_uuid("run_id", request.run_id))
             messages = await self._store.messages(record.run_id)
         return agent_pb2.ListMessagesResponse(messages=[stored_message(message) for message in messages])
 
+    async def _newest_messages(self, request: agent_pb2.ListMessagesRequest) -> agent_pb2.ListMessagesResponse:
+        size, before = _page(request.page_size, request.page_token)
+        with status():
+            records = await self._store.newest_messages(limit=size + 1, before=before)
+        messages = fitting([stored_message(record) for record in records[:size]])
+        more = records[len(messages) - 1].sequence if len(messages) < len(records) else None
+        return agent_pb2.ListMessagesResponse(messages=messages, next_page_token=_token(more))
+
     async def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Context) -> agent_pb2.GetAgentResponse:
         workflow = self._runner.workflow
         with status():
             counts = await self._store.count_runs()
+            last_sequence = await self._store.last_sequence()
+        graph = graph_message(workflow.spec)
         return agent_pb2.GetAgentResponse(
             workflow=workflow.metadata.name,
             workflow_digest=self._runner.digest,
-            pattern=workflow.spec.pattern,
-            steps=[
-                agent_pb2.AgentStep(
-                    name=step.name,
-                    role=step.role,
-                    capability=step.capability or "",
-                    service=step.service_ref.name if step.service_ref else "",
-                    requires_approval=step.require_approval,
-                )
-                for step in workflow.spec.steps
-            ],
-            max_hops=workflow.spec.hop_limit,
-            max_cycles=workflow.spec.cycle.max_cycles if workflow.spec.cycle else 0,
+            pattern=graph.pattern,
+            steps=graph.steps,
+            max_hops=graph.max_hops,
+            max_cycles=graph.max_cycles,
+            cycle_from=graph.cycle_from,
+            cycle_to=graph.cycle_to,
             running=counts.get("running", 0) + counts.get("accepted", 0),
             waiting=counts.get("waiting", 0),
             paused=counts.get("paused", 0),
@@ -237,6 +253,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             epoch=self._store.epoch,
             start_time=timestamp(self._start_time),
             store=store_status(self._store, self._backups.last_time),
+            last_sequence=last_sequence,
         )
 
     async def GetObservability(
@@ -268,6 +285,37 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             record = await self._runner.get(run_id)
             events = await self._store.events(record.run_id, limit=MAX_EVENTS)
         return run_message(record, events)
+
+
+def fitting(messages: Sequence[Fitted]) -> Sequence[Fitted]:
+    """As many of the first ones as go into one answer, but one at least: texts may be long, and callers have limits."""
+    size = 0
+    for number, message in enumerate(messages):
+        size += message.ByteSize()
+        if number and size > ANSWER_BYTES:
+            return messages[:number]
+    return messages
+
+
+def _page(size: int, token: str) -> tuple[int, int | None]:
+    """Size of the page that is asked for, and the exclusive bound where it begins."""
+    if not 0 <= size <= MAX_PAGE:
+        raise InvalidArgumentError(f"page_size: {size} is out of range; allowed: 1 to {MAX_PAGE}")
+    if not token:
+        return size or DEFAULT_PAGE, None
+    if not (token.isascii() and token.isdecimal() and len(token) <= TOKEN_DIGITS):
+        raise InvalidArgumentError("page_token: is not one that this service gave out")
+    return size or DEFAULT_PAGE, int(token)
+
+
+def _token(before: int | None) -> str:
+    return "" if before is None else str(before)
+
+
+def _named(field: str, value: int, names: Mapping[int, str]) -> str:
+    if value not in names:
+        raise InvalidArgumentError(f"{field}: {value} is not known; allowed: {', '.join(names.values())}")
+    return names[value]
 
 
 def _set_until(

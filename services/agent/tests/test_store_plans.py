@@ -14,12 +14,14 @@ from milepost_agent.store import (
     NewMessage,
     NewRequest,
     RetentionPolicy,
+    RunFilter,
     journal,
     ledger,
     messages,
     removal,
     requests,
     runs,
+    search,
     threads,
 )
 from milepost_agent.store.database import Transaction
@@ -56,6 +58,7 @@ def explaining(tmp_path: Path) -> Iterator[Explaining]:
 def begin(explaining: Explaining) -> Transaction:
     transaction = Transaction(cast(apsw.Connection, explaining), 1.0)
     runs.accept(transaction, new_run())
+    runs.accept(transaction, new_run(ID))
     put(transaction)
     return transaction
 
@@ -65,6 +68,7 @@ def put(transaction: Transaction) -> None:
     transaction.flush()
 
 
+ID = "0f3c9a52-7b1e-4c55-9a01-00000000abcd"
 ENTRY = LedgerEntry("run/0", "run", 0, "Invoke", "hash", b"")
 MESSAGE = NewMessage("1", "user", "coder", "do")
 # Tables of a few rows: one a table, one a version of the workflow, one a run that is being cleared away.
@@ -91,6 +95,10 @@ def remove(transaction: Transaction) -> None:
             "the newest runs": read(lambda db: runs.listing(db, (), 50, None)),
             "a later page of runs": read(lambda db: runs.listing(db, (), 50, 7)),
             "runs of a state": read(lambda db: runs.listing(db, (ENDED,), 50, 7)),
+            "runs of an outcome": read(lambda db: search.page(db, RunFilter(outcome="Failed"), 50, 7)),
+            "runs by the beginning of an id": read(lambda db: search.page(db, RunFilter(text=ID[:8]), 50, None)),
+            "runs by text": read(lambda db: search.page(db, RunFilter(text="sort"), 50, None)),
+            "messages of all runs": read(lambda db: messages.newest(db, 50, 7)),
             "paused runs": read(lambda db: runs.listing(db, (PAUSED,), 50, None)),
             "unfinished runs": read(runs.unfinished),
             "an inbox": read(lambda db: messages.inbox(db, "run", "coder")),

@@ -48,6 +48,7 @@ from milepost_agent.store.removal import RetentionPolicy
 from milepost_agent.store.restoring import Restored, request
 from milepost_agent.store.retention import Retention, RetentionCounters
 from milepost_agent.store.runs import UPDATABLE
+from milepost_agent.store.search import Page, RunFilter
 from milepost_agent.store.step import StepTransaction
 from milepost_agent.store.store import Durability, Store
 
@@ -79,12 +80,14 @@ __all__ = [
     "NewMessage",
     "NewRequest",
     "NewRun",
+    "Page",
     "RequestConflict",
     "Restored",
     "Retention",
     "RetentionCounters",
     "RetentionPolicy",
     "RunConflict",
+    "RunFilter",
     "RunNotFound",
     "RunRecord",
     "StepTransaction",

@@ -1,14 +1,16 @@
 """What the store holds: runs, journal, ledger, messages, and what the agent keeps beside them."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import apsw
 
 from milepost_agent.errors import RunNotFound
 from milepost_agent.failpoints import failpoint
-from milepost_agent.store import journal, ledger, messages, requests, runs
+from milepost_agent.store import journal, ledger, messages, requests, runs, search
 from milepost_agent.store.change import RunChange, Update
 from milepost_agent.store.database import Database, Transaction
 from milepost_agent.store.readers import Readers
@@ -22,11 +24,14 @@ from milepost_agent.store.records import (
     NewRun,
     RunRecord,
 )
+from milepost_agent.store.search import Page, RunFilter
 from milepost_agent.store.step import Steps, StepTransaction
 from milepost_agent.store.watch import Watchers
 
 _SET_META: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+SEARCH_SECONDS: Final = 0.25
 _EPOCH: Final = "SELECT value FROM meta WHERE key = 'epoch'"
+_LAST_SEQUENCE: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
 
 
 class Contents:
@@ -66,6 +71,21 @@ class Contents:
     ) -> list[RunRecord]:
         """Runs, newest first; `before` is the `number` of the last run of the page before."""
         return await self._readers.read(lambda db: runs.listing(db, states, limit, before))
+
+    async def find_runs(self, wanted: RunFilter, *, limit: int = 50, before: int | None = None) -> Page:
+        """Runs that match, newest first, and where the next page begins.
+
+        A search for text ends after `SEARCH_SECONDS` with what it has found, which may be fewer than `limit` or none.
+        """
+        until = time.monotonic() + SEARCH_SECONDS
+        found: list[RunRecord] = []
+        while True:
+            look = partial(search.page, wanted=wanted, limit=limit - len(found), before=before)
+            part = await self._readers.read(look)
+            found += part.runs
+            before = part.before
+            if before is None or len(found) >= limit or time.monotonic() > until:
+                return Page(found, before)
 
     async def count_runs(self) -> dict[str, int]:
         """Runs by state; states without runs are left out."""
@@ -199,6 +219,14 @@ class Contents:
     async def messages(self, run_id: str) -> list[MessageRecord]:
         """All messages of a run, oldest first."""
         return await self._readers.read(lambda db: messages.of_run(db, run_id))
+
+    async def newest_messages(self, *, limit: int = 50, before: int | None = None) -> list[MessageRecord]:
+        """Messages of all runs, newest first; `before` is the `sequence` of the last one of the page before."""
+        return await self._readers.read(lambda db: messages.newest(db, limit, before))
+
+    async def last_sequence(self) -> int:
+        """The sequence number of the newest event that ever was; 0 when there was none."""
+        return int(await self._readers.read(lambda db: _text(db, _LAST_SEQUENCE)) or 0)
 
     async def events(self, run_id: str | None = None, *, after: int = 0, limit: int = 500) -> list[EventRecord]:
         """Committed events with a sequence above `after`, in order, of one run or of all and of the agent itself."""

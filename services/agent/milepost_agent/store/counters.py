@@ -26,3 +26,16 @@ class Counters:
         self.largest_batch = max(self.largest_batch, items)
         self.commit_seconds += seconds
         self.commit_classes[bisect_left(COMMIT_BOUNDS, seconds)] += 1
+
+    def commit_quantile(self, share: float) -> float:
+        """Estimate of the seconds that this share of all commits took at most: as Prometheus does it, by its class.
+
+        0 without a commit; in the class without an upper bound, its lower one.
+        """
+        rank = share * sum(self.commit_classes)
+        below = 0
+        for lower, upper, commits in zip((0.0, *COMMIT_BOUNDS), COMMIT_BOUNDS, self.commit_classes, strict=False):
+            if commits and below + commits >= rank:
+                return lower + (upper - lower) * (rank - below) / commits
+            below += commits
+        return COMMIT_BOUNDS[-1] if below < sum(self.commit_classes) else 0.0

@@ -13,6 +13,7 @@ _COLUMNS: Final = """
 sequence, run_id, correlation_id, message_id, sender_role, recipient_role, payload, hop_index, traceparent, tracestate,
 create_time, delivered
 """
+_NO_BOUND: Final = 2**63 - 1
 _INSERT: Final = """
 INSERT INTO messages (run_id, correlation_id, message_id, sender_role, recipient_role, payload, hop_index, traceparent,
                       tracestate, create_time)
@@ -62,7 +63,18 @@ def of_run(connection: apsw.Connection, run_id: str) -> list[MessageRecord]:
     return _select(connection, "run_id = ?", (run_id,))
 
 
+def newest(connection: apsw.Connection, limit: int, before: int | None) -> list[MessageRecord]:
+    """Messages of all runs, newest first; `before` is an exclusive bound for `sequence`."""
+    bound = _NO_BOUND if before is None else before
+    query = f"SELECT {_COLUMNS} FROM messages WHERE sequence < ? ORDER BY sequence DESC LIMIT ?"
+    return [_record(row) for row in connection.execute(query, (bound, limit))]
+
+
 def _select(connection: apsw.Connection, where: str, parameters: tuple[Any, ...]) -> list[MessageRecord]:
     query = f"SELECT {_COLUMNS} FROM messages WHERE {where} ORDER BY sequence"
     rows: list[tuple[Any, ...]] = connection.execute(query, parameters).fetchall()
-    return [MessageRecord(*(*row[:-1], bool(row[-1]))) for row in rows]
+    return [_record(row) for row in rows]
+
+
+def _record(row: tuple[Any, ...]) -> MessageRecord:
+    return MessageRecord(*(*row[:-1], bool(row[-1])))

@@ -139,7 +139,11 @@ CREATE TABLE requests (
 CREATE INDEX requests_by_run ON requests (run_id, create_time);
 """
 
-MIGRATIONS: Final = (_LANGGRAPH + _FIRST, _SECOND)
+_THIRD: Final = """
+CREATE INDEX runs_by_outcome ON runs (outcome, number) WHERE outcome != '';
+"""
+
+MIGRATIONS: Final = (_LANGGRAPH + _FIRST, _SECOND, _THIRD)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 _LIFE: Final = uuid.uuid4()
 """Tells this process from a later one with the same pid."""

@@ -26,6 +26,7 @@ from milepost_agent.store.evidence import Evidence, boot_id
 from milepost_agent.store.log_keeper import LogKeeper
 from milepost_agent.store.migrations import SCHEMA_VERSION, Identity, migrate, schema_version
 from milepost_agent.store.owner import Ownership, require_local, require_sqlite, unavailable
+from milepost_agent.store.probe import sync_seconds
 from milepost_agent.store.restoring import Restored, restore_newest, restore_requested
 from milepost_agent.store.resync import resync
 from milepost_agent.store.soundness import check, check_first
@@ -44,6 +45,8 @@ class Opened(NamedTuple):
     restored: Restored | None
     checked: bool
     """The whole file was checked; otherwise it is to be done while it is in use."""
+    sync_seconds: float
+    """See `probe.sync_seconds`."""
 
 
 def open_file(path: Path, full: bool, folder: BackupFolder) -> Opened:
@@ -88,7 +91,7 @@ def reopen_file(path: Path, full: bool, folder: BackupFolder, ownership: Ownersh
         connection, identity, _ = _open_sound(path, full, folder, ownership, still_owned=True)
     except StoreCorrupt as damage:
         raise StoreCorrupt(f"{path}: {damage}") from damage
-    return Opened(connection, ownership, identity, None, checked=True)
+    return Opened(connection, ownership, identity, None, checked=True, sync_seconds=sync_seconds(path.parent))
 
 
 def _open_restored(path: Path, full: bool, folder: BackupFolder, ownership: Ownership) -> Opened:
@@ -101,7 +104,7 @@ def _open_restored(path: Path, full: bool, folder: BackupFolder, ownership: Owne
         if restored is None:
             raise StoreCorrupt(f"{path}: {damage}; no backup of it verifies; the file was left as it is") from damage
         connection, identity, checked = _open_sound(path, full, folder, ownership)
-    return Opened(connection, ownership, identity, restored, checked)
+    return Opened(connection, ownership, identity, restored, checked, sync_seconds(path.parent))
 
 
 def sqlite_version() -> str:

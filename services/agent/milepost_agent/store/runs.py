@@ -1,7 +1,7 @@
 """Rows of runs: accepted once, updated in step transactions, closed by their outcome."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -106,16 +106,38 @@ def get(connection: apsw.Connection, run_id: str) -> RunRecord | None:
     return None if row is None else _record(row)
 
 
-def listing(connection: apsw.Connection, states: Collection[str], limit: int, before: int | None) -> list[RunRecord]:
-    """Runs by number, newest first, of the given states or of all; `before` is an exclusive bound for `number`."""
+def listing(
+    connection: apsw.Connection,
+    states: Collection[str],
+    limit: int,
+    before: int | None,
+    *,
+    outcome: str = "",
+    matching: tuple[str, Sequence[str]] = ("", ()),
+) -> list[RunRecord]:
+    """Runs by number, newest first; `before` is an exclusive bound for `number`.
+
+    Args:
+        states: Of these states; empty: of all.
+        outcome: Of this outcome; empty: of any, or none yet.
+        matching: One more condition in SQL, with its parameters.
+    """
     plain = [state for state in states if state != PAUSED]
     marks = ", ".join("?" * len(plain))
     where = f"state IN ({marks}) AND paused IS NULL" if plain else "FALSE" if states else "TRUE"
     if PAUSED in states:
         where = f"({where} OR paused IS NOT NULL)" if plain else "paused IS NOT NULL"
+    parameters = list(plain)
+    if outcome:
+        where += " AND outcome = ? AND outcome != ''"  # the second half lets SQLite take the index
+        parameters.append(outcome)
+    condition, more = matching
+    if condition:
+        where += f" AND ({condition})"
+        parameters += more
     bound = _NO_BOUND if before is None else before
     query = f"SELECT {_COLUMNS} FROM runs WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?"
-    rows = connection.execute(query, (*plain, bound, limit))
+    rows = connection.execute(query, (*parameters, bound, limit))
     return [_record(row) for row in rows]
 
 

@@ -37,6 +37,8 @@ class Store(Contents):
         self._full = full
         self._folder = folder
         self.restored = opened.restored
+        self.sync_seconds = opened.sync_seconds
+        """How long the disk took for one fsync when the file was opened; 0 when that is not known."""
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._open: Opened | None = opened
@@ -136,6 +138,7 @@ class Store(Contents):
             self._database.refuse(error)
             raise
         self._open = opened
+        self.sync_seconds = opened.sync_seconds
         self.owner_id, self.epoch = opened.identity
         self.restored = opened.restored or self.restored
         self._steps.discard_all()
