@@ -13,26 +13,20 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
+from opentelemetry import trace
 
 from milepost_service.caller import Caller
 from milepost_service.calls import CallKey, CallLog, ServedCall
 from milepost_service.correlation import current_correlation_id
 from milepost_service.errors import AlreadyExistsError, ResourceExhaustedError
-from milepost_service.interceptors import behaviour_of, with_behaviour
+from milepost_service.interceptors import WORK_METHODS, behaviour_of, with_behaviour
 from milepost_service.metadata import CALL_ID, first_value
+from milepost_service.telemetry.conventions import Attributes
 from milepost_service.work import Behaviour, CallCancelledError, Request, Work
 
 KEPT_ANSWERS = 4_096
 KEPT_BYTES = 64 * 1024 * 1024
 KEPT_SECONDS = 600.0
-WORK_METHODS = frozenset(
-    (
-        "/milepost.capability.v1.CapabilityService/Invoke",
-        "/milepost.model.v1.ModelService/Generate",
-        "/milepost.model.v1.ModelService/Score",
-        "/milepost.model.v1.ModelService/Embed",
-    )
-)
 _INNER_ID = re.compile(r".+\.[0-9]+")
 
 
@@ -120,6 +114,7 @@ class CallMemory:
         if known and known.digest != digest:
             raise AlreadyExistsError(f"call {key.call_id} was made before with another request")
         self.log.request(key, current_correlation_id())
+        trace.get_current_span().set_attribute(Attributes.REPLAYED, known is not None)
         work = known or Work(ServedCall(key), digest, grew=self._grew, ended=self._ended)
         work.join(request)
         if known is None:

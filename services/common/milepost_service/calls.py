@@ -45,6 +45,12 @@ def serving(call: ServedCall) -> Iterator[None]:
         _served.reset(token)
 
 
+def served_call_id() -> str:
+    """The idempotency key of the call that is being served; empty when its caller gave none."""
+    served = _served.get()
+    return served.key.call_id if served else ""
+
+
 def inner_call_metadata() -> Metadata:
     """Metadata of the next call made for the call that is being served: its owner and epoch, and the id `OUTER.N`.
 

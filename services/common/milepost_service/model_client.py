@@ -1,21 +1,27 @@
 """A ModelService as another service uses it: text, and decisions among given choices."""
 
 import asyncio
+import contextlib
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
 import grpc.aio
+from opentelemetry import trace
 
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_service.calls import inner_call_metadata
 from milepost_service.channels import open_channel, unresolved
-from milepost_service.errors import RemoteError, UnavailableError
+from milepost_service.errors import RemoteError, ServiceError, UnavailableError
+from milepost_service.interceptors import rpc_attributes
+from milepost_service.telemetry import tracer
+from milepost_service.telemetry.conventions import Attributes
 
 ChatMessages = Sequence[tuple[str, str]]
 """(role, content); roles are system, user and assistant."""
 
+_SERVICE = "milepost.model.v1.ModelService"
 _PASSED_OVER = 16
 """Ids that may be passed over because the outer call, when it was worked on before, used them to ask otherwise."""
 _RESERVE_SECONDS = 0.05  # so that the callee's deadline passes before ours, and its answer is the one reported
@@ -64,19 +70,21 @@ class ModelClient:
     ) -> AsyncGenerator[str | model_pb2.GenerateResult, None]:
         """Text as it is made, then the result. Closing the iterator cancels the call."""
         request = model_pb2.GenerateRequest(chat=_chat(messages), sampling=model_pb2.Sampling(max_tokens=max_tokens))
-        for left in reversed(range(_PASSED_OVER)):
-            call = self._stub.Generate(
-                request, timeout=max(0.0, timeout - _RESERVE_SECONDS), metadata=inner_call_metadata()
-            )
-            try:
-                async for response in call:
-                    yield response.delta if response.WhichOneof("event") == "delta" else response.result
-                return
-            except grpc.aio.AioRpcError as error:
-                if not (left and _is_taken(error)):
-                    raise self._as_service_error(error) from None
-            finally:
-                call.cancel()
+        with self._span("Generate") as span:
+            for left in reversed(range(_PASSED_OVER)):
+                with trace.use_span(span):
+                    call = self._stub.Generate(
+                        request, timeout=max(0.0, timeout - _RESERVE_SECONDS), metadata=inner_call_metadata()
+                    )
+                try:
+                    async for response in call:
+                        yield response.delta if response.WhichOneof("event") == "delta" else response.result
+                    return
+                except grpc.aio.AioRpcError as error:
+                    if not (left and _is_taken(error)):
+                        raise self._as_service_error(error) from None
+                finally:
+                    call.cancel()
 
     async def choose(self, messages: ChatMessages, options: Sequence[str], *, timeout: float) -> Decision:
         """The option that the model finds likeliest as its answer: always one of them."""
@@ -88,13 +96,29 @@ class ModelClient:
         return Decision(options[probabilities.index(max(probabilities))], probabilities)
 
     async def _score(self, request: model_pb2.ScoreRequest, timeout: float) -> model_pb2.ScoreResponse:
-        for left in reversed(range(_PASSED_OVER)):
-            try:
-                return await self._stub.Score(request, timeout=timeout, metadata=inner_call_metadata())
-            except grpc.aio.AioRpcError as error:
-                if not (left and _is_taken(error)):
-                    raise self._as_service_error(error) from None
+        with self._span("Score") as span, trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            for left in reversed(range(_PASSED_OVER)):
+                try:
+                    return await self._stub.Score(request, timeout=timeout, metadata=inner_call_metadata())
+                except grpc.aio.AioRpcError as error:
+                    if not (left and _is_taken(error)):
+                        raise self._as_service_error(error) from None
         raise AssertionError("the last failure is raised")
+
+    @contextlib.contextmanager
+    def _span(self, method: str) -> Iterator[trace.Span]:
+        """A client span for one call. It is no current span: what the consumer does meanwhile is no part of it."""
+        name = f"{_SERVICE}/{method}"
+        attributes = {**rpc_attributes(name), Attributes.SERVER_ADDRESS: self._target, Attributes.SERVICE: self._name}
+        span = tracer().start_span(name, kind=trace.SpanKind.CLIENT, attributes=attributes)
+        try:
+            yield span
+        except ServiceError as error:
+            span.set_attribute(Attributes.ERROR_TYPE, error.code)
+            span.set_status(trace.StatusCode.ERROR, str(error))
+            raise
+        finally:
+            span.end()
 
     def _as_service_error(self, error: grpc.aio.AioRpcError) -> RemoteError | UnavailableError:
         if unresolved(error):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from milepost.registry.v1 import registry_pb2
-from milepost_service.telemetry.resources import Reading, ResourceReader
+from milepost_service.telemetry.resources import Reading, ResourceReader, process_resources
 
 WINDOW_SECONDS = 10.0
 _SHORTEST_SECONDS = 0.5
@@ -38,7 +38,7 @@ class UsageMeter:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load = load
-        self._reader = reader or ResourceReader()
+        self._reader = reader or process_resources()
         self._now = now
         self._samples = deque([self._sample(self._reader.read(), self._load())])
         self._cores = self._tokens_per_second = 0.0

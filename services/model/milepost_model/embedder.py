@@ -31,6 +31,8 @@ class Embedder:
         if not self.handle:
             raise ConfigurationError(f"llamaCpp.contextTokens: {size} tokens do not fit into memory; allowed: fewer")
         self.size = size
+        self.tokens = 0
+        """Tokens that were embedded since the start."""
         self._weights = weights
         self._memory = llama_cpp.llama_get_memory(self.handle)
         self._batch = llama_cpp.llama_batch_init(size, 0, 1)
@@ -58,6 +60,7 @@ class Embedder:
             llama_cpp.llama_memory_clear(self._memory, True)
         if status := llama_cpp.llama_decode(self.handle, batch):
             raise EngineError(f"llama.cpp could not embed {len(tokens)} tokens (status {status})")
+        self.tokens += len(tokens)
         pointer = llama_cpp.llama_get_embeddings_seq(self.handle, 0)
         values = np.ctypeslib.as_array(pointer, shape=(self._weights.embedding_size,)).astype(np.float64)
         length = math.sqrt(float(values @ values)) or 1.0

@@ -38,6 +38,11 @@ class Finished:
     prompt_tokens: int
     completion_tokens: int
     queue_ms: float
+    first_token_ms: float
+    """From the request to the first token, the time in the queue included."""
+    tokens_per_second: float
+    cached_tokens: int
+    """Tokens of the prompt that were computed for an earlier request."""
     choice: str = ""
 
 
@@ -48,6 +53,25 @@ class Scored:
     text: str
     log_probability: float
     tokens: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of all candidates; `truncated` when the prompt was cut at its beginning."""
+
+    items: list[Scored]
+    truncated: bool
+    prompt_tokens: int
+    queue_ms: float
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """L2-normalised vectors, and how many tokens they took."""
+
+    vectors: list[list[float]]
+    tokens: int
+    queue_ms: float
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,16 @@ class Engine:
     def prefilled_tokens(self) -> int:
         """Tokens of prompts computed since the start, those of cancelled requests included."""
         return self._context.prefilled_tokens if self._context else 0
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens whose keys and values are kept for the next request."""
+        return len(self._context.tokens) if self._context else 0
+
+    @property
+    def embedded_tokens(self) -> int:
+        """Tokens of texts that were embedded since the start."""
+        return self._embedder.tokens if self._embedder else 0
 
     @property
     def weights(self) -> Weights:
@@ -151,24 +185,34 @@ class Engine:
             async for item in items:
                 yield item
 
-    async def score(self, prompt: Sequence[int], candidates: Sequence[str]) -> tuple[list[Scored], bool]:
-        """Each candidate as the continuation of the prompt, and whether the prompt was cut at its beginning."""
+    async def score(self, prompt: Sequence[int], candidates: Sequence[str]) -> Scores:
+        """Each candidate as the continuation of the prompt."""
         self._require_text()
         parts = [self.weights.tokens_of(text, begin=False, control=False) for text in candidates]
         room = self.context_tokens - max(map(len, parts))
         if room < 1:
             raise PromptTooLongError(max(map(len, parts)), self.prompt_limit, self.context_tokens)
         kept = prompt[max(0, len(prompt) - room) :]
-        scores = await self.worker.run(lambda job: self._score(job, kept, parts))
-        scored = [Scored(text, value, len(part)) for text, value, part in zip(candidates, scores, parts, strict=True)]
-        return scored, len(kept) < len(prompt)
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """L2-normalised embeddings; a text that is longer than the context is cut at its end."""
+        def work(job: Job[tuple[list[float], float]]) -> tuple[list[float], float]:
+            return self._score(job, kept, parts), job.queue_ms
+
+        scores, queue_ms = await self.worker.run(work)
+        scored = [Scored(text, value, len(part)) for text, value, part in zip(candidates, scores, parts, strict=True)]
+        return Scores(scored, len(kept) < len(prompt), len(kept), queue_ms)
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """A text that is longer than the context is cut at its end."""
         embedder = self._embedder
         if embedder is None:
             raise NotOfferedError(f"{self.weights.name} makes no embeddings; allowed: llamaCpp.embeddings: true")
-        return await self.worker.run(lambda job: [embedder.embed(text, job.cancelled) for text in texts])
+
+        def work(job: Job[Embeddings]) -> Embeddings:
+            before = embedder.tokens
+            vectors = [embedder.embed(text, job.cancelled) for text in texts]
+            return Embeddings(vectors, embedder.tokens - before, job.queue_ms)
+
+        return await self.worker.run(work)
 
     def _require_text(self) -> None:
         if not self.makes_text:
@@ -193,15 +237,16 @@ class Engine:
         context, weights = self._context, self.weights
         assert context is not None
         limit = min(sampling.max_tokens, context.size - len(prompt) - self._choice_room(choice))
-        context.prefill(prompt, job.cancelled)
+        cached = context.prefill(prompt, job.cancelled)
         stream, sampler = TextStream(sampling.stop), Sampler(sampling)
         made: list[int] = []
         reason: Literal["stop", "length"] = "length"
-        begin = time.monotonic()
+        begin, first_ms = time.monotonic(), 0.0
         try:
             while len(made) < limit:
                 token = sampler.draw(context)
                 self.generated_tokens += 1
+                first_ms = first_ms or job.age_ms
                 if weights.ends(token):
                     reason = "stop"
                     break
@@ -216,11 +261,11 @@ class Engine:
                 context.extend([token])
         finally:
             sampler.close()
-        self._measure(len(made), time.monotonic() - begin)
+        speed = self._measure(len(made), time.monotonic() - begin)
         if rest := stream.finish():
             emit(rest)
         chosen = self._choose(job, [*prompt, *made], choice) if choice else ""
-        return Finished(reason, len(prompt), len(made), job.queue_ms, chosen)
+        return Finished(reason, len(prompt), len(made), job.queue_ms, first_ms, speed, cached, chosen)
 
     def _choice_room(self, choice: Choice | None) -> int:
         if choice is None:
@@ -237,7 +282,7 @@ class Engine:
         return choice.options[int(np.argmax(scores))]
 
     def _score(
-        self, job: "Job[list[float]] | Job[Finished]", prompt: Sequence[int], parts: list[list[int]]
+        self, job: "Job[tuple[list[float], float]] | Job[Finished]", prompt: Sequence[int], parts: list[list[int]]
     ) -> list[float]:
         context = self._context
         assert context is not None
@@ -257,9 +302,11 @@ class Engine:
             scores.append(value)
         return scores
 
-    def _measure(self, tokens: int, seconds: float) -> None:
-        if tokens >= 8 and seconds > 0:
-            self.tokens_per_second = tokens / seconds
+    def _measure(self, tokens: int, seconds: float) -> float:
+        speed = tokens / seconds if seconds > 0 else 0.0
+        if tokens >= 8 and speed:
+            self.tokens_per_second = speed
+        return speed
 
 
 def _log_softmax(logits: Logits) -> Logits:

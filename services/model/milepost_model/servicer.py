@@ -10,11 +10,13 @@ from milepost.capability.v1 import capability_pb2
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_crds import ModelService
 from milepost_model.chat import Turn
-from milepost_model.engine import Engine
+from milepost_model.engine import Engine, Finished
 from milepost_model.prompt import choice_of, fit
 from milepost_model.sampler import Sampling
+from milepost_model.spans import model_span, tell_embeddings, tell_finished, tell_scores
 from milepost_service.errors import InvalidArgumentError
 from milepost_service.servicer import PROMPT_BYTES, Answer, check_prompt
+from milepost_service.telemetry.conventions import Operations
 
 ROLES = ("system", "user", "assistant")
 MAX_CANDIDATES = 32
@@ -56,17 +58,15 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     ) -> AsyncIterator[model_pb2.GenerateResponse]:
         sampling = sampling_of(request.sampling, self._resource)
         prompt = await self._prompt_of(request)
-        async with aclosing(self._engine.generate(prompt, sampling)) as items:
-            async for item in items:
-                if isinstance(item, str):
-                    yield model_pb2.GenerateResponse(delta=item)
-                    continue
-                result = model_pb2.GenerateResult(
-                    finish_reason=_REASONS[item.reason],
-                    prompt_tokens=item.prompt_tokens,
-                    completion_tokens=item.completion_tokens,
-                )
-                yield model_pb2.GenerateResponse(result=result)
+        model = self._engine.weights.name
+        with model_span(_operation(request), model, sampling) as span:
+            async with aclosing(self._engine.generate(prompt, sampling)) as items:
+                async for item in items:
+                    if isinstance(item, str):
+                        yield model_pb2.GenerateResponse(delta=item)
+                        continue
+                    tell_finished(span, item)
+                    yield model_pb2.GenerateResponse(result=_generated(item))
 
     async def Score(self, request: model_pb2.ScoreRequest, context: Any) -> model_pb2.ScoreResponse:
         candidates = list(request.candidates)
@@ -74,13 +74,16 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             raise InvalidArgumentError(f"candidates: allowed: 1 to {MAX_CANDIDATES} distinct, non-empty texts")
         for candidate in candidates:
             check_prompt(candidate, "candidates")
-        scored, truncated = await self._engine.score(await self._prompt_of(request), candidates)
+        prompt = await self._prompt_of(request)
+        with model_span(_operation(request), self._engine.weights.name) as span:
+            scores = await self._engine.score(prompt, candidates)
+            tell_scores(span, scores)
         return model_pb2.ScoreResponse(
             candidates=[
                 model_pb2.ScoredCandidate(candidate=item.text, log_probability=item.log_probability, tokens=item.tokens)
-                for item in scored
+                for item in scores.items
             ],
-            truncated=truncated,
+            truncated=scores.truncated,
         )
 
     async def Embed(self, request: model_pb2.EmbedRequest, context: Any) -> model_pb2.EmbedResponse:
@@ -88,8 +91,10 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             raise InvalidArgumentError(f"texts: has {len(request.texts)}; allowed: 1 to {MAX_EMBED_TEXTS}")
         for text in request.texts:
             check_prompt(text, "texts")
-        vectors = await self._engine.embed(request.texts)
-        return model_pb2.EmbedResponse(embeddings=[model_pb2.Embedding(values=vector) for vector in vectors])
+        with model_span(Operations.EMBEDDINGS, self._engine.weights.name) as span:
+            embeddings = await self._engine.embed(request.texts)
+            tell_embeddings(span, embeddings)
+        return model_pb2.EmbedResponse(embeddings=[model_pb2.Embedding(values=vector) for vector in embeddings.vectors])
 
     async def _prompt_of(self, request: model_pb2.GenerateRequest | model_pb2.ScoreRequest) -> list[int]:
         """Tokens of the request's input; tokenising a long one takes a while, so not in the event loop."""
@@ -115,17 +120,36 @@ def answer_with(engine: Engine, resource: ModelService) -> Answer:
             context_tokens=engine.context_tokens,
         )
         sampling = sampling_of(model_pb2.Sampling(max_tokens=request.max_tokens), resource)
-        async with aclosing(engine.generate(prompt, sampling, choice_of(request.verdicts))) as items:
-            async for item in items:
-                if isinstance(item, str):
-                    yield item
-                    continue
-                usage = capability_pb2.Usage(
-                    prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens, queue_ms=item.queue_ms
-                )
-                yield capability_pb2.InvokeResult(verdict=item.choice, usage=usage)
+        items = engine.generate(prompt, sampling, choice_of(request.verdicts))
+        with model_span(Operations.CHAT, engine.weights.name, sampling) as span:
+            async with aclosing(items):
+                async for item in items:
+                    if isinstance(item, str):
+                        yield item
+                        continue
+                    tell_finished(span, item)
+                    yield _invoked(item)
 
     return answer
+
+
+def _operation(request: model_pb2.GenerateRequest | model_pb2.ScoreRequest) -> str:
+    return Operations.CHAT if request.WhichOneof("input") == "chat" else Operations.TEXT_COMPLETION
+
+
+def _generated(item: Finished) -> model_pb2.GenerateResult:
+    return model_pb2.GenerateResult(
+        finish_reason=_REASONS[item.reason],
+        prompt_tokens=item.prompt_tokens,
+        completion_tokens=item.completion_tokens,
+    )
+
+
+def _invoked(item: Finished) -> capability_pb2.InvokeResult:
+    usage = capability_pb2.Usage(
+        prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens, queue_ms=item.queue_ms
+    )
+    return capability_pb2.InvokeResult(verdict=item.choice, usage=usage)
 
 
 def details_of(engine: Engine, *, threads: int) -> Mapping[str, str]:

@@ -33,6 +33,10 @@ class Job(Generic[T]):
     def queue_ms(self) -> float:
         return (self.started - self.submitted) * 1000
 
+    @property
+    def age_ms(self) -> float:
+        return (time.monotonic() - self.submitted) * 1000
+
 
 class Worker:
     """Runs jobs one after another in one thread; at most `queue_size` wait besides the one that runs."""

@@ -92,7 +92,8 @@ async def test_the_end_of_the_context_ends_the_answer(engine: Engine) -> None:
 
 async def test_scores_are_log_probabilities_that_know_the_capital_of_france(engine: Engine) -> None:
     prompt = engine.raw_tokens("The capital of France is")
-    scored, truncated = await engine.score(prompt, [" Paris", " London", " a banana republic"])
+    scores = await engine.score(prompt, [" Paris", " London", " a banana republic"])
+    scored, truncated = scores.items, scores.truncated
     assert not truncated
     values = [item.log_probability for item in scored]
     assert values == sorted(values, reverse=True)
@@ -101,15 +102,16 @@ async def test_scores_are_log_probabilities_that_know_the_capital_of_france(engi
 
 
 async def test_a_score_of_several_tokens_is_the_sum_of_its_conditional_parts(engine: Engine) -> None:
-    whole, _ = await engine.score(engine.raw_tokens("Once upon"), [" a time"])
-    first, _ = await engine.score(engine.raw_tokens("Once upon"), [" a"])
-    second, _ = await engine.score(engine.raw_tokens("Once upon a"), [" time"])
+    whole = (await engine.score(engine.raw_tokens("Once upon"), [" a time"])).items
+    first = (await engine.score(engine.raw_tokens("Once upon"), [" a"])).items
+    second = (await engine.score(engine.raw_tokens("Once upon a"), [" time"])).items
     parts = first[0].log_probability + second[0].log_probability
     assert whole[0].log_probability == pytest.approx(parts, abs=0.05)
 
 
 async def test_scoring_cuts_a_prompt_that_is_too_long_at_its_beginning(engine: Engine) -> None:
-    scored, truncated = await engine.score(engine.raw_tokens("word " * 2000 + "The capital of France is"), [" Paris"])
+    scores = await engine.score(engine.raw_tokens("word " * 2000 + "The capital of France is"), [" Paris"])
+    scored, truncated = scores.items, scores.truncated
     assert truncated
     assert scored[0].log_probability < 0
 
@@ -202,11 +204,11 @@ async def test_a_cancelled_prompt_is_not_computed_to_its_end(engine: Engine) -> 
 
 async def test_a_candidate_may_be_longer_than_what_is_computed_at_once(engine: Engine) -> None:
     prompt, number = engine.raw_tokens("Count:"), " two"
-    (long, short), _ = await engine.score(prompt, [number * 600, number * 3])
-    (alone,), _ = await engine.score(
-        [*prompt, *engine.weights.tokens_of(number * 3, begin=False, control=False)], [number]
-    )
-    (four,), _ = await engine.score(prompt, [number * 4])
+    (long, short) = (await engine.score(prompt, [number * 600, number * 3])).items
+    (alone,) = (
+        await engine.score([*prompt, *engine.weights.tokens_of(number * 3, begin=False, control=False)], [number])
+    ).items
+    (four,) = (await engine.score(prompt, [number * 4])).items
     assert (long.tokens, short.tokens) == (600, 3)
     assert four.log_probability == pytest.approx(short.log_probability + alone.log_probability, abs=0.1)
     assert long.log_probability < four.log_probability

@@ -8,9 +8,12 @@ from milepost_crds import ModelService
 from milepost_rag.errors import NoPassagesError
 from milepost_rag.index import Passage
 from milepost_rag.library import Library
+from milepost_service.correlation import current_correlation_id
 from milepost_service.errors import RemoteError
 from milepost_service.model_client import ModelClient
 from milepost_service.servicer import Answer
+from milepost_service.telemetry import tracer
+from milepost_service.telemetry.conventions import Attributes, Kinds, Operations, Spans
 
 _SYSTEM = (
     "Answer from the numbered passages only, and give the number of the passage that you used, like [1]. "
@@ -31,7 +34,7 @@ def answer_with(library: Library, model: ModelClient, resource: ModelService, *,
     top_k = rag.top_k
 
     async def answer(request: capability_pb2.InvokeRequest, seconds_left: float) -> AsyncGenerator[str | Result, None]:
-        passages = await library.search(_query(request), top_k)
+        passages = await _found(library, _query(request), top_k, resource.name)
         if not passages:
             raise NoPassagesError(folder)
         max_tokens = request.max_tokens or resource.spec.generation.max_tokens
@@ -60,6 +63,21 @@ def answer_with(library: Library, model: ModelClient, resource: ModelService, *,
         yield Result(verdict=verdict, citations=[_citation(passage) for passage in used], usage=usage)
 
     return answer
+
+
+async def _found(library: Library, query: str, limit: int, name: str) -> Sequence[Passage]:
+    attributes = {
+        Attributes.CORRELATION_ID: current_correlation_id(),
+        Attributes.GEN_AI_OPERATION_NAME: Operations.RETRIEVAL,
+        Attributes.OPENINFERENCE_SPAN_KIND: Kinds.RETRIEVER,
+        Attributes.GEN_AI_DATA_SOURCE_ID: name,
+    }
+    with tracer().start_as_current_span(f"{Spans.RETRIEVAL}{name}", attributes=attributes) as span:
+        passages = await library.search(query, limit)
+        span.set_attribute(Attributes.HITS, len(passages))
+        if passages:
+            span.set_attribute(Attributes.BEST_SCORE, max(passage.score for passage in passages))
+        return passages
 
 
 async def _fitting(

@@ -8,14 +8,16 @@ from opentelemetry.trace import Status, StatusCode
 
 from milepost.capability.v1 import capability_pb2
 from milepost_crds import ModelService
+from milepost_service.calls import served_call_id
 from milepost_service.correlation import current_correlation_id
 from milepost_service.model_client import ModelClient
 from milepost_service.servicer import Answer
 from milepost_service.telemetry import tracer
+from milepost_service.telemetry.conventions import Attributes, Kinds, Operations, Spans
 from milepost_tools.errors import ToolError
 from milepost_tools.tool import Arguments, Tool
 
-_SHOWN = 2_000  # characters of the request that the choosing model sees
+_SHOWN = 2_000  # characters of a text that the choosing model, or who reads a span, sees
 
 Result = capability_pb2.InvokeResult
 
@@ -79,21 +81,27 @@ async def _choose(
 def _call(tool: Tool, arguments: Arguments, result: Result) -> str:
     """Calls the tool, records that in the result, and returns a line for the answer."""
     call = result.tool_calls.add(name=tool.name, arguments=json.dumps(dict(arguments), ensure_ascii=False))
-    attributes = {
-        "correlation.id": current_correlation_id(),
-        "gen_ai.operation.name": "execute_tool",
-        "gen_ai.tool.name": tool.name,
-        "gen_ai.tool.type": "function",
-        "gen_ai.tool.call.arguments": call.arguments,
+    key = served_call_id()
+    attributes: dict[str, str | bool] = {
+        Attributes.CORRELATION_ID: current_correlation_id(),
+        Attributes.GEN_AI_OPERATION_NAME: Operations.EXECUTE_TOOL,
+        Attributes.OPENINFERENCE_SPAN_KIND: Kinds.TOOL,
+        Attributes.GEN_AI_TOOL_NAME: tool.name,
+        Attributes.GEN_AI_TOOL_TYPE: "function",
+        Attributes.GEN_AI_TOOL_CALL_ARGUMENTS: call.arguments[:_SHOWN],
+        Attributes.REPLAYED: False,
     }
-    with tracer().start_as_current_span("tool.call", attributes=attributes) as span:
+    if key:
+        attributes |= {Attributes.CALL_ID: key, Attributes.GEN_AI_TOOL_CALL_ID: f"{key}#{len(result.tool_calls)}"}
+    with tracer().start_as_current_span(Spans.TOOL_CALL, attributes=attributes) as span:
         try:
             outcome = tool.call(arguments)
         except ToolError as error:
             call.error = str(error)
+            span.set_attribute(Attributes.ERROR_TYPE, type(error).__name__)
             span.set_status(Status(StatusCode.ERROR, call.error))
             return f"{tool.name} {', '.join(arguments.values())}: {call.error}"
         call.result = outcome.result
         result.messages.extend(outcome.messages)
-        span.set_attribute("gen_ai.tool.call.result", call.result)
+        span.set_attribute(Attributes.GEN_AI_TOOL_CALL_RESULT, call.result[:_SHOWN])
     return outcome.line

@@ -138,6 +138,8 @@ async def test_each_call_is_a_span_with_the_correlation_id(resource: ModelServic
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": "calculator",
         "gen_ai.tool.type": "function",
+        "openinference.span.kind": "TOOL",
+        "milepost.replayed": False,
         "gen_ai.tool.call.arguments": '{"expression": "6 * 7"}',
         "gen_ai.tool.call.result": "42",
     }

@@ -1,6 +1,7 @@
 """CPU and memory: of the container where the process has one of its own, else of the process and its children."""
 
 import contextlib
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,12 @@ class ResourceReader:
                 child_cpu, child_memory = _use(child)
                 cpu, memory = cpu + child_cpu, memory + child_memory
         return Reading(cpu, memory, 0.0, 0, 0, 0, source="process")
+
+
+@functools.cache
+def process_resources() -> ResourceReader:
+    """The reader of this process."""
+    return ResourceReader()
 
 
 def _use(process: psutil.Process) -> tuple[float, int]:
