@@ -14,10 +14,10 @@ import pytest
 from kubernetes import client, config
 
 from milepost_agent.clients import HealthMonitor, ServiceClients
-from milepost_agent.cluster_api import ApiAccess
 from milepost_agent.registry import Registry
 from milepost_agent.registry_kubernetes import KubernetesRegistry
 from milepost_agent.store import Store
+from milepost_service.kubernetes.access import ApiAccess
 
 pytestmark = [
     pytest.mark.cluster,

@@ -11,7 +11,6 @@ from milepost.registry.v1 import registry_pb2_grpc
 from milepost_agent.backup_servicer import BackupServicer
 from milepost_agent.backups import Backups
 from milepost_agent.clients import HealthMonitor, ServiceClients
-from milepost_agent.cluster_access import ApiAccess
 from milepost_agent.collector import relax
 from milepost_agent.counts import Counts
 from milepost_agent.effects import Effects
@@ -31,6 +30,7 @@ from milepost_agent.steering import Steering
 from milepost_agent.store import NewEvent, Store
 from milepost_crds import AgentWorkflow
 from milepost_service.correlation import new_correlation_id
+from milepost_service.kubernetes.access import ApiAccess
 
 if TYPE_CHECKING:
     from milepost_agent.registry_kubernetes import KubernetesRegistry

@@ -67,14 +67,6 @@ class ServiceCallFailed(AgentError):
         return self.code == "RESOURCE_EXHAUSTED"
 
 
-class ApiUnavailable(AgentError):
-    """The Kubernetes API did not answer as it should; the text says what to look at."""
-
-
-class WatchExpired(AgentError):
-    """The Kubernetes API no longer knows the version that a watch was to go on from: list again."""
-
-
 class StoreError(AgentError):
     """Root of what goes wrong with the file of the runs."""
 

@@ -4,18 +4,16 @@ import asyncio
 import contextlib
 import json
 import logging
-import random
-import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from milepost_agent.clients import HealthMonitor
-from milepost_agent.cluster_access import ApiAccess
-from milepost_agent.cluster_api import Object, ServicesApi
-from milepost_agent.errors import ApiUnavailable, StoreError, WatchExpired
+from milepost_agent.errors import StoreError
 from milepost_agent.registry import Entry, Registry, check_entry
 from milepost_agent.store import Store
 from milepost_service.errors import InvalidArgumentError
+from milepost_service.kubernetes.access import ApiAccess
+from milepost_service.kubernetes.api import Object
+from milepost_service.kubernetes.reflector import Reflector
 
 log = logging.getLogger(__name__)
 
@@ -23,29 +21,24 @@ GROUP = "milepost.dev"
 SELECTOR = f"{GROUP}/registry=true"
 CAPABILITY_LABEL = f"capability.{GROUP}/"
 PORT_NAME = "grpc"
-FIRST_BACKOFF = 0.5
-LONGEST_BACKOFF = 15.0
-SHORTEST_WATCH = 5.0
-"""A watch that ends sooner counts as one more failure."""
 
 
 class KubernetesRegistry:
     """One watching task. While the API server cannot be reached, the registry keeps what it knows."""
 
     def __init__(self, access: ApiAccess, registry: Registry, health: HealthMonitor, store: Store) -> None:
-        self._access = access
+        self._namespace = access.namespace
+        self._reflector = Reflector(access, f"/api/v1/namespaces/{access.namespace}/services", SELECTOR, self)
         self._registry = registry
         self._health = health
         self._store = store
         self._task: asyncio.Task[None] | None = None
         self._checks: set[asyncio.Task[None]] = set()
         self._refused: dict[str, str] = {}
-        self._trouble = ""
-        self._backoff = FIRST_BACKOFF
 
     def start(self) -> None:
         """Begins to watch; returns at once."""
-        self._task = asyncio.create_task(self._run(), name="registry-kubernetes")
+        self._task = asyncio.create_task(self._reflector.run(), name="registry-kubernetes")
 
     async def stop(self) -> None:
         for task in (self._task, *self._checks):
@@ -54,34 +47,7 @@ class KubernetesRegistry:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                async with ServicesApi.open(self._access, SELECTOR) as api:
-                    await self._follow(api)
-            except WatchExpired:
-                log.debug("the watch of Services expired; they are listed again")
-            except ApiUnavailable as error:
-                self._complain(str(error))
-            except Exception:
-                log.exception("the watch of Services failed; it begins again")
-            await self._pause()
-
-    async def _follow(self, api: ServicesApi) -> None:
-        """Lists, then watches for ever. Raises ApiUnavailable, WatchExpired."""
-        services, version = await api.list()
-        await self._replace(services)
-        while True:
-            async with api.watch(version) as events:
-                self._healed()
-                with self._patience():
-                    async for kind, service in events:
-                        version = str(service["metadata"]["resourceVersion"])
-                        if kind != "BOOKMARK":
-                            await self._change(kind, service)
-            await self._pause()
-
-    async def _replace(self, services: Any) -> None:
+    async def replace(self, services: Sequence[Object]) -> None:
         names = {name_of(service) for service in services}
         gone = [entry.name for entry in self._registry.adopted() if entry.name not in names]
         changed = [self._adopt(service) for service in services]
@@ -91,7 +57,7 @@ class KubernetesRegistry:
             await self._save()
         self._refused = {name: text for name, text in self._refused.items() if name in names}
 
-    async def _change(self, kind: str, service: Object) -> None:
+    async def change(self, kind: str, service: Object) -> None:
         name = name_of(service)
         if kind == "DELETED":
             self._refused.pop(name, None)
@@ -135,33 +101,16 @@ class KubernetesRegistry:
         except StoreError as error:  # the registry goes on in memory
             log.warning("the registry was not stored: %s", error)
 
-    def _complain(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            log.warning(
-                "Services of namespace %s cannot be watched, %d stay registered: %s",
-                self._access.namespace,
-                len(self._registry.adopted()),
-                trouble,
-            )
-            self._trouble = trouble
+    def unreachable(self, trouble: str) -> None:
+        log.warning(
+            "Services of namespace %s cannot be watched, %d stay registered: %s",
+            self._namespace,
+            len(self._registry.adopted()),
+            trouble,
+        )
 
-    def _healed(self) -> None:
-        if self._trouble:
-            log.info("Services are watched again, %d are registered", len(self._registry.adopted()))
-            self._trouble = ""
-
-    @contextlib.contextmanager
-    def _patience(self) -> Iterator[None]:
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            if time.monotonic() - begun >= SHORTEST_WATCH:
-                self._backoff = FIRST_BACKOFF
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._backoff * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads load, protects nothing
-        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
+    def reachable(self) -> None:
+        log.info("Services are watched again, %d are registered", len(self._registry.adopted()))
 
 
 def name_of(service: Object) -> str:

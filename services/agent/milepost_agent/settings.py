@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from milepost_agent.backups import Schedule
-from milepost_agent.cluster_access import SERVICE_ACCOUNT, ApiAccess
 from milepost_agent.store import BackupFolder, RetentionPolicy
 from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifests
 from milepost_crds.units import parse_duration
 from milepost_service.errors import ConfigurationError
+from milepost_service.kubernetes.access import SERVICE_ACCOUNT, ApiAccess
 from milepost_service.settings import ProcessSettings, split_address
 
 CLUSTER_LOCK_WAIT_SECONDS = 120.0
@@ -79,7 +79,7 @@ class AgentSettings(ProcessSettings):
         if self.registry == "grpc":
             return None
         if not self.kubernetes_url:
-            return ApiAccess.in_cluster(self.namespace)
+            return ApiAccess.in_cluster(self.namespace, "MILEPOST_REGISTRY: kubernetes", "grpc")
         return ApiAccess(self.kubernetes_url, self.namespace, self.kubernetes_token_file, self.kubernetes_ca_file)
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from kubernetes_api import KubernetesApi, kubernetes_api, service
-from milepost_agent import registry_kubernetes
 from milepost_agent.clients import HealthMonitor, ServiceClients
-from milepost_agent.cluster_access import ApiAccess
 from milepost_agent.main import AgentSettings
 from milepost_agent.registry import Entry, Registry
 from milepost_agent.registry_kubernetes import KubernetesRegistry, entry_of
 from milepost_agent.store import Store
 from milepost_service.errors import AlreadyExistsError, ConfigurationError, InvalidArgumentError
+from milepost_service.kubernetes import reflector
+from milepost_service.kubernetes.access import ApiAccess
 
 pytestmark = pytest.mark.requirement("REG-1", "RTR-2")
 
@@ -44,8 +44,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_kubernetes, "FIRST_BACKOFF", 0.02)
-    monkeypatch.setattr(registry_kubernetes, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(reflector, "FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(reflector, "LONGEST_BACKOFF", 0.1)
 
 
 @asynccontextmanager
@@ -137,14 +137,14 @@ async def test_what_happens_while_nobody_watches_is_caught_up_with_and_nothing_i
 async def test_a_watch_that_is_refused_again_and_again_is_no_hot_loop_and_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry_kubernetes, "LONGEST_BACKOFF", 60.0)
+    monkeypatch.setattr(reflector, "LONGEST_BACKOFF", 60.0)
     async with world(tmp_path, service("coder", "coding")) as here:
         before = here.api.lists
         here.api.refuse_watch = (403, "services is forbidden")
         with caplog.at_level(logging.INFO, logger="milepost_agent.registry_kubernetes"):
             here.api.cut()
             await until(lambda: here.api.lists >= before + 5)
-        assert here.watcher._backoff > 16 * registry_kubernetes.FIRST_BACKOFF
+        assert here.watcher._reflector._backoff > 16 * reflector.FIRST_BACKOFF
         refused = [record.getMessage() for record in caplog.records if "forbidden" in record.getMessage()]
         assert refused == [
             "Services of namespace team cannot be watched, 1 stay registered: HTTP 403: services is forbidden"
@@ -259,4 +259,4 @@ def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, environmen
 def test_a_pod_finds_its_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
-    assert ApiAccess.in_cluster("team").base_url == "https://[fd00::1]:6443"
+    assert ApiAccess.in_cluster("team", "setting", "grpc").base_url == "https://[fd00::1]:6443"

@@ -14,6 +14,7 @@ from milepost_gateway.app import Gateway
 from milepost_gateway.settings import GatewaySettings
 from milepost_service import telemetry
 from milepost_service.errors import ConfigurationError
+from milepost_service.kubernetes.access import ApiAccess
 from milepost_service.logs import configure_logging
 from milepost_service.server import run
 from milepost_service.settings import split_address
@@ -103,7 +104,18 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 async def _main() -> None:
     settings = GatewaySettings.load()
-    await serve_gateway(settings, StaticAgents(settings.agents))
+    await serve_gateway(settings, agents_of(settings))
+
+
+def agents_of(settings: GatewaySettings) -> Agents:
+    """Raises ConfigurationError when the agents of a cluster are wanted outside of one."""
+    if settings.gateway_discovery == "list":
+        return StaticAgents(settings.agents)
+    # Imports the HTTP client of the Kubernetes API, which local mode does not need.
+    from milepost_gateway.kubernetes_agents import KubernetesAgents  # noqa: PLC0415
+
+    access = ApiAccess.in_cluster("", "MILEPOST_GATEWAY_DISCOVERY: kubernetes", "list")
+    return KubernetesAgents(access, settings.namespaces)
 
 
 def main() -> None:

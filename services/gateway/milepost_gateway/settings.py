@@ -44,6 +44,10 @@ class GatewaySettings(ProcessSettings):
 
     listen: str = "127.0.0.1:8400"
     agents: Annotated[list[AgentAddress], NoDecode, BeforeValidator(_parse_agents)] = Field(default_factory=list)
+    gateway_discovery: Literal["list", "kubernetes"] = "list"
+    """Where agents are found: those of MILEPOST_AGENTS, or the pods that the operator of a cluster makes."""
+    namespaces: Annotated[list[str], NoDecode, BeforeValidator(_split_commas)] = Field(default_factory=list)
+    """With kubernetes: where agents are looked for; empty: everywhere."""
     gateway_token_file: Path | None = None
     """Tokens, one a line; read again when it changes. One that is not there means that no token is right."""
     gateway_write: Literal["token", "open", "never"] = "token"

@@ -1,4 +1,4 @@
-"""The few requests that the agent makes to the Kubernetes API: list and watch the labelled Services of a namespace."""
+"""List and watch of the labelled objects of one kind."""
 
 import json
 import ssl
@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from milepost_agent.cluster_access import ApiAccess
-from milepost_agent.errors import ApiUnavailable, WatchExpired
+from milepost_service.kubernetes.access import ApiAccess
+from milepost_service.kubernetes.errors import ApiUnavailable, WatchExpired
 
 PAGE = 250
 CONNECT_SECONDS = 5.0
@@ -21,27 +21,31 @@ SILENCE_SECONDS = 90.0
 Object = Mapping[str, Any]
 
 
-class ServicesApi:
-    """List and watch over one connection pool."""
+class ListedApi:
+    """List and watch of one path over one connection pool."""
 
-    def __init__(self, access: ApiAccess, client: httpx.AsyncClient, selector: str) -> None:
+    def __init__(self, access: ApiAccess, client: httpx.AsyncClient, path: str, selector: str) -> None:
         self._access = access
         self._client = client
-        self._path = f"/api/v1/namespaces/{access.namespace}/services"
+        self._path = path
         self._selector = selector
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, access: ApiAccess, selector: str) -> AsyncIterator["ServicesApi"]:
-        """Raises ApiUnavailable when the certificate of the cluster cannot be read."""
+    async def open(cls, access: ApiAccess, path: str, selector: str) -> AsyncIterator["ListedApi"]:
+        """`path` is that of a list, for example /api/v1/pods.
+
+        Raises:
+            ApiUnavailable: the certificate of the cluster cannot be read.
+        """
         timeout = httpx.Timeout(LIST_SECONDS, connect=CONNECT_SECONDS)
         async with httpx.AsyncClient(
             base_url=access.base_url, verify=_trust(access), timeout=timeout, trust_env=False
         ) as client:
-            yield cls(access, client, selector)
+            yield cls(access, client, path, selector)
 
     async def list(self) -> tuple[Sequence[Object], str]:
-        """All Services of the selector, and the version to watch from. Raises ApiUnavailable, WatchExpired."""
+        """All objects of the selector, and the version to watch from. Raises ApiUnavailable, WatchExpired."""
         items: list[Object] = []
         page = ""
         while True:

@@ -19,8 +19,13 @@ class ApiAccess:
     ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
 
     @classmethod
-    def in_cluster(cls, namespace: str) -> "ApiAccess":
+    def in_cluster(cls, namespace: str, setting: str, otherwise: str) -> "ApiAccess":
         """What Kubernetes gives every pod.
+
+        Args:
+            namespace: The one that this process is about; empty: all.
+            setting: Which setting asks for it, for example "MILEPOST_REGISTRY: kubernetes".
+            otherwise: What it may be outside of a cluster.
 
         Raises:
             ConfigurationError: this process does not run in a pod.
@@ -28,6 +33,6 @@ class ApiAccess:
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
         if not host:
             raise ConfigurationError(
-                "MILEPOST_REGISTRY: kubernetes needs KUBERNETES_SERVICE_HOST, which a pod has; allowed elsewhere: grpc"
+                f"{setting} needs KUBERNETES_SERVICE_HOST, which a pod has; allowed elsewhere: {otherwise}"
             )
         return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}", namespace)
