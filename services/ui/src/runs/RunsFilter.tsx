@@ -1,4 +1,5 @@
 import { type RefObject, useEffect, useState } from "react";
+import { Choice } from "../components/Choice";
 import { Icon } from "../components/Icon";
 import { outcomeLook, RUN_OUTCOMES, RUN_STATES, stateLook } from "../components/status";
 import { isFiltered, type RunsSearch } from "./runsSearch";
@@ -88,31 +89,5 @@ function SearchField({ value, onChange, input }: SearchFieldProps) {
       </label>
       <kbd>/</kbd>
     </div>
-  );
-}
-
-interface ChoiceProps {
-  label: string;
-  value: string;
-  options: [string, string][];
-  onChange: (value: string | undefined) => void;
-}
-
-/** A value of the address that is none of the options is shown all the same. */
-function Choice({ label, value, options, onChange }: ChoiceProps) {
-  const known = !value || options.some(([option]) => option === value);
-  return (
-    <label className="choice" data-set={value ? "" : undefined}>
-      <span className="visually-hidden">{label}</span>
-      <select className="input" value={value} onChange={(event) => onChange(event.target.value || undefined)}>
-        <option value="">{label}: any</option>
-        {known ? null : <option value={value}>{value}</option>}
-        {options.map(([option, word]) => (
-          <option key={option} value={option}>
-            {word}
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }
