@@ -6,11 +6,25 @@ import os
 import signal
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
 from console import ToolError
 from local_mode import MILEPOST, PROMPT, ROOT, WORKFLOW, local_mode
+from milepost_cli.gateway import address
 from milepost_cli.state import DEFAULT_STATE, StateDirectory
+from milepost_cli.ui import has_display
+
+
+def show_ui(state: StateDirectory) -> None:
+    """Where the web UI is, if there is one; opened where somebody sits in front of it."""
+    record = state.read()
+    if record is None or not record.ui:
+        return
+    here = address(state, record.ui)
+    print(f"Look at it: {here}")
+    if has_display():
+        webbrowser.open(here)
 
 
 def main() -> int:
@@ -23,6 +37,7 @@ def main() -> int:
             print(f'\n$ {command} run {WORKFLOW} "{PROMPT}" --follow', flush=True)
             subprocess.run([MILEPOST, "run", WORKFLOW, PROMPT, "--follow"])
             print(f'\nTalk to it from another terminal: {command} run {WORKFLOW} "what you want" --follow')
+            show_ui(state)
             print(
                 f"What it did: {command} get runs; {command} get run ID. Ctrl-C stops it; the state is kept.",
                 flush=True,

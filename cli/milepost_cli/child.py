@@ -13,28 +13,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import grpc
 import psutil
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from milepost_cli import launcher
 from milepost_cli.backoff import Backoff
+from milepost_cli.probing import Probe, asking
 
 CONFIGURATION_ERROR = 2  # exit code of a process that was configured wrongly; starting it again cannot help
-CHANNEL_OPTIONS = (
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 250),
-)
-PROBE_STARTING, PROBE_READY, PROBE_TIMEOUT = 0.1, 1.0, 2.0
+PROBE_STARTING, PROBE_READY = 0.1, 1.0
 TAIL_BYTES = 8192
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to run. `env` is added to the environment of the supervisor; `argv[0]` is an absolute path."""
+    """What to run. `env` is added to the environment of the supervisor; `argv[0]` is an absolute path.
+
+    Without one that is not `essential` everything else goes on.
+    """
 
     name: str
     role: str
@@ -42,6 +37,8 @@ class ProcessSpec:
     env: Mapping[str, str]
     target: str
     log: Path
+    probe: Probe = "grpc"
+    essential: bool = True
 
 
 class ChildState(StrEnum):
@@ -149,10 +146,9 @@ class Child:
             await asyncio.wait_for(self._stopping.wait(), self.delay)
 
     async def _probe(self) -> None:
-        async with grpc.aio.insecure_channel(self.spec.target, options=CHANNEL_OPTIONS) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
+        async with asking(self.spec.target, self.spec.probe) as serves:
             while True:
-                serving = await _is_serving(stub) and (self.state is ChildState.READY or self._listens())
+                serving = await serves() and (self.state is ChildState.READY or self._listens())
                 if serving and self.state is not ChildState.READY:
                     if self._ready_at is None:
                         self._ready_at = time.monotonic()
@@ -196,14 +192,6 @@ class Child:
         except OSError:
             return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-async def _is_serving(stub: health_pb2_grpc.HealthStub) -> bool:
-    try:
-        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT)
-    except grpc.aio.AioRpcError:
-        return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -66,6 +66,11 @@ def parser() -> argparse.ArgumentParser:
     add_get(commands, place, _backend)
     _add_steering(commands, place)
     _add_backups(commands, place)
+    ui = commands.add_parser(
+        "ui", parents=[local], help="print the address of the web UI; open it where there is a display"
+    )
+    ui.add_argument("--print-only", action="store_true", help="do not open it")
+    ui.set_defaults(command=_ui)
     down = commands.add_parser("down", parents=[local], help="stop what `milepost up` runs; the state is kept")
     down.set_defaults(command=_down)
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
@@ -120,6 +125,11 @@ def _add_up(commands: Commands, local: Parser) -> None:
         metavar="CLAIM=DIR",
         help="folder to use for a PersistentVolumeClaim; may be given more than once",
     )
+    ui = up.add_mutually_exclusive_group()
+    ui.add_argument(
+        "--ui-port", type=_port, metavar="N", help="port of the web UI (default: 8400, or the next free one)"
+    )
+    ui.add_argument("--no-ui", action="store_true", help="without the web UI")
     up.set_defaults(command=_up)
 
 
@@ -189,9 +199,10 @@ def _add_backups(commands: Commands, place: Parser) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from milepost_cli.up import up  # noqa: PLC0415 - every command imports only what it needs
+    from milepost_cli.up import UiOptions, up  # noqa: PLC0415 - every command imports only what it needs
 
-    return up(options.files, _state(options), port=options.port, volumes=options.volume)
+    ui = UiOptions(not options.no_ui, options.ui_port)
+    return up(options.files, _state(options), port=options.port, volumes=options.volume, ui=ui)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -287,6 +298,12 @@ def _restore(options: argparse.Namespace) -> int:
         return restore.restore(
             backend, options.workflow, options.pod, options.backup, options.file, sure=options.yes, as_json=options.json
         )
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from milepost_cli.ui import ui  # noqa: PLC0415
+
+    return ui(_state(options), opening=not options.print_only)
 
 
 def _down(options: argparse.Namespace) -> int:

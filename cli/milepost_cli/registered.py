@@ -9,7 +9,7 @@ from collections.abc import Sequence, Set
 import grpc
 
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
-from milepost_cli.child import CHANNEL_OPTIONS
+from milepost_cli.probing import CHANNEL_OPTIONS
 
 PATIENCE = 15.0
 

@@ -37,7 +37,10 @@ class ProcessRecord:
 
 @dataclass(frozen=True)
 class UpRecord:
-    """Content of `up.json`. `state`: preparing, starting, ready or stopping; `started` is seconds since the epoch."""
+    """Content of `up.json`. `state`: preparing, starting, ready or stopping; `started` is seconds since the epoch.
+
+    `ui` is the address of the web UI, empty when there is none.
+    """
 
     pid: int
     started: float
@@ -45,6 +48,7 @@ class UpRecord:
     workflows: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, str] = field(default_factory=dict)
     processes: Mapping[str, ProcessRecord] = field(default_factory=dict)
+    ui: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -79,6 +83,11 @@ class StateDirectory:
     @property
     def lock_file(self) -> Path:
         return self.path / "up.lock"
+
+    @property
+    def token_file(self) -> Path:
+        """The token of the gateway."""
+        return self.path / "ui.token"
 
     @property
     def logs(self) -> Path:

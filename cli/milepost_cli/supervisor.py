@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from milepost_cli.announcer import Announcer
 from milepost_cli.child import Child, ChildState, ProcessSpec
 from milepost_cli.errors import StartError, StateError
+from milepost_cli.gateway import ROLE as GATEWAY
+from milepost_cli.gateway import address
 from milepost_cli.program import program
 from milepost_cli.registered import wait_until_registered
 from milepost_cli.state import ProcessRecord, StateDirectory, UpRecord
@@ -61,7 +63,7 @@ class Supervisor:
         with self._announcer.busy("starting"):
             while not self._stop.is_set():
                 self._raise_for_failures()
-                waiting = [child.spec.name for child in self._children if child.state is not ChildState.READY]
+                waiting = [child.spec.name for child in self._children if _is_waited_for(child)]
                 if not waiting:
                     break
                 if time.monotonic() > remind:
@@ -70,7 +72,7 @@ class Supervisor:
                 self._announcer.now(f"waiting for {', '.join(waiting)} ({time.time() - self._begun:.0f} s)")
                 await asyncio.sleep(0.05)
             agents = [child.spec.target for child in self._children if child.spec.role == "agent"]
-            services = {child.spec.name for child in self._children if child.spec.role != "agent"}
+            services = {child.spec.name for child in self._children if child.spec.role not in ("agent", GATEWAY)}
             missing = await wait_until_registered(agents, services, self._stop)
         if missing and not self._stop.is_set():
             self._announcer.warn(f"not known to every agent yet: {', '.join(sorted(missing))}")
@@ -79,6 +81,8 @@ class Supervisor:
     def _raise_for_failures(self) -> None:
         for child in self._children:
             name, log = child.spec.name, child.spec.log
+            if not child.spec.essential:
+                continue
             if child.state is ChildState.FAILED:
                 raise StartError(f"{name}: {_without_prefix(child.last_words, name) or child.exit_text} (log: {log})")
             if child.deaths_before_ready >= DEATHS_ALLOWED:
@@ -98,11 +102,11 @@ class Supervisor:
         self._stop.set()
 
     async def _shut_down(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Agents first, so that none of them sees its services go while it works."""
+        """Agents and who looks at them first, so that none of them sees its services go while it works."""
         self._phase = "stopping"
         self._record()
-        for is_agent in (True, False):
-            group = [child for child in self._children if (child.spec.role == "agent") is is_agent]
+        for first in (True, False):
+            group = [child for child in self._children if (child.spec.role in ("agent", GATEWAY)) is first]
             await asyncio.gather(*(child.stop(self._grace) for child in group))
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -123,24 +127,29 @@ class Supervisor:
             self._announcer.warn(f"{name} died ({child.exit_text}), starting it again in {child.delay:.1f} s{words}")
         elif child.state is ChildState.NOT_READY:
             self._announcer.warn(f"{name} does not answer its health check")
-        elif child.state is ChildState.FAILED and self._phase == "ready":
+        elif child.state is ChildState.FAILED and (self._phase == "ready" or not child.spec.essential):
             self._announcer.warn(f"{name} is not started again: {_without_prefix(child.last_words, name)}")
 
     def _record(self) -> None:
-        targets = {"agent": {}, "service": {}}  # type: dict[str, dict[str, str]]
-        for child in self._children:
-            targets["agent" if child.spec.role == "agent" else "service"][child.spec.name] = child.spec.target
+        specs = [child.spec for child in self._children]
+        agents = {spec.name: spec.target for spec in specs if spec.role == "agent"}
+        services = {spec.name: spec.target for spec in specs if spec.role not in ("agent", GATEWAY)}
         processes = {
             child.spec.name: ProcessRecord(
                 child.spec.role, child.spec.target, child.state, str(child.spec.log), child.pid, child.restarts
             )
             for child in self._children
         }
-        record = UpRecord(os.getpid(), self._begun, self._phase, targets["agent"], targets["service"], processes)
+        record = UpRecord(os.getpid(), self._begun, self._phase, agents, services, processes, self._ui())
         try:
             self._state.write(record)
         except StateError as error:
             self._announcer.warn(str(error))
+
+    def _ui(self) -> str:
+        """Address of the web UI; empty when there is none."""
+        gateways = [child for child in self._children if child.spec.role == GATEWAY]
+        return next((f"http://{one.spec.target}/" for one in gateways if one.state is not ChildState.FAILED), "")
 
     def _announce_ready(self) -> None:
         took = time.time() - self._begun
@@ -151,7 +160,15 @@ class Supervisor:
         for name in workflows:
             self._announcer.line(f'{command} run {name} "what you want" --follow{suffix}')
         self._announcer.line(f"{command} get runs{suffix}")
+        if ui := self._ui():
+            self._announcer.good(f"UI  {address(self._state, ui)}")
         self._announcer.line(f"Ctrl-C or `{command} down{suffix}` stops it; runs go on when it is up again")
+
+
+def _is_waited_for(child: Child) -> bool:
+    """Whether it is not ready yet, and worth waiting for."""
+    given_up = not child.spec.essential and (child.state is ChildState.FAILED or child.deaths_before_ready > 0)
+    return child.state is not ChildState.READY and not given_up
 
 
 def _without_prefix(line: str, name: str) -> str:

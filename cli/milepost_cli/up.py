@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from milepost_cli.announcer import Announcer
+from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
+from milepost_cli.gateway import gateway_port, gateway_spec, hindrance
 from milepost_cli.processes import Placement, assign_targets, find_programs, parse_volumes, process_spec, volume_of
 from milepost_cli.state import StateDirectory, UpRecord
 from milepost_cli.supervisor import Supervisor
@@ -26,7 +29,15 @@ from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
 READY = "ready: "  # how the preparing process marks a file that is whole
 
 
-def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volumes: Sequence[str]) -> int:
+@dataclass(frozen=True)
+class UiOptions:
+    """Whether there is a web UI, and the port that was asked for."""
+
+    wanted: bool = True
+    port: int | None = None
+
+
+def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volumes: Sequence[str], ui: UiOptions) -> int:
     """Run the manifests until told to stop; returns the exit code. Raises CliError."""
     announcer = Announcer()
     folders = parse_volumes(volumes)
@@ -34,12 +45,15 @@ def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volume
     programs = find_programs(workloads)
     with state.owned(), _terminating_as_interrupt():
         targets = assign_targets(workloads, port)
+        ui_port = gateway_port(ui.port, _ports(targets)) if ui.wanted else 0
         state.write(UpRecord(os.getpid(), time.time(), "preparing"))
         try:
             cache = default_cache_dir().absolute()
             placement = Placement(state, cache, cache / MINILM_FILE_NAME, folders, targets)
             registries = placement.registries(workloads)
             specs = [process_spec(workload, programs, placement, registries) for workload in workloads]
+            if ui.wanted:
+                specs += _gateway(specs, state, ui_port, announcer)
             prepare_models(workloads, placement, announcer)
             asyncio.run(Supervisor(specs, state, announcer).run())
         except KeyboardInterrupt:
@@ -47,6 +61,19 @@ def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volume
         finally:
             state.clear()
     return 0
+
+
+def _ports(targets: Mapping[str, str]) -> list[int]:
+    return [int(target.rpartition(":")[2]) for target in targets.values()]
+
+
+def _gateway(specs: Sequence[ProcessSpec], state: StateDirectory, port: int, announcer: Announcer) -> list[ProcessSpec]:
+    """The gateway of these processes, where it is installed."""
+    if reason := hindrance():
+        announcer.warn(reason)
+        return []
+    agents = {spec.name: spec.target for spec in specs if spec.role == "agent"}
+    return [gateway_spec(state, agents, [spec.name for spec in specs], port)]
 
 
 def read_workloads(files: Sequence[Path], volumes: Collection[str] = ()) -> list[Workload]:
