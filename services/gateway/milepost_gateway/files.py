@@ -2,6 +2,7 @@
 
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 INDEX = "index.html"
 ASSETS = "assets/"
-BASE = b'<base href="/">'
+BASE = re.compile(rb'<base href="/" ?/?>')
 ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 SECURITY = {
     "Content-Security-Policy": (
@@ -90,7 +91,7 @@ class Files:
     def _asset(self, name: str, names: dict[str, Path]) -> Asset:
         bodies = {"": names[name].read_bytes()}
         if name == INDEX:
-            bodies[""] = bodies[""].replace(BASE, self._base)
+            bodies[""] = BASE.sub(self._base, bodies[""])
         else:
             for encoding, suffix in ENCODINGS:
                 if name + suffix in names:
