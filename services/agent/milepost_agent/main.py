@@ -58,7 +58,8 @@ def observed(counts: Counts, listen: str) -> Iterator[Callable[[Store], None]]:
         yield lambda _: None
         return
     # Takes its time to be imported, which an agent without metrics saves.
-    from milepost_agent.metrics import Metrics, served  # noqa: PLC0415
+    from milepost_agent.metrics import Metrics  # noqa: PLC0415
+    from milepost_service.prometheus import served  # noqa: PLC0415
 
     metrics = Metrics(counts)
     with served(metrics, listen):

@@ -5,15 +5,13 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from milepost_agent.counts import Counts
 from milepost_agent.errors import StoreError
 from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
-from milepost_service.errors import ConfigurationError
-from milepost_service.settings import split_address
+from milepost_service.prometheus import add_classes, counter_by
 
 QUERY_SECONDS: Final = 2.0
 STATES: Final = ("accepted", "running", "waiting", "ended")
@@ -34,8 +32,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         writable = self._store is not None and self._store.failure is None
         yield GaugeMetricFamily("milepost_store_writable", "1 while the store takes writes, else 0.", value=writable)
-        yield _labelled("milepost_store_failures", "Times that the store failed.", "reason", self._counts.failures)
-        yield _labelled("milepost_runs_ended", "Runs that ended.", "outcome", self._counts.ended)
+        yield _by("reason", "milepost_store_failures", "Times that the store failed.", self._counts.failures)
+        yield _by("outcome", "milepost_runs_ended", "Runs that ended.", self._counts.ended)
         yield CounterMetricFamily(
             "milepost_run_recoveries", "Times that a run went on after it was stopped.", value=self._counts.recoveries
         )
@@ -76,46 +74,13 @@ class Metrics(Collector):
             yield runs
 
 
-@contextlib.contextmanager
-def served(metrics: Metrics, listen: str) -> Iterator[None]:
-    """Answers HTTP at the address, in threads of its own.
-
-    Raises:
-        ConfigurationError: the address is in use, or none of this machine.
-    """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(metrics)
-    host, port = split_address(listen)
-    try:
-        server, thread = start_http_server(port, host.strip("[]"), registry)
-    except OSError as error:
-        raise ConfigurationError(
-            f"MILEPOST_METRICS_LISTEN: {listen}: {error.strerror}; allowed: a free port of a local address, or empty"
-        ) from None
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, number in sorted(values.items()):
-        family.add_metric([value], number)
-    return family
+def _by(label: str, name: str, text: str, values: Mapping[str, int]) -> Metric:
+    return counter_by((label,), name, text, {(value,): number for value, number in values.items()})
 
 
 def _commit_seconds(counters: Counters) -> Metric:
-    total = 0
-    buckets: list[tuple[str, float]] = []
-    for bound, commits in zip((*map(str, COMMIT_BOUNDS), "+Inf"), counters.commit_classes, strict=True):
-        total += commits
-        buckets.append((bound, total))
-    return HistogramMetricFamily(
-        "milepost_store_commit_seconds",
-        "Time that a commit took until it was on the disk.",
-        buckets=buckets,
-        sum_value=counters.commit_seconds,
+    family = HistogramMetricFamily(
+        "milepost_store_commit_seconds", "Time that a commit took until it was on the disk.", labels=[]
     )
+    add_classes(family, (), COMMIT_BOUNDS, counters.commit_classes, counters.commit_seconds)
+    return family

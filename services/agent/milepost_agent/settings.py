@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from milepost_agent.backups import Schedule
 from milepost_agent.store import BackupFolder, RetentionPolicy
@@ -11,7 +11,7 @@ from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifest
 from milepost_crds.units import parse_duration
 from milepost_service.errors import ConfigurationError
 from milepost_service.kubernetes.access import SERVICE_ACCOUNT, ApiAccess
-from milepost_service.settings import ProcessSettings, split_address
+from milepost_service.settings import ProcessSettings
 
 CLUSTER_LOCK_WAIT_SECONDS = 120.0
 """A pod that was deleted by force lives on for as long as its grace period while its successor starts."""
@@ -39,17 +39,8 @@ class AgentSettings(ProcessSettings):
     kubernetes_token_file: Path = SERVICE_ACCOUNT / "token"
     kubernetes_ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
 
-    metrics_listen: str = ""
-    """Address of the Prometheus metrics over HTTP; empty: none."""
     lock_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
     """How long another process may keep the file of the runs; unset: 120 s in a cluster, else not at all."""
-
-    @field_validator("metrics_listen")
-    @classmethod
-    def _metrics_listen_is_an_address(cls, value: str) -> str:
-        if value:
-            split_address(value)
-        return value
 
     @property
     def longest_lock_wait(self) -> float:

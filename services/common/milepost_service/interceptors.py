@@ -18,7 +18,6 @@ import grpc.aio
 from opentelemetry import trace
 
 from milepost_service import telemetry
-from milepost_service.call_stats import CallStats
 from milepost_service.correlation import correlation, current_correlation_id, new_correlation_id
 from milepost_service.errors import ServiceError, UnavailableError
 from milepost_service.metadata import (
@@ -30,6 +29,7 @@ from milepost_service.metadata import (
     TRACESTATE,
     first_value,
 )
+from milepost_service.serving_stats import ServingStats
 from milepost_service.telemetry.conventions import Attributes
 from milepost_service.telemetry.resources import process_resources
 
@@ -192,8 +192,8 @@ def _use_measured(span: trace.Span) -> Iterator[None]:
 class StatusInterceptor(AroundInterceptor):
     """Turns a ServiceError into its gRPC status and retry hint, counts the call and writes one log line of it."""
 
-    def __init__(self, stats: CallStats | None = None) -> None:
-        self._stats = stats or CallStats()
+    def __init__(self, stats: ServingStats | None = None) -> None:
+        self._stats = stats or ServingStats()
 
     @asynccontextmanager
     async def around(self, call: IncomingCall) -> AsyncIterator[None]:

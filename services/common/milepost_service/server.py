@@ -25,6 +25,7 @@ from milepost_service.fencing import Fence, FenceInterceptor
 from milepost_service.interceptors import GateInterceptor, StatusInterceptor, TraceInterceptor
 from milepost_service.logs import configure_logging
 from milepost_service.registration import Registrar
+from milepost_service.serving_stats import ServingStats
 from milepost_service.settings import ProcessSettings, ServiceSettings, split_address
 
 _SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -75,6 +76,7 @@ async def serve(
     drain: Hook | None = None,
     attend: Callable[[SayReady], Awaitable[None]] | None = None,
     calls: CallMemory | None = None,
+    stats: ServingStats | None = None,
     registration: Callable[[], registry_pb2.Service] | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> None:
@@ -86,20 +88,20 @@ async def serve(
     ready when and for as long as that says; a ProcessMustEnd that leaves it stops the process as a signal does. At the
     signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in progress get
     `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING through all of that.
-    A call with an id is answered through `calls`; one of a displaced owner is refused.
+    A call with an id is answered through `calls`; one of a displaced owner is refused. All are counted in `stats`.
 
     Raises:
         ProcessMustEnd: what left `attend`.
     """
     configure_logging(settings, name=name)
     telemetry.setup(name)
-    calls = calls or CallMemory()
+    calls, stats = calls or CallMemory(), stats or ServingStats()
     gate = GateInterceptor(name)
-    own = (TraceInterceptor(), StatusInterceptor(), gate, FenceInterceptor(Fence(), calls.displace))
+    own = (TraceInterceptor(), StatusInterceptor(stats), gate, FenceInterceptor(Fence(), calls.displace))
     server = grpc.aio.server(options=_SERVER_OPTIONS, interceptors=[*own, CallMemoryInterceptor(calls), *interceptors])
     _bind(server, settings.listen)
     signals = _Signals()
-    health_servicer = await _add_services(server, add_servicers)
+    health_servicer = await _add_services(server, add_servicers, stats)
     registrar = _registrar(settings, registration)
     await server.start()
     must_end: ProcessMustEnd | None = None
@@ -140,7 +142,7 @@ async def standby(
     server = grpc.aio.server(options=_SERVER_OPTIONS)
     _bind(server, settings.listen)
     signals = _Signals()
-    await _add_services(server, add_servicers)
+    await _add_services(server, add_servicers, ServingStats())
     await server.start()
     try:
         return await signals.before(until)
@@ -189,12 +191,14 @@ def _quiet_core() -> Iterator[None]:
 
 
 class _Health(health.aio.HealthServicer):  # type: ignore[misc] # grpc_health ships no types
-    def __init__(self, services: Sequence[str]) -> None:
+    def __init__(self, services: Sequence[str], stats: ServingStats) -> None:
         super().__init__()
+        self._stats = stats
         self._services = ("", *services)
 
     async def say(self, *, ready: bool) -> None:
         """Whether the process serves; that it lives goes without saying."""
+        self._stats.ready = ready
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in self._services:
             await self.set(service, status)
@@ -215,10 +219,12 @@ async def _ready_at_once(say: SayReady) -> None:
     await say(ready=True)
 
 
-async def _add_services(server: grpc.aio.Server, add_servicers: Callable[[grpc.aio.Server], None]) -> _Health:
+async def _add_services(
+    server: grpc.aio.Server, add_servicers: Callable[[grpc.aio.Server], None], stats: ServingStats
+) -> _Health:
     named = _ServiceNames(server)
     add_servicers(cast(grpc.aio.Server, named))
-    health_servicer = _Health(named.names)
+    health_servicer = _Health(named.names, stats)
     await health_servicer.say(ready=False)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*named.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

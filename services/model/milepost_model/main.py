@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
@@ -14,10 +16,15 @@ from milepost_model.settings import ModelSettings
 from milepost_service.call_memory import CallMemory
 from milepost_service.cgroup import memory_limit
 from milepost_service.models import ensure_model, read_header
+from milepost_service.observed import observed
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.serving_stats import ServingStats
 from milepost_service.usage import UsageMeter
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 _SWITCH_SECONDS = 0.0005
 """The decoding thread needs the interpreter after each token; the usual 5 ms would be most of a token's time."""
@@ -30,7 +37,7 @@ async def serve_model(settings: ModelSettings) -> None:
     assert spec is not None
     threads = settings.threads
     engine, calls = Engine(queue_size=settings.queue_size), CallMemory()
-    meter = UsageMeter(engine.load_now)
+    meter, stats = UsageMeter(engine.load_now), ServingStats()
 
     def add_servicers(server: grpc.aio.Server) -> None:
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(engine, resource, threads=threads), server)
@@ -51,16 +58,24 @@ async def serve_model(settings: ModelSettings) -> None:
         await engine.load(path, context_tokens=spec.context_tokens, threads=threads, embeddings=spec.embeddings)
 
     try:
-        await serve(
-            settings,
-            name=resource.name,
-            add_servicers=add_servicers,
-            start=start,
-            calls=calls,
-            registration=lambda: registry_entry(resource, settings.target, details_of(engine, threads=threads)),
-        )
+        with observed(settings.metrics_listen, stats, engine.load_now, lambda: _metrics(engine)):
+            await serve(
+                settings,
+                name=resource.name,
+                add_servicers=add_servicers,
+                start=start,
+                calls=calls,
+                stats=stats,
+                registration=lambda: registry_entry(resource, settings.target, details_of(engine, threads=threads)),
+            )
     finally:
         engine.close()
+
+
+def _metrics(engine: Engine) -> "Iterable[Metric]":
+    from milepost_model.metrics import engine_metrics  # noqa: PLC0415 -- imported where metrics are served alone
+
+    return engine_metrics(engine)
 
 
 async def _main() -> None:

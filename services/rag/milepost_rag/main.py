@@ -14,9 +14,11 @@ from milepost_rag.library import Library
 from milepost_rag.settings import RagSettings
 from milepost_service.call_memory import CallMemory
 from milepost_service.model_client import ModelClient
+from milepost_service.observed import observed
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.serving_stats import ServingStats
 from milepost_service.usage import Load, UsageMeter
 from milepost_service.volumes import volume_path
 
@@ -33,7 +35,12 @@ async def serve_documents(settings: RagSettings) -> None:
         chunk_tokens=spec.chunk_tokens,
     )
     model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallMemory()
-    meter = UsageMeter(lambda: Load(active=calls.active))
+    stats = ServingStats()
+
+    def load() -> Load:
+        return Load(active=calls.active)
+
+    meter = UsageMeter(load)
     watching: list[asyncio.Task[None]] = []
 
     def details() -> Mapping[str, str]:
@@ -54,14 +61,16 @@ async def serve_documents(settings: RagSettings) -> None:
         watching.append(asyncio.create_task(library.watch(settings.poll_seconds)))
 
     try:
-        await serve(
-            settings,
-            name=resource.name,
-            add_servicers=add_servicers,
-            start=start,
-            calls=calls,
-            registration=lambda: registry_entry(resource, settings.target, details()),
-        )
+        with observed(settings.metrics_listen, stats, load):
+            await serve(
+                settings,
+                name=resource.name,
+                add_servicers=add_servicers,
+                start=start,
+                calls=calls,
+                stats=stats,
+                registration=lambda: registry_entry(resource, settings.target, details()),
+            )
     finally:
         for task in watching:
             task.cancel()

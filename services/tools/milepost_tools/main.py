@@ -9,9 +9,11 @@ from milepost_crds import Tools
 from milepost_service.call_memory import CallMemory
 from milepost_service.errors import ConfigurationError
 from milepost_service.model_client import ModelClient
+from milepost_service.observed import observed
 from milepost_service.resource import load_model_service
 from milepost_service.server import run, serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.serving_stats import ServingStats
 from milepost_service.usage import Load, UsageMeter
 from milepost_tools.answer import answer_with
 from milepost_tools.calculator import Calculator
@@ -41,7 +43,12 @@ async def serve_tools(settings: ToolsSettings) -> None:
     tools = make_tools(spec)
     details = {"model": spec.model_ref.name, "tools": ", ".join(tool.name for tool in tools)}
     model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallMemory()
-    meter = UsageMeter(lambda: Load(active=calls.active))
+    stats = ServingStats()
+
+    def load() -> Load:
+        return Load(active=calls.active)
+
+    meter = UsageMeter(load)
 
     def add_servicers(server: grpc.aio.Server) -> None:
         answer = answer_with(tools, model, resource)
@@ -49,13 +56,15 @@ async def serve_tools(settings: ToolsSettings) -> None:
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
 
     try:
-        await serve(
-            settings,
-            name=resource.name,
-            add_servicers=add_servicers,
-            calls=calls,
-            registration=lambda: registry_entry(resource, settings.target, details),
-        )
+        with observed(settings.metrics_listen, stats, load):
+            await serve(
+                settings,
+                name=resource.name,
+                add_servicers=add_servicers,
+                calls=calls,
+                stats=stats,
+                registration=lambda: registry_entry(resource, settings.target, details),
+            )
     finally:
         await model.close()
 

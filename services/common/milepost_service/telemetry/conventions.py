@@ -164,7 +164,6 @@ class Metrics:
     SERVICE_READY = "milepost_service_ready"
     PROMPT_TOKENS = "milepost_prompt_tokens"
     GENERATED_TOKENS = "milepost_generated_tokens"
-    TOKENS_PER_SECOND = "milepost_tokens_per_second"
     CPU_SECONDS = "milepost_cpu_seconds"
     CPU_LIMIT_CORES = "milepost_cpu_limit_cores"
     CPU_THROTTLED_PERIODS = "milepost_cpu_throttled_periods"

@@ -1,9 +1,13 @@
-"""The spans of real services at a real OTLP receiver: names, attributes, and one tree over several processes."""
+"""Spans, metrics and logs of real services: at a real OTLP receiver, over HTTP, and in their output."""
 
+import json
+import re
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,7 +17,7 @@ from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_service.metadata import call_metadata
 from milepost_service.models import default_cache_dir, ensure_minilm
-from milepost_service.testing import ServiceProcess, running
+from milepost_service.testing import ServiceProcess, free_port, running
 from otlp_receiver import OtlpReceiver, ReceivedSpan, receiving
 
 pytestmark = pytest.mark.models
@@ -49,11 +53,13 @@ spec:
 
 @dataclass
 class World:
-    """Three services that send their spans to one receiver."""
+    """Three services that send their spans to one receiver, tell metrics and write JSON logs."""
 
     receiver: OtlpReceiver
     targets: dict[str, str]
     model: str
+    metrics: dict[str, str]
+    folder: Path
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +69,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     (folder / "documents" / "lamp.md").write_text("# Lamp\n\nThe lamp burns rapeseed oil.\n\n# Fog\n\nRing the bell.\n")
     for name, text in SERVICES.items():
         (folder / f"{name}.yaml").write_text(HEAD + text)
+    metrics = {name: f"127.0.0.1:{free_port()}" for name in SERVICES}
 
     def environment(name: str, **more: str) -> dict[str, str]:
         file = str(folder / f"{name}.yaml")
         exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-        return {"MILEPOST_SERVICE_FILE": file, **exporting, **more}
+        told = {"MILEPOST_METRICS_LISTEN": metrics[name], "MILEPOST_LOG_FORMAT": "json", "MILEPOST_LOG_LEVEL": "DEBUG"}
+        return {"MILEPOST_SERVICE_FILE": file, **exporting, **told, **more}
 
     def service(package: str, name: str, **more: str) -> Any:
         return running(package, folder / f"{name}.log", environment(name, **more))
@@ -86,7 +94,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             with grpc.insecure_channel(model.target) as channel:
                 stub = model_pb2_grpc.ModelServiceStub(channel)
                 described = stub.DescribeModel(model_pb2.DescribeModelRequest(), timeout=5)
-            yield World(receiver, {name: each.target for name, each in found.items()}, described.model)
+            targets = {name: each.target for name, each in found.items()}
+            yield World(receiver, targets, described.model, metrics, folder)
 
 
 @dataclass
@@ -263,3 +272,87 @@ def test_who_only_looks_leaves_no_span(world: World) -> None:
     spans = world.receiver.wait_for(lambda spans: len(spans) >= before + 2)
     time.sleep(0.3)
     assert {span.name for span in spans[before:]} == {INVOKE, "tool.call"}
+
+
+def scrape(world: World, service: str) -> dict[str, float]:
+    """Values by name with labels, as Prometheus reads them."""
+    with urllib.request.urlopen(f"http://{world.metrics[service]}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+@pytest.mark.requirement("MOD-3", "OBS-3")
+def test_a_model_counts_calls_and_tokens_under_its_own_names_and_those_of_llama_server(world: World) -> None:
+    """Two calls later, one of them refused, calls, times and tokens have grown by just that."""
+    invoke(world, "writer", Caller.new(), prompt="Warm up.")
+    before = scrape(world, "writer")
+    caller = Caller.new()
+    result = invoke(world, "writer", caller, prompt="Name a colour.")
+    with pytest.raises(grpc.RpcError):
+        invoke(world, "writer", Caller.new(), prompt="")
+    after = scrape(world, "writer")
+
+    def grown(name: str) -> float:
+        return after[name] - before.get(name, 0.0)
+
+    assert grown(f'milepost_calls_total{{code="OK",method="{INVOKE}"}}') == 1
+    assert grown(f'milepost_calls_total{{code="INVALID_ARGUMENT",method="{INVOKE}"}}') == 1
+    assert grown(f'milepost_call_seconds_count{{method="{INVOKE}"}}') == 2
+    assert grown(f'milepost_call_seconds_bucket{{le="+Inf",method="{INVOKE}"}}') == 2
+    assert grown(f'milepost_call_seconds_sum{{method="{INVOKE}"}}') > result.usage.duration_ms / 1000
+    made = grown("milepost_generated_tokens_total")
+    assert made >= result.usage.completion_tokens > 0
+    assert grown("llamacpp:tokens_predicted_total") == made
+    assert 0 < grown("llamacpp:prompt_tokens_total") <= result.usage.prompt_tokens
+    assert after["llamacpp:requests_processing"] == after["milepost_calls_active"] == 0
+    assert after["llamacpp:requests_deferred"] == after["milepost_calls_queued"] == 0
+    assert 0 < after["llamacpp:kv_cache_usage_ratio"] < 1
+    assert after["llamacpp:predicted_tokens_seconds"] > 0
+    assert after["milepost_service_ready"] == 1
+    [memory] = [value for name, value in after.items() if name.startswith("milepost_memory_bytes{")]
+    assert memory > 50_000_000
+    assert after["process_resident_memory_bytes"] > 50_000_000
+
+
+@pytest.mark.requirement("MOD-3")
+def test_a_model_shows_who_is_served_and_who_waits(world: World) -> None:
+    """While one call is drawn another waits; GetUsage says the same, with the speed of the last seconds."""
+    request = model_pb2.GenerateRequest(prompt="Once upon a time", sampling=model_pb2.Sampling(max_tokens=300))
+    with grpc.insecure_channel(world.targets["writer"]) as channel:
+        stub, capability = model_pb2_grpc.ModelServiceStub(channel), capability_pb2_grpc.CapabilityServiceStub(channel)
+        calls = [stub.Generate(request, timeout=100, metadata=Caller.new().metadata()) for _ in range(8)]
+        next(calls[0])
+        while not (seen := scrape(world, "writer"))["milepost_calls_queued"]:
+            time.sleep(0.02)
+        usage = capability.GetUsage(capability_pb2.GetUsageRequest(), timeout=10).usage
+        for call in calls:
+            call.cancel()
+    assert seen["llamacpp:requests_processing"] == seen["milepost_calls_active"] == usage.active_calls == 1
+    assert seen["llamacpp:requests_deferred"] == seen["milepost_calls_queued"] > 0
+    assert usage.queued_calls > 0
+    assert usage.tokens_per_second > 0
+    assert usage.cpu_cores > 0
+
+
+@pytest.mark.requirement("OBS-4")
+def test_every_line_that_a_service_writes_is_json_with_its_request(world: World) -> None:
+    """At level DEBUG, after good and bad calls: time, level, service and message, and the ids of a request."""
+    caller = Caller.new()
+    invoke(world, "desk", caller, prompt="What is 3 * 3?")
+    with pytest.raises(grpc.RpcError):
+        invoke(world, "manual", Caller.new(), prompt="")
+    for name in SERVICES:
+        lines = [json.loads(line) for line in (world.folder / f"{name}.log").read_text().splitlines()]
+        assert lines
+        for line in lines:
+            assert set(line) >= {"time", "level", "service", "message", "logger"}, line
+            assert line["service"] == name
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]{12}\+00:00", line["time"])
+            if line["message"].startswith("Invoke"):
+                assert line["correlation_id"]
+                assert re.fullmatch("[0-9a-f]{32}", line["trace_id"])
+    lines = [json.loads(line) for line in (world.folder / "desk.log").read_text().splitlines()]
+    [mine] = [
+        line for line in lines if line.get("correlation_id") == caller.correlation_id and "Invoke" in line["message"]
+    ]
+    assert mine["trace_id"] == caller.trace_id

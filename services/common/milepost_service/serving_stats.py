@@ -1,4 +1,4 @@
-"""What became of the calls that a process served: by method and code, with their times."""
+"""What a process serves: whether it is ready, and what became of its calls, by method and code, with their times."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -22,10 +22,11 @@ class CallTimes:
         self.seconds += seconds
 
 
-class CallStats:
+class ServingStats:
     """Changed on the event loop alone. Methods are full names without the first slash."""
 
     def __init__(self) -> None:
+        self.ready = False
         self.ended: Counter[tuple[str, str]] = Counter()
         """By method and code."""
         self.times: dict[str, CallTimes] = {}

@@ -1,0 +1,38 @@
+"""What a model has to tell Prometheus besides its calls: tokens, and the names that llama.cpp's own server uses."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from milepost_model.engine import Engine
+from milepost_service.telemetry.conventions import Metrics
+
+
+def engine_metrics(engine: Engine) -> Iterator[Metric]:
+    """Counters begin at 0 with the process; tokens of calls that were cancelled count."""
+    load = engine.load_now()
+    read = engine.prefilled_tokens + engine.embedded_tokens
+    counters = (
+        (Metrics.PROMPT_TOKENS, "Tokens of prompts and of embedded texts that were computed.", read),
+        (Metrics.GENERATED_TOKENS, "Tokens that were made.", engine.generated_tokens),
+        (Metrics.LLAMA_PROMPT_TOKENS, "Number of prompt tokens processed.", read),
+        (Metrics.LLAMA_TOKENS_PREDICTED, "Number of generation tokens processed.", engine.generated_tokens),
+    )
+    for name, text, number in counters:
+        yield CounterMetricFamily(name, text, value=number)
+    gauges = (
+        (Metrics.LLAMA_REQUESTS_PROCESSING, "Number of requests processing.", load.active),
+        (Metrics.LLAMA_REQUESTS_DEFERRED, "Number of requests deferred.", load.queued),
+        (
+            Metrics.LLAMA_TOKENS_PER_SECOND,
+            "Tokens a second of the last answer.",
+            engine.tokens_per_second,
+        ),
+    )
+    for name, text, value in gauges:
+        yield GaugeMetricFamily(name, text, value=value)
+    if engine.makes_text:
+        kept = engine.kept_tokens
+        yield GaugeMetricFamily(Metrics.LLAMA_KV_CACHE_TOKENS, "KV-cache tokens.", value=kept)
+        usage = kept / engine.context_tokens
+        yield GaugeMetricFamily(Metrics.LLAMA_KV_CACHE_USAGE, "KV-cache usage. 1 means 100 percent usage.", value=usage)
