@@ -233,8 +233,10 @@ describe("time scale", () => {
     expect(new TimeScale(0, 10, [{ start: 0, end: 10 }]).place(10)).toBe(1);
   });
 
-  it("ticks at round distances", () => {
-    expect(ticks(0, 10_000, 5)).toEqual([0, 2000, 4000, 6000, 8000, 10_000]);
-    expect(ticks(0, 1, 3)).toEqual([0, 1]);
+  it("ticks at round distances, but not where time is folded", () => {
+    expect(ticks(new TimeScale(0, 10_000), 0, 1, 5)).toEqual([0, 2000, 4000, 6000, 8000, 10_000]);
+    const folded = new TimeScale(0, 10_000, [{ start: 2000, end: 9000 }]);
+    expect(ticks(folded, 0, 1, 3)).toEqual([0, 1000, 2000, 9000, 10_000]);
+    expect(ticks(new TimeScale(0, 0), 0, 1, 3)).toEqual([0, 1]);
   });
 });

@@ -1,4 +1,4 @@
-import { type HopPart, isHopPart, type Life, type Span, type SpanStatus } from "./spans";
+import { type HopPart, isHopPart, type Life, type Pending, type Span, type SpanStatus } from "./spans";
 import type { Timeline } from "./timeline";
 
 /** A shorter gap may be an attempt that was lost with its process. */
@@ -14,15 +14,17 @@ export type Row =
       readonly part: HopPart;
       readonly open: boolean;
     }
-  | { readonly kind: "span"; readonly id: string; readonly depth: number; readonly span: Span };
+  | { readonly kind: "span"; readonly id: string; readonly depth: number; readonly span: Span }
+  | { readonly kind: "pending"; readonly id: "pending"; readonly depth: number; readonly pending: Pending };
 
 /**
  * The lines of a waterfall from top to bottom; a hop's own lines only where it is open.
  *
  * Args:
  *   isOpen: Whether a hop shows its lines.
+ *   withPending: Whether a last line tells what goes on although no event tells of it yet.
  */
-export function rowsOf(timeline: Timeline, isOpen: (part: HopPart) => boolean): Row[] {
+export function rowsOf(timeline: Timeline, isOpen: (part: HopPart) => boolean, withPending = false): Row[] {
   const rows: Row[] = [];
   const lanes = timeline.lives.length > 1;
   const depth = lanes ? 1 : 0;
@@ -38,6 +40,7 @@ export function rowsOf(timeline: Timeline, isOpen: (part: HopPart) => boolean): 
       if (open) for (const span of item.spans) rows.push({ kind: "span", id: span.id, depth: depth + 1, span });
     }
   }
+  if (withPending && timeline.pending) rows.push({ kind: "pending", id: "pending", depth, pending: timeline.pending });
   return rows;
 }
 

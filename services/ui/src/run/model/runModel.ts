@@ -34,6 +34,11 @@ export class RunModel {
     if (this.log.add(raw) > 0) this.changed();
   }
 
+  /** Sequence number up to which the run's own journal is here; an event of its agent may be ahead of it. */
+  lastOfRun(runId: string): number {
+    return this.log.events.findLast((event) => event.run_id === runId)?.sequence ?? 0;
+  }
+
   clear(): void {
     this.log.clear();
     this.changed();

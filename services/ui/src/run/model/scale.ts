@@ -4,9 +4,8 @@ export interface Fold {
   readonly end: number;
 }
 
-interface Piece {
-  readonly start: number;
-  readonly end: number;
+interface Piece extends Fold {
+  readonly folded: boolean;
   readonly from: number;
   readonly to: number;
 }
@@ -42,6 +41,15 @@ export class TimeScale {
     if (!piece || piece.to === piece.from) return this.start;
     return piece.start + ((place - piece.from) / (piece.to - piece.from)) * (piece.end - piece.start);
   }
+
+  /** What is drawn at its length between two places. */
+  stretches(from: number, to: number): Fold[] {
+    const start = this.timeAt(from);
+    const end = this.timeAt(to);
+    return this.pieces
+      .filter((piece) => !piece.folded && piece.end >= start && piece.start <= end)
+      .map((piece) => ({ start: Math.max(piece.start, start), end: Math.min(piece.end, end) }));
+  }
 }
 
 /** Of stretches in which nothing was done, those that would make all else too small to see. */
@@ -55,13 +63,24 @@ export function foldsOf(idle: readonly Fold[], start: number, end: number): Fold
   return merged.filter((fold) => fold.end - fold.start > (end - start) * WORTH_FOLDING);
 }
 
-/** Round moments between two times, at most `most` of them, in milliseconds since the epoch. */
-export function ticks(start: number, end: number, most: number, origin = start): number[] {
-  const step = tickStep((end - start) / Math.max(most, 1));
-  const first = origin + Math.ceil((start - origin) / step) * step;
+/** About `most` round moments of what is drawn from place `from` to `to`, none of them in a fold. */
+export function ticks(scale: TimeScale, from: number, to: number, most: number): number[] {
+  const shown = scale.stretches(from, to);
+  const length = shown.reduce((sum, stretch) => sum + stretch.end - stretch.start, 0);
+  const step = tickStep(length / Math.max(most, 1));
   const found: number[] = [];
-  for (let time = first; time <= end && found.length < most + 1; time += step) found.push(time);
+  for (const stretch of shown) {
+    const first = scale.start + Math.ceil((stretch.start - scale.start) / step) * step;
+    for (let time = first; time <= stretch.end && found.length < 4 * most; time += step) found.push(time);
+  }
   return found;
+}
+
+/** A round moment after `now`, so that a chart that grows is drawn anew only now and then. */
+export function roomFor(start: number, now: number): number {
+  const length = Math.max(now - start, 3000) * 1.04;
+  const step = tickStep(length / 12);
+  return start + Math.ceil(length / step) * step;
 }
 
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5];
@@ -90,7 +109,7 @@ function pieces(start: number, end: number, folds: readonly Fold[]): Piece[] {
   let place = 0;
   return cuts.map((cut) => {
     const width = cut.folded ? each : ((cut.end - cut.start) / plain) * rest;
-    const piece = { start: cut.start, end: cut.end, from: place, to: place + width };
+    const piece = { ...cut, from: place, to: place + width };
     place += width;
     return piece;
   });

@@ -1,6 +1,15 @@
 import type { Reader } from "./eventLog";
 import { describeMark, endedStatus } from "./marks";
-import type { HopPart, Life, Pending, Segment, Span, SpanKind, SpanStatus } from "./spans";
+import {
+  type HopPart,
+  isHopPart,
+  type Life,
+  type Pending,
+  type Segment,
+  type Span,
+  type SpanKind,
+  type SpanStatus,
+} from "./spans";
 import { flagOf, isRecord, millis, numberOf, type RunEvent, recordsOf, textOf } from "./wire";
 
 /** The waterfall of a run, grown event by event. */
@@ -57,6 +66,9 @@ export class Timeline implements Reader {
       }
       this.openAttempts.clear();
       before.lost = Math.max(before.lost, recordsOf(event.data, "lost").length);
+      // The lane that begins says it already.
+      const last = before.items.at(-1);
+      if (last && !isHopPart(last) && last.events[0]?.type === "AgentStarted") before.items.pop();
     }
     this.processStart = null;
     this.lives.push(newLife(this.lives.length, textOf(event.data, "cause") || "restart", now, event));

@@ -1,0 +1,205 @@
+import { formatDuration } from "../../clock/format";
+import { Badge, type Tone } from "../../components/Badge";
+import { cutText } from "../../components/cutText";
+import { EmptyState } from "../../components/EmptyState";
+import type { IconName } from "../../components/Icon";
+import { Loading } from "../../components/Loading";
+import type { Decision, DecisionPair, Recommendation, Verdict } from "../model/decisions";
+import { useModel, useRunView } from "../runContext";
+import { ConfidenceStrip } from "./ConfidenceStrip";
+
+const VERDICTS: Record<Verdict, { tone: Tone; icon: IconName; word: string }> = {
+  agreed: { tone: "ok", icon: "check", word: "Agreed" },
+  overruled: { tone: "wait", icon: "restore", word: "Overruled" },
+  skipped: { tone: "idle", icon: "chevron", word: "Step skipped" },
+  finished: { tone: "hold", icon: "stop", word: "Finished early" },
+  asked: { tone: "wait", icon: "question", word: "Asked the user" },
+};
+
+/** What the router recommended next to what the arbitrator decided, and why. */
+export function DecisionsView() {
+  const { complete } = useRunView();
+  const { pairs } = useModel().decisions;
+  if (pairs.length === 0) {
+    return complete ? (
+      <EmptyState icon="filter" title="Nothing was decided yet">
+        <p>Before each step the router ranks the services that are ready, and the arbitrator decides.</p>
+      </EmptyState>
+    ) : (
+      <Loading what="the decisions" />
+    );
+  }
+  const decided = pairs.filter((pair) => pair.decision);
+  const overruled = decided.filter((pair) => pair.decision?.verdict === "overruled").length;
+  return (
+    <div className="decisions">
+      <p className="soft decisions-sum">
+        {decided.length} {decided.length === 1 ? "decision" : "decisions"};{" "}
+        {overruled === 0
+          ? "no recommendation was overruled"
+          : `${overruled} recommendation${overruled === 1 ? " was" : "s were"} overruled`}
+        .
+      </p>
+      <ol className="decision-list">
+        {pairs.map((pair) => (
+          <li key={pair.id}>
+            <DecisionCard pair={pair} />
+          </li>
+        ))}
+      </ol>
+    </div>
+  );
+}
+
+function DecisionCard({ pair }: { pair: DecisionPair }) {
+  const look = pair.decision ? VERDICTS[pair.decision.verdict] : null;
+  return (
+    <article className="card decision" aria-label={`Hop ${pair.hop}, step ${pair.step}`}>
+      <header className="decision-head">
+        <h2>{pair.step || "Step"}</h2>
+        <span className="soft small">hop {pair.hop}</span>
+        {look ? (
+          <Badge tone={look.tone} icon={look.icon}>
+            {look.word}
+          </Badge>
+        ) : (
+          <Badge tone="run" icon="play">
+            Being decided
+          </Badge>
+        )}
+      </header>
+      <div className="decision-sides">
+        <section>
+          <h3>Router recommends</h3>
+          {pair.recommendation ? <RecommendationSide recommendation={pair.recommendation} /> : <Unknown />}
+        </section>
+        <section>
+          <h3>Arbitrator decides</h3>
+          {pair.decision ? (
+            <DecisionSide decision={pair.decision} recommended={pair.recommendation?.services[0]?.service} />
+          ) : (
+            <p className="soft">It has not decided yet.</p>
+          )}
+        </section>
+      </div>
+      <Numbers pair={pair} />
+    </article>
+  );
+}
+
+function Unknown() {
+  return <p className="soft">The journal has no recommendation for this decision.</p>;
+}
+
+function RecommendationSide({ recommendation }: { recommendation: Recommendation }) {
+  return <ConfidenceStrip services={recommendation.services} none={recommendation.none} />;
+}
+
+function DecisionSide({ decision, recommended }: { decision: Decision; recommended: string | undefined }) {
+  const best = decision.choices[0];
+  return (
+    <>
+      <p className="decision-what">
+        {decision.action === "invoke" ? decision.service : decision.action || "unknown"}
+        {decision.verdict === "overruled" && recommended ? (
+          <span className="decision-share">instead of {recommended}</span>
+        ) : null}
+        {best ? <span className="decision-share">{percentText(best.posterior)}</span> : null}
+      </p>
+      <p className="soft">{cutText(decision.reason, 600)}</p>
+    </>
+  );
+}
+
+function Numbers({ pair }: { pair: DecisionPair }) {
+  const { recommendation, decision } = pair;
+  return (
+    <details className="decision-numbers">
+      <summary>Numbers</summary>
+      {decision && decision.choices.length > 0 ? (
+        <div className="table-scroll">
+          <table className="table">
+            <caption className="visually-hidden">How each choice came to its probability</caption>
+            <thead>
+              <tr>
+                <th scope="col">Choice</th>
+                <th scope="col">Prior of the router</th>
+                <th scope="col">Likelihood by the model</th>
+                <th scope="col">Posterior</th>
+                <th scope="col" className="number">
+                  Log-probability per token
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {decision.choices.map((choice) => (
+                <tr key={choice.choice}>
+                  <th scope="row">{choice.choice}</th>
+                  <td>
+                    <Share value={choice.prior} kind="prior" />
+                  </td>
+                  <td>
+                    {choice.likelihood === null ? (
+                      <span className="faint">not asked</span>
+                    ) : (
+                      <Share value={choice.likelihood} kind="likelihood" />
+                    )}
+                  </td>
+                  <td>
+                    <Share value={choice.posterior} kind="posterior" />
+                  </td>
+                  <td className="number">{choice.logProbability === null ? "–" : choice.logProbability.toFixed(3)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      ) : null}
+      <dl className="detail-facts decision-facts">
+        {recommendation ? (
+          <>
+            <Item label="Router's reasoning" text={cutText(recommendation.reasoning, 1000)} />
+            <Item label="Router's path" text={recommendation.path} />
+            <Item label="Router's time" text={timeText(recommendation.durationMs)} />
+            <Item
+              label="Need for the capability"
+              text={recommendation.relevance === null ? "" : percentText(recommendation.relevance)}
+            />
+          </>
+        ) : null}
+        {decision ? <Item label="Arbitrator's time" text={timeText(decision.durationMs)} /> : null}
+      </dl>
+    </details>
+  );
+}
+
+function Item({ label, text }: { label: string; text: string }) {
+  if (!text) return null;
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>{text}</dd>
+    </div>
+  );
+}
+
+function Share({ value, kind }: { value: number; kind: string }) {
+  return (
+    <span className="share">
+      <span className="share-track" aria-hidden="true">
+        <span className={`share-bar share-${kind}`} style={{ width: `${value * 100}%` }} />
+      </span>
+      {value.toFixed(3)}
+    </span>
+  );
+}
+
+export function percentText(value: number): string {
+  if (value > 0 && value < 0.01) return "<1 %";
+  if (value < 1 && value > 0.99) return ">99 %";
+  return `${Math.round(value * 100)} %`;
+}
+
+function timeText(milliseconds: number | null): string {
+  return milliseconds === null ? "" : formatDuration(milliseconds);
+}

@@ -1,0 +1,14 @@
+import { CopyButton } from "../../components/CopyButton";
+import { LongText } from "../../components/LongText";
+import type { RunEvent } from "../model/wire";
+
+/** An event as it is in the journal. */
+export function EventJson({ event }: { event: RunEvent }) {
+  const text = JSON.stringify(event, null, 2);
+  return (
+    <div className="event-json">
+      <CopyButton text={text} label={`event ${event.sequence}`} />
+      <LongText text={text} limit={6000} />
+    </div>
+  );
+}
