@@ -2,13 +2,13 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { sendMessage } from "../../api/endpoints";
 import { keys } from "../../api/keys";
+import { uuid } from "../../api/uuid";
 import { Button } from "../../components/Button";
 import { Dialog } from "../../components/Dialog";
 import { ErrorState } from "../../components/ErrorState";
 import { toasts } from "../../components/toastStore";
 import { WriteButton } from "../../components/WriteButton";
 import { useModel, useRunView } from "../runContext";
-import { newId } from "./newId";
 
 /** Writes to a role; its next step reads it. */
 export function MessageDialog({ onClose }: { onClose: () => void }) {
@@ -17,7 +17,7 @@ export function MessageDialog({ onClose }: { onClose: () => void }) {
   const queries = useQueryClient();
   const [role, setRole] = useState(roles[0] ?? "");
   const [payload, setPayload] = useState("");
-  const [messageId] = useState(newId);
+  const [messageId] = useState(uuid);
   const send = useMutation({
     mutationFn: () => sendMessage(runId, { recipient_role: role, payload, message_id: messageId }),
     onSuccess: () => {

@@ -3,6 +3,8 @@ import { useState } from "react";
 import { actOnRun, exportRun, type RunAction } from "../../api/endpoints";
 import { explain } from "../../api/errors";
 import { keys } from "../../api/keys";
+import { uuid } from "../../api/uuid";
+import { saveFile } from "../../backups/saveFile";
 import { Button } from "../../components/Button";
 import { Dialog } from "../../components/Dialog";
 import { ErrorState } from "../../components/ErrorState";
@@ -10,8 +12,6 @@ import { toasts } from "../../components/toastStore";
 import { WriteButton } from "../../components/WriteButton";
 import { useRunView } from "../runContext";
 import { MessageDialog } from "./MessageDialog";
-import { newId } from "./newId";
-import { saveFile } from "./saveFile";
 
 /** What a person may do to a run. Each may be sent again without harm. */
 export function RunActions() {
@@ -29,7 +29,7 @@ export function RunActions() {
         <WriteButton
           icon="play"
           busy={act.isPending}
-          onClick={() => act.mutate({ action: "resume", request_id: newId() })}
+          onClick={() => act.mutate({ action: "resume", request_id: uuid() })}
         >
           Resume
         </WriteButton>
@@ -39,7 +39,7 @@ export function RunActions() {
           icon="pause"
           busy={act.isPending}
           title="Lets the step that is being done come to its end, and goes no further"
-          onClick={() => act.mutate({ action: "pause", request_id: newId() })}
+          onClick={() => act.mutate({ action: "pause", request_id: uuid() })}
         >
           Pause
         </WriteButton>
@@ -81,7 +81,7 @@ function useRunAction(done?: () => void) {
 
 function CancelDialog({ onClose }: { onClose: () => void }) {
   const [reason, setReason] = useState("");
-  const [requestId] = useState(newId);
+  const [requestId] = useState(uuid);
   const act = useRunAction(onClose);
   return (
     <Dialog

@@ -10,6 +10,9 @@ import { SpanBars } from "./Bars";
 import type { Chart } from "./chart";
 import { KIND_ICONS, STATUS_LOOKS } from "./looks";
 
+/** A hop that was tried hundreds of times shows its newest tries on its own line; all of them when it is open. */
+const MOST_BARS = 200;
+
 interface RowProps {
   row: Row;
   domId: string;
@@ -165,9 +168,9 @@ function Track({ row, chart }: { row: Row; chart: Chart }): ReactNode {
   }
   const { spans } = row.part;
   const newest = spans.findLast((span) => span.kind !== "message" && span.end !== span.start) ?? spans.at(-1);
-  return spans.map((span) => (
-    <SpanBars key={span.id} span={span} chart={chart} labelled={span === newest} whole={row.part} />
-  ));
+  return spans
+    .slice(-MOST_BARS)
+    .map((span) => <SpanBars key={span.id} span={span} chart={chart} labelled={span === newest} whole={row.part} />);
 }
 
 function spoken(row: Row): string {
