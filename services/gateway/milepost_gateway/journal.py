@@ -10,6 +10,7 @@ from milepost_service.json_form import to_json
 
 MAX_EVENTS = 4096
 MAX_BYTES = 32 * 1024 * 1024
+_LINE_ENDS = [(chr(code).encode(), b"\\u%04x" % code) for code in (0x85, 0x2028, 0x2029)]
 
 
 class Entry(NamedTuple):
@@ -25,8 +26,11 @@ def entry_of(agent: str, event: agent_pb2.RunEvent) -> Entry:
 
 
 def dump(value: object) -> bytes:
-    """Compact JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """Compact JSON on one line, also for those who take more than CR and LF for its end."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    for raw, escaped in _LINE_ENDS:
+        text = text.replace(raw, escaped)
+    return text
 
 
 class Journal:
