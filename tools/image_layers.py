@@ -38,6 +38,7 @@ LAYERS = (
     Layer("llama", ("service", "llama"), ("service",)),
     Layer("operator", ("operator",)),
     Layer("tools", ("tools",), ("service",)),
+    Layer("gateway", ("gateway",), ("service",)),
     Layer("agent", ("agent",), ("service", "llama")),
     Layer("model", ("model",), ("service", "llama")),
     Layer("rag", ("rag",), ("service", "llama")),
@@ -47,6 +48,7 @@ LAYERS = (
 ROLES = (
     Role("operator", ("operator", "milepost"), limit_mb=200),
     Role("tools", ("service", "tools", "milepost")),
+    Role("gateway", ("service", "gateway", "milepost"), limit_mb=200),
     Role("agent", ("service", "llama", "agent", "milepost"), embeds=True),
     Role("rag", ("service", "llama", "rag", "milepost"), embeds=True),
     Role("model", ("service", "llama", "model", "milepost"), limit_mb=350),

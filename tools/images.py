@@ -26,11 +26,13 @@ from console import LiveLine, ToolError, run_logged
 from image_context import RECIPE, Context, Target, digest_of
 from image_layers import ROLES, SLIM_BASE_MB, Role
 from pip_runner import Pip
+from ui import ui_build
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE = ROOT / "dist" / "images"
 LOG = ROOT / "artifacts" / "images.log"
 DEFAULT_BASE = "python:3.13-slim"
+GATEWAY = "gateway"
 INPUTS_LABEL = "dev.milepost.inputs"
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 OWN_ERROR = re.compile(r"^(?:#\d+ [\d.]+ )?(install_layer: .+)$")
@@ -122,11 +124,23 @@ class Build:
         target = self._target()
         base = self.docker.inspect(self.base)
         assert base is not None
+        self._build_ui()
         line = LiveLine("context")
         cache = Path(os.environ.get("MILEPOST_CACHE_DIR") or "~/.cache/milepost").expanduser().absolute()
         Context(self.context, target, cache, Pip(Path(sys.executable), LOG)).write(line.update)
         line.done(f"Python {target.python}, {target.machine}, {_megabytes(self.context):.0f} MB")
         return [self._image(role, base) for role in self.roles]
+
+    def _build_ui(self) -> None:
+        """The gateway carries the web UI, which is built here because a build of an image has no network."""
+        ui = ui_build()
+        if not ui.is_current and any(role.target == GATEWAY for role in self.roles):
+            line = LiveLine("ui")
+            try:
+                ui.make(line.update)
+            finally:
+                line.close()
+            line.done("built")
 
     def _target(self) -> Target:
         """Asked of the base once, and then remembered for as long as it is the same."""

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "helm" / "milepost"
 RELEASE = "milepost"
 NAMESPACE = "milepost-system"
+COMPONENT = "app.kubernetes.io/component"
 OLDEST_KUBERNETES = "1.30.0"
 
 Object = dict[str, Any]
@@ -102,10 +103,16 @@ def of_kind(objects: Sequence[Object], *kinds: str) -> list[Object]:
     return [found for found in objects if found["kind"] in kinds]
 
 
-def one(objects: Sequence[Object], kind: str, name: str | None = None) -> Object:
-    """The only object of a kind, or of a kind and a name."""
-    [found] = [each for each in of_kind(objects, kind) if name in {None, each["metadata"]["name"]}]
-    return found
+def of_component(objects: Sequence[Object], component: str = "operator") -> list[Object]:
+    """The objects of the operator, which are the most, or those of the gateway."""
+    return [each for each in objects if each["metadata"]["labels"][COMPONENT] == component]
+
+
+def one(objects: Sequence[Object], kind: str, name: str | None = None, component: str = "operator") -> Object:
+    """The only object of a kind, or of a kind and a name, of a component."""
+    found = of_kind(of_component(objects, component), kind)
+    [only] = [each for each in found if name in {None, each["metadata"]["name"]}]
+    return only
 
 
 def key_of(found: Object) -> tuple[str, str, str]:
@@ -114,14 +121,19 @@ def key_of(found: Object) -> tuple[str, str, str]:
     return found["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
+def pod_of(objects: Sequence[Object], component: str = "operator") -> Object:
+    """The pod template of a component's only workload."""
+    [pod] = pods_of(of_component(objects, component))
+    return pod
+
+
 def pods_of(objects: Sequence[Object]) -> Iterator[Object]:
     """The pod template of every workload."""
     for found in of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet"):
         yield found["spec"]["template"]
 
 
-def environment_of(objects: Sequence[Object]) -> dict[str, Any]:
-    """The operator's environment: a value, or what it is taken from."""
-    [pod] = pods_of(objects)
-    [container] = pod["spec"]["containers"]
+def environment_of(objects: Sequence[Object], component: str = "operator") -> dict[str, Any]:
+    """A component's environment: a value, or what it is taken from."""
+    [container] = pod_of(objects, component)["spec"]["containers"]
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}

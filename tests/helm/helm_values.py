@@ -13,7 +13,9 @@ def described_paths(node: Object, root: Object, path: str = "") -> Iterator[str]
     if "$ref" in node:
         node = root["$defs"][node["$ref"].rsplit("/", 1)[-1]]
     inner = node.get("properties")
-    if not inner or path in {"operator.resources", "operator.affinity"}:
+    if not inner or path in {
+        f"{pod}.{field}" for pod in ("operator", "gateway") for field in ("resources", "affinity")
+    }:
         yield path
         return
     for name, child in inner.items():

@@ -34,11 +34,12 @@ def ports_of(rules: list[Object]) -> set[tuple[str, Any]]:
 
 def test_policies_lie_where_the_workloads_are(chart: Chart) -> None:
     everywhere = {"milepost-workloads", "milepost-agents"}
-    assert set(policies(chart)) == {(NAMESPACE, name) for name in {"milepost-operator", *everywhere}}
+    here = {"milepost-operator", "milepost-gateway"}
+    assert set(policies(chart)) == {(NAMESPACE, name) for name in here | everywhere}
     watched = policies(chart, {"watch": {"namespaces": ["team-a"]}})
-    assert set(watched) == {(NAMESPACE, "milepost-operator"), *(("team-a", name) for name in everywhere)}
+    assert set(watched) == {(NAMESPACE, name) for name in here} | {("team-a", name) for name in everywhere}
     named = policies(chart, {"networkPolicy": {"workloadNamespaces": ["b", "c"]}})
-    assert {namespace for namespace, name in named if name != "milepost-operator"} == {"b", "c"}
+    assert {namespace for namespace, name in named if name not in here} == {"b", "c"}
     assert policies(chart, {"networkPolicy": {"enabled": False}}) == {}
 
 
@@ -53,6 +54,26 @@ def test_the_policies_select_the_pods_that_the_operator_makes(chart: Chart) -> N
         assert not selects(found[NAMESPACE, "milepost-operator"]["podSelector"], labels)
     assert selects(found[NAMESPACE, "milepost-operator"]["podSelector"], operator)
     assert not selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], operator)
+
+
+def test_the_gateway_is_reached_from_where_it_is_allowed_and_reaches_agents_alone(chart: Chart) -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
+    spec = policies(chart, {"networkPolicy": {"gatewayFrom": [peer]}})[NAMESPACE, "milepost-gateway"]
+    labels = one(chart.render(), "Deployment", component="gateway")["spec"]["template"]["metadata"]["labels"]
+    assert selects(spec["podSelector"], labels)
+    assert not selects(spec["podSelector"], object_labels("x", "agent"))
+    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": "http"}], "from": [peer]}]
+    dns, api_server, agents = spec["egress"]
+    assert ports_of([dns, api_server]) == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
+    assert ports_of([agents]) == {("TCP", 50051)}
+    [to] = agents["to"]
+    assert [selects(to["podSelector"], object_labels("x", each)) for each in COMPONENTS] == [True, False, False, False]
+    workloads = policies(chart)[NAMESPACE, "milepost-workloads"]["ingress"]
+    [rule] = [each for each in workloads if selects(each["from"][0]["podSelector"], labels)]
+    assert ports_of([rule]) == {("TCP", 50051)}
+    without = policies(chart, {"gateway": {"enabled": False}})
+    assert (NAMESPACE, "milepost-gateway") not in without
+    assert len(without[NAMESPACE, "milepost-workloads"]["ingress"]) == len(workloads) - 1
 
 
 def test_operators_find_one_another_by_the_labels_of_their_pods(chart: Chart) -> None:
@@ -81,10 +102,10 @@ def test_milepost_pods_reach_each_other_and_dns_and_only_agents_the_api_server(c
     spec, agents = found[NAMESPACE, "milepost-workloads"], found[NAMESPACE, "milepost-agents"]
     dns, pods = spec["egress"]
     assert ports_of([dns]) == {("UDP", 53), ("TCP", 53)}
-    assert ports_of([pods]) == ports_of(spec["ingress"]) == {("TCP", 50051), ("TCP", 50052)}
+    assert ports_of([pods]) == ports_of(spec["ingress"][:1]) == {("TCP", 50051), ("TCP", 50052)}
     [peer] = pods["to"]
     assert set(peer) == {"podSelector"}
-    [rule] = spec["ingress"]
+    rule, _ = spec["ingress"]  # the other one is the gateway's
     own, operator = rule["from"]
     assert set(own) == {"podSelector"}
     assert operator["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}

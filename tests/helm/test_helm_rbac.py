@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from helm_chart import NAMESPACE, Chart, Object, key_of, of_kind, one
+from helm_chart import NAMESPACE, Chart, Object, key_of, of_component, of_kind, one, pod_of
 from milepost_crds import API_VERSION, ManifestError, parse_resource
 from milepost_operator.manifests.role import RULES as AGENT_RULES
 from milepost_operator.permissions import RULES, Scope
 
 Grant = tuple[str, str, str]
 """API group, resource, verb."""
+FINDING = ("list", "watch")
+GATEWAY_ACCOUNT = {"kind": "ServiceAccount", "name": "milepost-gateway", "namespace": NAMESPACE}
 MODEL_SERVICE = {
     "apiVersion": API_VERSION,
     "kind": "ModelService",
@@ -52,13 +54,13 @@ def test_cluster_wide_the_operator_is_granted_exactly_what_it_names(chart: Chart
 
 def test_in_namespaces_the_operator_is_granted_exactly_what_it_names_there(chart: Chart) -> None:
     objects = chart.render(in_namespaces(["team-a", "team-b"]))
-    roles = {key_of(role)[1:]: granted(role) for role in of_kind(objects, "Role")}
+    roles = {key_of(role)[1:]: granted(role) for role in of_kind(of_component(objects), "Role")}
     assert roles == {
         ("team-a", "milepost:operator"): named("watched"),
         ("team-b", "milepost:operator"): named("watched"),
         (NAMESPACE, "milepost:operator-own"): named("own"),
     }
-    bindings = of_kind(objects, "RoleBinding")
+    bindings = of_kind(of_component(objects), "RoleBinding")
     assert {key_of(binding)[1:] for binding in bindings} == set(roles)
     for binding in bindings:
         assert binding["roleRef"] == {
@@ -122,7 +124,7 @@ def test_user_roles_join_those_of_the_cluster(chart: Chart) -> None:
         role["metadata"]["name"]: {
             label.removeprefix(prefix) for label in role["metadata"]["labels"] if prefix in label
         }
-        for role in of_kind(chart.render(), "ClusterRole")
+        for role in of_kind(of_component(chart.render()), "ClusterRole")
     }
     assert joined == {
         "milepost:operator": set(),
@@ -131,7 +133,23 @@ def test_user_roles_join_those_of_the_cluster(chart: Chart) -> None:
     }
 
 
-def test_only_the_operator_gets_a_token(chart: Chart) -> None:
+def test_only_the_pods_of_operator_and_gateway_get_a_token(chart: Chart) -> None:
     objects = chart.render()
-    assert one(objects, "ServiceAccount")["automountServiceAccountToken"] is False
-    assert one(objects, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+    for component in ("operator", "gateway"):
+        account = one(objects, "ServiceAccount", component=component)
+        assert account["automountServiceAccountToken"] is False
+        assert pod_of(objects, component)["spec"]["automountServiceAccountToken"] is True
+        assert pod_of(objects, component)["spec"]["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_the_gateway_may_find_agents_and_nothing_else(chart: Chart) -> None:
+    find = {(group, plural, verb) for group, plural in (("", "pods"), ("apps", "statefulsets")) for verb in FINDING}
+    everywhere = chart.render()
+    assert granted(one(everywhere, "ClusterRole", component="gateway")) == find
+    assert one(everywhere, "ClusterRoleBinding", component="gateway")["subjects"] == [GATEWAY_ACCOUNT]
+    somewhere = of_component(chart.render(in_namespaces(["team-a", "team-b"])), "gateway")
+    assert {key_of(role)[1:]: granted(role) for role in of_kind(somewhere, "Role")} == {
+        (namespace, "milepost:gateway"): find for namespace in ("team-a", "team-b")
+    }
+    assert all(each["subjects"] == [GATEWAY_ACCOUNT] for each in of_kind(somewhere, "RoleBinding"))
+    assert of_kind(somewhere, "ClusterRole", "ClusterRoleBinding") == []

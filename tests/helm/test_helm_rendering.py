@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from helm_chart import (
+    COMPONENT,
     NAMESPACE,
     RELEASE,
     ROOT,
@@ -18,8 +19,10 @@ from helm_chart import (
     Object,
     environment_of,
     key_of,
+    of_component,
     of_kind,
     one,
+    pod_of,
     pods_of,
 )
 
@@ -40,6 +43,26 @@ EVERYTHING: dict[str, Any] = {
         "priorityClassName": "system-cluster-critical",
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     },
+    "gateway": {
+        "replicas": 2,
+        "read": "token",
+        "token": {"existingSecret": "ours", "key": "milepost.token"},
+        "prefix": "/milepost",
+        "hosts": ["agents.example.com"],
+        "service": {"type": "LoadBalancer", "port": 80, "annotations": {"lb": "internal"}},
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "host": "agents.example.com",
+            "tlsSecret": "certificate",
+            "annotations": {"nginx.ingress.kubernetes.io/proxy-buffering": "off"},
+        },
+        "podAnnotations": {"note": "y"},
+        "podLabels": {"extra": "z", "app.kubernetes.io/component": "other"},
+        "nodeSelector": {"disk": "slow"},
+        "tolerations": [{"key": "web", "operator": "Exists"}],
+        "affinity": {"podAntiAffinity": {}},
+    },
     "serviceAccount": {"name": "someone", "annotations": {"a": "b"}},
     "metrics": {
         "serviceMonitor": {"enabled": True, "interval": "1m", "labels": {"release": "prometheus"}},
@@ -49,6 +72,7 @@ EVERYTHING: dict[str, Any] = {
         "workloadNamespaces": ["team-a", "team-b"],
         "apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [6443]},
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        "gatewayFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
         "extraIngress": [{"ports": [{"port": 50051, "protocol": "TCP"}]}],
         "extraEgress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443, "protocol": "TCP"}]}],
     },
@@ -60,12 +84,16 @@ TABLE: dict[str, dict[str, Any]] = {
     "namespaces": {"watch": {"namespaces": ["team-a", NAMESPACE]}},
     "no CRDs": {"crds": {"enabled": False}},
     "CRDs that go": {"crds": {"keep": False}},
-    "digests": {"images": {role: {"digest": DIGEST} for role in ("operator", "agent", "model", "rag", "tools")}},
+    "digests": {
+        "images": {role: {"digest": DIGEST} for role in ("operator", "agent", "model", "rag", "tools", "gateway")}
+    },
     "pull secrets": {"images": {"pullSecrets": [{"name": "pull"}], "pullPolicy": "Always"}},
     "no policies": {"networkPolicy": {"enabled": False}},
     "given account": {"serviceAccount": {"create": False, "name": "given"}},
     "rights from elsewhere": {"rbac": {"create": False, "userRoles": False}},
     "other name": {"fullnameOverride": "mp"},
+    "no gateway": {"gateway": {"enabled": False}},
+    "open gateway": {"gateway": {"write": "open"}},
     "as a subchart": {"global": {"storageClass": "fast"}},
 }
 STANDARD_LABELS = {
@@ -79,7 +107,16 @@ STANDARD_LABELS = {
 }
 SELECTOR = {key: STANDARD_LABELS[key] for key in list(STANDARD_LABELS)[:3]}
 CLUSTER_KINDS = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
-RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected"}
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 
 pytestmark = pytest.mark.requirement("PKG-2")
 
@@ -95,7 +132,9 @@ def test_every_object_is_one_of_its_name_and_carries_the_standard_labels(objects
     for kind, namespace, name in keys:
         assert bool(namespace) == (kind not in CLUSTER_KINDS), (kind, name)
     for found in objects:
-        assert found["metadata"]["labels"].items() >= STANDARD_LABELS.items(), key_of(found)
+        labels = found["metadata"]["labels"]
+        assert labels[COMPONENT] in ("operator", "gateway")
+        assert labels.items() >= {**STANDARD_LABELS, COMPONENT: labels[COMPONENT]}.items(), key_of(found)
 
 
 def test_every_pod_passes_the_restricted_standard(objects: list[Object]) -> None:
@@ -114,7 +153,9 @@ def test_every_container_has_probes_limits_and_an_image(objects: list[Object]) -
             for probe, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
                 probe = f"{probe}Probe"
                 assert container[probe]["httpGet"]["path"] == path
-                assert ports[container[probe]["httpGet"]["port"]] == 8080
+                assert (
+                    ports[container[probe]["httpGet"]["port"]] == {"operator": 8080, "gateway": 8400}[container["name"]]
+                )
                 assert container[probe]["timeoutSeconds"] >= 5
             assert container["image"].count("@") + container["image"].rsplit("/", 1)[-1].count(":") >= 1
 
@@ -148,7 +189,7 @@ def test_another_version_and_other_values_leave_the_selectors_alone(chart: Chart
 
 def test_a_new_chart_of_the_same_app_does_not_restart_the_operator(chart: Chart, tmp_path: Path) -> None:
     later = chart.copied(tmp_path, version="9.9.9").render()
-    [pod], [before] = pods_of(later), pods_of(chart.render())
+    pod, before = pod_of(later), pod_of(chart.render())
     assert pod == before
 
 
@@ -162,7 +203,7 @@ def test_one_operator_at_a_time(objects: list[Object]) -> None:
 def test_images_follow_registry_tag_and_digest(chart: Chart) -> None:
     def images(values: dict[str, Any]) -> dict[str, str]:
         objects = chart.render(values)
-        [pod] = pods_of(objects)
+        pod = pod_of(objects)
         named = {
             name.removeprefix("MILEPOST_IMAGE_"): value
             for name, value in environment_of(objects).items()
@@ -190,7 +231,7 @@ def test_images_follow_registry_tag_and_digest(chart: Chart) -> None:
 
 
 def test_the_pod_is_placed_and_marked_as_asked(chart: Chart) -> None:
-    [pod] = pods_of(chart.render(EVERYTHING))
+    pod = pod_of(chart.render(EVERYTHING))
     asked = EVERYTHING["operator"]
     for field in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):
         assert pod["spec"][field] == asked[field]
@@ -202,8 +243,8 @@ def test_the_pod_is_placed_and_marked_as_asked(chart: Chart) -> None:
 
 def test_the_given_account_is_used_and_not_made(chart: Chart) -> None:
     objects = chart.render(TABLE["given account"])
-    assert of_kind(objects, "ServiceAccount") == []
-    [pod] = pods_of(objects)
+    assert of_kind(of_component(objects), "ServiceAccount") == []
+    pod = pod_of(objects)
     assert pod["spec"]["serviceAccountName"] == "given"
     assert one(objects, "ClusterRoleBinding")["subjects"] == [
         {"kind": "ServiceAccount", "name": "given", "namespace": NAMESPACE}
@@ -217,7 +258,8 @@ def test_another_release_has_names_of_its_own(chart: Chart) -> None:
     assert named
     assert all(name.startswith("team-x-milepost") for name in named)
     overridden = chart.render(TABLE["other name"])
-    assert {key_of(found)[2] for found in overridden if found["kind"] == "Deployment"} == {"mp-operator"}
+    names = {key_of(found)[2] for found in overridden if found["kind"] == "Deployment"}
+    assert names == {"mp-operator", "mp-gateway"}
 
 
 def test_the_chart_has_the_versions_of_the_project(chart: Chart) -> None:

@@ -12,7 +12,11 @@ from milepost_operator.settings import OperatorSettings
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"image": {"tag": "1"}}, "", "additional properties 'image' not allowed"),
-    ({"gateway": {"enabled": True}}, "", "additional properties 'gateway' not allowed"),
+    ({"gateway": {"write": "all"}}, "/gateway/write", "'token', 'open', 'never'"),
+    ({"gateway": {"prefix": "milepost/"}}, "/gateway/prefix", "does not match"),
+    ({"gateway": {"hosts": ["https://x"]}}, "/gateway/hosts/0", "does not match"),
+    ({"gateway": {"token": {"value": "x"}}}, "/gateway/token", "additional properties 'value' not allowed"),
+    ({"gateway": {"service": {"port": 0}}}, "/gateway/service/port", "minimum: got 0, want 1"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled", "got string, want boolean"),
     ({"crds": {"enabled": None}}, "/crds", "missing property 'enabled'"),
     ({"watch": None}, "", "missing property 'watch'"),
@@ -77,7 +81,7 @@ def test_the_schema_knows_every_value_and_the_values_have_every_default(chart: C
 
 def test_every_value_that_is_described_is_needed_somewhere(chart: Chart) -> None:
     texts = "".join(path.read_text() for path in sorted((chart.folder / "templates").iterdir()))
-    roles = {"operator", "agent", "model", "rag", "tools"}
+    roles = {"operator", "agent", "model", "rag", "tools", "gateway"}
     for path in described_paths(chart.schema, chart.schema):
         last = path.rsplit(".", 1)[-1]
         assert path == "global" or last in roles or f".{last}" in texts, f"{path} is not read by any template"

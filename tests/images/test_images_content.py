@@ -103,7 +103,7 @@ def test_every_package_has_what_it_requires(role: Role) -> None:
     assert _unmet(packages, extra) == []
 
 
-@pytest.mark.parametrize("target", ["operator", "tools", "agent", "rag", "model"])
+@pytest.mark.parametrize("target", ["operator", "tools", "gateway", "agent", "rag", "model"])
 def test_every_module_of_a_role_can_be_imported(target: str) -> None:
     require_docker()
     common = ["milepost", "milepost_crds", *([] if target == "operator" else ["milepost_service"])]

@@ -32,6 +32,25 @@ print(json.dumps(dict(stub.Describe(capability_pb2.DescribeRequest(), timeout=30
 """
 
 
+ASK_GATEWAY = """
+import json, sys, time, urllib.error, urllib.request
+def ask(path, token="", body=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    for _ in range(100):
+        try:
+            request = urllib.request.Request(f"http://127.0.0.1:8400/ui{path}", data=body, headers=headers)
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            time.sleep(0.1)
+run = json.dumps({"workflow": "none", "prompt": "x"}).encode()
+token = sys.argv[1]
+print(json.dumps([ask("/"), ask("/api/config", token), ask("/api/runs", token, run), ask("/api/runs", "wrong", run)]))
+"""
+
+
 @pytest.fixture(autouse=True)
 def _needs_docker() -> None:
     require_docker()
@@ -47,7 +66,9 @@ def service_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("role", [role for role in ROLES if role.target != "operator"], ids=lambda role: role.target)
+@pytest.mark.parametrize(
+    "role", [role for role in ROLES if role.target not in ("operator", "gateway")], ids=lambda role: role.target
+)
 def test_without_configuration_a_process_says_in_one_line_what_is_missing(role: Role) -> None:
     done = docker("run", "--rm", *RESTRICTED, image_of(role))
     lines = (done.stdout + done.stderr).strip().splitlines()
@@ -122,6 +143,22 @@ def test_the_document_service_embeds_with_the_model_in_its_image(service_file: P
         assert details["documents"] == "1"
         assert details["embeddingModel"] == "minilm-l6-v2-q8_0.gguf"
         assert rag.stop() == 0
+
+
+def test_the_gateway_serves_the_ui_and_takes_tokens_from_a_file_that_changes(tmp_path: Path) -> None:
+    tokens = tmp_path / "secret"
+    tokens.mkdir()
+    (tokens / "token").write_text("first")
+    tmp_path.chmod(0o755)
+    environment = {"MILEPOST_GATEWAY_TOKEN_FILE": "/etc/milepost/gateway/token", "MILEPOST_GATEWAY_PREFIX": "/ui"}
+    with started(BY_TARGET["gateway"], environment, files={"/etc/milepost/gateway": tokens}) as gateway:
+        page, config, refused, stranger = json.loads(gateway.python(ASK_GATEWAY, "first"))
+        assert page[0] == 200 and "<script" in page[1] and '<base href="/ui/">' in page[1]
+        assert config[0] == 200 and '"writable":true' in config[1].replace(" ", "")
+        assert (refused[0], stranger[0]) == (503, 401)
+        (tokens / "token").write_text("second")
+        assert [status for status, _ in json.loads(gateway.python(ASK_GATEWAY, "second"))] == [200, 200, 503, 401]
+        assert gateway.stop() == 0
 
 
 @pytest.mark.parametrize("service_file", ["toolbox"], indirect=True)

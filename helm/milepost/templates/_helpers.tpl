@@ -32,14 +32,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
-{{/* Labels of every object; the chart's own win over those of the values. */}}
+{{/* Labels of the operator's objects, and of those that all share. */}}
 {{- define "milepost.labels" -}}
-{{- $own := include "milepost.selectorLabels" . | fromYaml -}}
+{{- include "milepost.labelsOver" (dict "root" . "selector" "milepost.selectorLabels") -}}
+{{- end }}
+
+{{/* Labels of an object; the chart's own win over those of the values: dict "root" $ "selector" "..." */}}
+{{- define "milepost.labelsOver" -}}
+{{- $own := include .selector .root | fromYaml -}}
+{{- with .root -}}
 {{- $_ := set $own "app.kubernetes.io/part-of" "milepost" -}}
 {{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
 {{- toYaml (merge $own .Values.commonLabels) -}}
+{{- end -}}
 {{- end }}
 
 {{/* Reference of one role's image: include "milepost.image" (dict "root" $ "role" "agent"). */}}

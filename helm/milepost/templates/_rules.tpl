@@ -55,9 +55,10 @@ against this. Server-side apply is a patch, and a create where nothing was. */}}
   verbs: [list]
 {{- end }}
 
-{{/* A role and its binding to the operator: dict "root" $ "kind" "Role" "name" "..." "namespace" "..." "rules" "..." */}}
+{{/* A role and its binding to an account: dict "root" $ "kind" "Role" "name" "..." "namespace" "..." "rules" "..."
+"account" "..." "labels" "..."; without the last two it is the operator's. */}}
 {{- define "milepost.grant" -}}
-{{- $labels := include "milepost.labels" .root -}}
+{{- $labels := .labels | default (include "milepost.labels" .root) -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ .kind }}
 metadata:
@@ -85,6 +86,6 @@ roleRef:
   name: {{ .name }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "milepost.serviceAccountName" .root }}
+    name: {{ .account | default (include "milepost.serviceAccountName" .root) }}
     namespace: {{ .root.Release.Namespace }}
 {{- end }}
