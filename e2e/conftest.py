@@ -37,9 +37,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in here:
         if _installed(item):
             item.add_marker(pytest.mark.timeout(STORY_SECONDS))
-            # a client of the API server leaves idle connections to the garbage collector
-            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
     items.sort(key=lambda item: _installed(item) if item in here else False)
     config.stash[TABLE].know(here)
 
@@ -61,19 +58,20 @@ def pytest_runtest_makereport(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{report.when}.txt").write_text(report.longreprtext)
         try:
-            cluster = Cluster(os.environ["KUBECONFIG"])
-            collect(cluster, namespaces_of_interest(cluster, item.config.stash[NAMESPACES]), folder)
+            with Cluster(os.environ["KUBECONFIG"]) as cluster:
+                collect(cluster, namespaces_of_interest(cluster, item.config.stash[NAMESPACES]), folder)
         except Exception as error:  # the test's own failure is what counts
             (folder / "evidence.error").write_text(repr(error))
     return report
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
+def cluster() -> Iterator[Cluster]:
     """The cluster of KUBECONFIG; `make e2e` makes one."""
     if "KUBECONFIG" not in os.environ:
         pytest.skip("KUBECONFIG names no cluster")
-    return Cluster(os.environ["KUBECONFIG"])
+    with Cluster(os.environ["KUBECONFIG"]) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

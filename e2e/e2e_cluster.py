@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from kubernetes import client, config
@@ -36,14 +37,33 @@ KINDS: Mapping[str, str] = {
 """API version by kind; every other kind is of the core group."""
 
 
+@contextmanager
+def api_client() -> Iterator[client.ApiClient]:
+    """A client whose connections are closed at the end; its own `close` leaves them to the garbage collector."""
+    api = client.ApiClient()
+    try:
+        yield api
+    finally:
+        api.rest_client.pool_manager.clear()
+        api.close()
+
+
 class Cluster:
-    """One cluster, named by a kubeconfig."""
+    """One cluster, named by a kubeconfig. A context manager: its connections are closed at the end."""
 
     def __init__(self, kubeconfig: str) -> None:
         self.kubeconfig = kubeconfig
         config.load_kube_config(kubeconfig)
-        self._dynamic = DynamicClient(client.ApiClient())
-        self.core = client.CoreV1Api()
+        self._connections = api_client()
+        self.api = self._connections.__enter__()
+        self._dynamic = DynamicClient(self.api)
+        self.core = client.CoreV1Api(self.api)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connections.__exit__(None, None, None)
 
     def _kind(self, kind: str) -> Any:
         return self._dynamic.resources.get(api_version=KINDS.get(kind, "v1"), kind=kind)
@@ -162,21 +182,25 @@ class Cluster:
 
     def exec(self, namespace: str, pod: str, command: Sequence[str], container: str | None = None) -> str:
         """Standard output and error of a command in a container, whatever its exit code."""
-        # A stream borrows its client's transport: a client of its own, for the sake of other threads.
-        core = client.CoreV1Api(client.ApiClient())
         more = {"container": container} if container else {}
-        output = stream(
-            core.connect_get_namespaced_pod_exec,
-            pod,
-            namespace,
-            command=list(command),
-            stderr=True,
-            stdin=False,
-            stdout=True,
-            tty=False,
-            **more,
-        )
-        return str(output)
+        with api_client() as api:  # a stream borrows its client's transport, and other threads need theirs
+            answer = stream(
+                client.CoreV1Api(api).connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                command=list(command),
+                stderr=True,
+                stdin=False,
+                stdout=True,
+                tty=False,
+                _preload_content=False,
+                **more,
+            )
+            try:
+                answer.run_forever()
+                return str(answer.read_all())
+            finally:
+                answer.sock.shutdown()  # its own `close` does nothing once the other side has said that it closes
 
     def logs(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
         """The whole log of a container; the reason when there is none."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 VARIABLE = "MILEPOST_E2E_TABLE"
 """Names the file for the table; `make e2e` does."""
+FAILED = "FAILED"
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Table:
         if report.when == "call" or (report.when == "setup" and not report.passed):
             line.tests += 1
         if report.failed:
-            line.result = "FAILED"
+            line.result = FAILED
         elif report.skipped and line.result == "passed" and line.tests <= 1:
             line.result = "skipped"
         if report.when == "teardown":
@@ -76,3 +79,33 @@ def rendered(lines: list[dict[str, Any]]) -> str:
         note = f"\n{'':19}{line['note']}" if line["note"] else ""
         rows.append((line["result"], f"{line['seconds']:.1f}", f"{line['title']}{count}{note}"))
     return "\n".join(f"{result:8} {seconds:>8}  {story}" for result, seconds, story in rows)
+
+
+CAUSE = re.compile(
+    r"^(E   |ERROR |FAILED |INTERNALERROR> |!!+ )?.*\b(\w*(Error|Warning|Exception|Interrupt)|Exit|no tests)\b"
+)
+SAID_CHARACTERS = 300
+
+
+def judged(lines: Sequence[dict[str, Any]], status: int, said: str) -> list[dict[str, Any]]:
+    """The lines, with one more for a failure of pytest itself that no line tells: collecting, ending, a crash.
+
+    Args:
+        lines: What was reported while pytest ran.
+        status: Its exit code.
+        said: The end of its output, for the cause.
+    """
+    if status == 0 or any(line["result"] == FAILED for line in lines):
+        return list(lines)
+    causes = [line.strip() for line in said.splitlines() if CAUSE.match(line)] or said.split("\n")[-1:]
+    title = f"pytest itself ended with {status}, outside of every test"
+    return [*lines, asdict(Line(title, FAILED, note=causes[-1][:SAID_CHARACTERS]))]
+
+
+def summary(lines: Sequence[dict[str, Any]], seconds: float) -> str:
+    """One line: how many passed and failed, and the names of those that failed."""
+    results = [line["result"] for line in lines]
+    skipped = f", {results.count('skipped')} skipped" if "skipped" in results else ""
+    failed = [line["title"] for line in lines if line["result"] == FAILED]
+    names = f": {'; '.join(failed)}" if failed else ""
+    return f"e2e: {results.count('passed')} passed, {len(failed)} failed{skipped} ({seconds:.0f} s){names}"

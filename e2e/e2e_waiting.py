@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -58,10 +59,10 @@ def stays(what: str, look: Callable[[], Seen], *, seconds: float) -> Seen:
 
 def shown(value: object) -> str:
     """A value for a failure message; objects of the API server as YAML."""
+    text = repr(value)
     if isinstance(value, (dict, list)):
-        text = "\n" + yaml.safe_dump(value, sort_keys=False, default_flow_style=None)
-    else:
-        text = repr(value)
+        with contextlib.suppress(yaml.YAMLError):  # messages of gRPC are none
+            text = "\n" + yaml.safe_dump(value, sort_keys=False, default_flow_style=None)
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " ..."
 
 

@@ -107,7 +107,8 @@ class World:
     def _may_patch(self, group: str, resource: str) -> bool:
         asked = {"namespace": self.namespace, "group": group, "resource": resource, "verb": "patch"}
         spec = {"user": f"system:serviceaccount:{self.namespace}:{NAME}", "resourceAttributes": asked}
-        return bool(client.AuthorizationV1Api().create_subject_access_review({"spec": spec}).status.allowed)
+        reviews = client.AuthorizationV1Api(self.cluster.api)
+        return bool(reviews.create_subject_access_review({"spec": spec}).status.allowed)
 
 
 @contextmanager

@@ -329,7 +329,7 @@ def test_what_the_operator_says_is_shown(agents: str, cluster: Cluster, milepost
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
     degraded = {**condition, "type": "Degraded", "status": "True"}
-    client.CustomObjectsApi().patch_namespaced_custom_object_status(
+    client.CustomObjectsApi(cluster.api).patch_namespaced_custom_object_status(
         "milepost.dev",
         "v1alpha1",
         namespace,

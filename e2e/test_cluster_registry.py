@@ -11,8 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 
+from e2e_cluster import Cluster
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.registry import Registry
 from milepost_agent.registry_kubernetes import KubernetesRegistry
@@ -29,9 +30,8 @@ ACCOUNT = "agent"
 
 
 @pytest.fixture
-def core() -> client.CoreV1Api:
-    config.load_kube_config()
-    return client.CoreV1Api()
+def core(cluster: Cluster) -> client.CoreV1Api:
+    return cluster.core
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def namespace(core: client.CoreV1Api) -> Iterator[str]:
     core.delete_namespace(name)
 
 
-def allow(namespace: str) -> None:
+def allow(core: client.CoreV1Api, namespace: str) -> None:
     """The rights that the operator gives an agent."""
-    rights = client.RbacAuthorizationV1Api()
+    rights = client.RbacAuthorizationV1Api(core.api_client)
     rule = {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]}
     rights.create_namespaced_role(namespace, {"metadata": {"name": ACCOUNT}, "rules": [rule]})
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT}
@@ -107,7 +107,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_the_registry_follows_labelled_services_with_the_least_rights(
     core: client.CoreV1Api, namespace: str, tmp_path: Path
 ) -> None:
-    allow(namespace)
+    allow(core, namespace)
     core.create_namespaced_service(namespace, service("coder", "coding"))
     core.create_namespaced_service(namespace, {"metadata": {"name": "other"}, "spec": {"ports": [{"port": 1}]}})
     async with registry(core, namespace, tmp_path) as known:
@@ -138,5 +138,5 @@ async def test_rights_that_come_late_are_waited_for_and_their_absence_is_said(
     async with registry(core, namespace, tmp_path) as known:
         await until(lambda: "cannot list resource" in caplog.text)
         assert known.entries() == []
-        await asyncio.to_thread(allow, namespace)
+        await asyncio.to_thread(allow, core, namespace)
         await until(lambda: [entry.name for entry in known.entries()] == ["coder"])

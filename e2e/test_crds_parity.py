@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from e2e_cluster import Cluster
 from milepost_crds import GROUP, VERSION, ManifestError, load_manifests, parse_resource
 
 CRDS = Path(__file__).resolve().parent.parent / "crds"
@@ -47,10 +48,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def definitions() -> Iterator[dict[str, Any]]:
+def definitions(cluster: Cluster) -> Iterator[dict[str, Any]]:
     """Both CRDs as the API server took them; those that were not there before are removed again."""
-    config.load_kube_config()
-    extensions = client.ApiextensionsV1Api()
+    extensions = client.ApiextensionsV1Api(cluster.api)
     present = {found.metadata.name for found in extensions.list_custom_resource_definition().items}
     wanted = [yaml.safe_load((CRDS / f"{plural}.yaml").read_text()) for plural in PLURALS.values()]
     names = [definition["metadata"]["name"] for definition in wanted]
@@ -63,8 +63,8 @@ def definitions() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def resources(definitions: dict[str, Any]) -> client.CustomObjectsApi:
-    return client.CustomObjectsApi()
+def resources(cluster: Cluster, definitions: dict[str, Any]) -> client.CustomObjectsApi:
+    return client.CustomObjectsApi(cluster.api)
 
 
 def _apply(extensions: client.ApiextensionsV1Api, name: str, definition: dict[str, Any]) -> None:

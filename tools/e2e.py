@@ -34,6 +34,7 @@ ARTIFACTS = ROOT / "artifacts" / "e2e"
 STORIES = ARTIFACTS / "stories.json"
 CREATE_SECONDS = 120
 STOP_SECONDS = 180.0
+KEPT_BYTES = 64 * 1024
 OLDER = "-older"
 WITHOUT_WEIGHTS = "milepost-model"  # no story has a model to bring on a volume
 
@@ -135,8 +136,8 @@ def load(command: Sequence[str], names: Sequence[str], kubeconfig: Path) -> None
     print(f"{len(names)} images loaded in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Sequence[str]) -> int:
-    """Exit code of pytest, which takes back what it made when it is told to stop."""
+def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Sequence[str]) -> tuple[int, str]:
+    """Exit code and end of the output of pytest, which takes back what it made when it is told to stop."""
     shutil.rmtree(ARTIFACTS, ignore_errors=True)
     paths = [] if any(Path(each.split("::")[0]).exists() for each in arguments) else ["e2e"]
     command = [sys.executable, "-m", "pytest", "-m", "cluster", *paths, *arguments]
@@ -149,11 +150,15 @@ def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Seq
     if names:
         environment["MILEPOST_E2E_OLDER_TAG"] = f"{tag}{OLDER}"
     # In a session of its own, so that a Ctrl-C reaches it once, and from here.
-    tests = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    tests = subprocess.Popen(
+        command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     try:
-        return tests.wait()
+        said = pass_on(tests)
+        return tests.wait(), said
     except KeyboardInterrupt:
         tests.send_signal(signal.SIGINT)
+        pass_on(tests)
         tests.wait(STOP_SECONDS)
         raise
     finally:
@@ -161,14 +166,26 @@ def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Seq
             tests.kill()
 
 
-def print_table(seconds: float) -> None:
-    """What was tried, how it went and how long it took."""
+def pass_on(process: subprocess.Popen[bytes]) -> str:
+    """Shows the output of a process as it comes, until it ends; gives the end of it back."""
+    assert process.stdout is not None
+    kept = b""
+    while chunk := os.read(process.stdout.fileno(), 64 * 1024):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        kept = (kept + chunk)[-KEPT_BYTES:]
+    return kept.decode(errors="replace")
+
+
+def print_table(status: int, said: str, seconds: float) -> None:
+    """What was tried, how it went and how long it took; the last line alone tells whether and what failed."""
     lines = json.loads(STORIES.read_text()) if STORIES.exists() else []
-    rendered = runpy.run_path(str(ROOT / "e2e" / "e2e_table.py"))["rendered"]
-    failed = [line for line in lines if line["result"] == "FAILED"]
-    print(f"\n{rendered(lines)}\n\ne2e: {len(lines) - len(failed)} passed, {len(failed)} failed ({seconds:.0f} s)")
-    if failed:
+    table = runpy.run_path(str(ROOT / "e2e" / "e2e_table.py"))
+    lines = table["judged"](lines, status, said)
+    print(f"\n{table['rendered'](lines)}\n")
+    if any(line["result"] == table["FAILED"] for line in lines):
         print(f"logs, events, resources and journals of what failed: {ARTIFACTS.relative_to(ROOT)}")
+    print(table["summary"](lines, seconds))
 
 
 def run(settings: Settings, arguments: Sequence[str]) -> int:
@@ -178,12 +195,12 @@ def run(settings: Settings, arguments: Sequence[str]) -> int:
     with images(settings) as (tag, names):
         if settings.current:
             load(settings.load, names, Path(settings.current))
-            status = run_stories(Path(settings.current), tag, names, arguments)
+            status, said = run_stories(Path(settings.current), tag, names, arguments)
         else:
             with kind_cluster(settings) as (kubeconfig, command):
                 load(command, names, kubeconfig)
-                status = run_stories(kubeconfig, tag, names, arguments)
-    print_table(time.monotonic() - started)
+                status, said = run_stories(kubeconfig, tag, names, arguments)
+    print_table(status, said, time.monotonic() - started)
     return status
 
 
