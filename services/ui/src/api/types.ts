@@ -244,6 +244,8 @@ export interface Service {
   usage: Usage | null;
   lease_expire_time: string | null;
   details: Record<string, string>;
+  /** Empty in local mode. */
+  namespace: string;
   /** The agents that know it. */
   agents: string[];
 }

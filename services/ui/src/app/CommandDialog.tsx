@@ -2,6 +2,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState, useSyncExternalStore } from "react";
 import { Button } from "../components/Button";
 import { Dialog } from "../components/Dialog";
+import { Field } from "../components/Field";
 import { overlays } from "./overlayStore";
 
 /** Goes to a run by its id, or to the runs that hold a text. */
@@ -25,10 +26,9 @@ export function CommandDialog() {
   return (
     <Dialog open={overlay === "command"} onClose={close} title="Go to">
       <form onSubmit={submit} className="stack">
-        <label className="field">
-          <span className="field-label">Run id, correlation id or words of the prompt</span>
-          <input type="search" value={text} onChange={(event) => setText(event.target.value)} />
-        </label>
+        <Field label="Run id, correlation id or words of the prompt">
+          {(id) => <input id={id} type="search" value={text} onChange={(event) => setText(event.target.value)} />}
+        </Field>
         <div className="dialog-actions">
           <Button submit variant="primary" disabled={!text.trim()}>
             Go

@@ -1,6 +1,7 @@
 import { type FormEvent, useState } from "react";
 import { Button } from "../components/Button";
 import { Dialog } from "../components/Dialog";
+import { Field } from "../components/Field";
 import { tokenStore } from "./tokenStore";
 import { useToken } from "./useWriteAccess";
 
@@ -26,16 +27,18 @@ export function TokenDialog() {
       }
     >
       <form onSubmit={submit} className="stack">
-        <label className="field">
-          <span className="field-label">Token</span>
-          <input
-            type="password"
-            autoComplete="off"
-            spellCheck={false}
-            value={value}
-            onChange={(event) => setValue(event.target.value)}
-          />
-        </label>
+        <Field label="Token">
+          {(id) => (
+            <input
+              id={id}
+              type="password"
+              autoComplete="off"
+              spellCheck={false}
+              value={value}
+              onChange={(event) => setValue(event.target.value)}
+            />
+          )}
+        </Field>
         <div className="dialog-actions">
           {token ? <Button onClick={() => tokenStore.forget()}>Forget the present token</Button> : null}
           <Button submit variant="primary" disabled={!value.trim()}>

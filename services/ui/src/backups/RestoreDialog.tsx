@@ -6,6 +6,7 @@ import type { Backup } from "../api/types";
 import { formatCount, formatTime } from "../clock/format";
 import { Button } from "../components/Button";
 import { Dialog } from "../components/Dialog";
+import { Field } from "../components/Field";
 import { Time } from "../components/Time";
 import { toasts } from "../components/toastStore";
 import { WriteButton } from "../components/WriteButton";
@@ -48,17 +49,23 @@ export function RestoreDialog({ agent, backup, onClose }: RestoreDialogProps) {
           <li>The present file is set aside, never deleted; the agent is not ready until it has opened the other.</li>
         </ul>
         <form className="stack" onSubmit={submit}>
-          <label className="field">
-            <span className="field-label">
-              Type <strong>{agent}</strong> to confirm
-            </span>
-            <input
-              value={typed}
-              autoComplete="off"
-              spellCheck={false}
-              onChange={(event) => setTyped(event.target.value)}
-            />
-          </label>
+          <Field
+            label={
+              <>
+                Type <strong>{agent}</strong> to confirm
+              </>
+            }
+          >
+            {(id) => (
+              <input
+                id={id}
+                value={typed}
+                autoComplete="off"
+                spellCheck={false}
+                onChange={(event) => setTyped(event.target.value)}
+              />
+            )}
+          </Field>
           {restore.error ? (
             <p className="form-error" role="alert">
               <strong>{explain(restore.error).title}</strong> {explain(restore.error).advice} Look at the epoch of the

@@ -10,17 +10,20 @@ interface ChoiceProps {
 export function Choice({ label, value, options, onChange }: ChoiceProps) {
   const known = !value || options.some(([option]) => option === value);
   return (
-    <label className="choice" data-set={value ? "" : undefined}>
-      <span className="visually-hidden">{label}</span>
-      <select className="input" value={value} onChange={(event) => onChange(event.target.value || undefined)}>
-        <option value="">{label}: any</option>
-        {known ? null : <option value={value}>{value}</option>}
-        {options.map(([option, word]) => (
-          <option key={option} value={option}>
-            {word}
-          </option>
-        ))}
-      </select>
-    </label>
+    <select
+      className="input choice"
+      aria-label={label}
+      data-set={value ? "" : undefined}
+      value={value}
+      onChange={(event) => onChange(event.target.value || undefined)}
+    >
+      <option value="">{label}: any</option>
+      {known ? null : <option value={value}>{value}</option>}
+      {options.map(([option, word]) => (
+        <option key={option} value={option}>
+          {word}
+        </option>
+      ))}
+    </select>
   );
 }

@@ -61,7 +61,7 @@ function Mode({ agent, onMode }: { agent: Agent; onMode: () => void }) {
   const { tone, icon, word } = modeLook(mode?.mode ?? "");
   return (
     <Row name="Mode">
-      <span title={modeMeaning(mode?.mode ?? "")}>
+      <span title={modeMeaning(mode?.mode ?? "", mode?.telemetry?.endpoint)}>
         <Badge tone={tone} icon={icon}>
           {word}
         </Badge>

@@ -7,6 +7,7 @@ import type { Agent, ModeResult } from "../api/types";
 import { uuid } from "../api/uuid";
 import { Button } from "../components/Button";
 import { Dialog } from "../components/Dialog";
+import { Field } from "../components/Field";
 import { toasts } from "../components/toastStore";
 import { WriteButton } from "../components/WriteButton";
 
@@ -57,17 +58,18 @@ export function ModeDialog({ agents, scope, onClose }: ModeDialogProps) {
       description="Debug adds metrics and logs to what is exported, and ends by itself. No process is restarted."
     >
       <form className="stack" onSubmit={submit}>
-        <label className="field">
-          <span className="field-label">Agents</span>
-          <select value={agent} onChange={(event) => setAgent(event.target.value)}>
-            <option value="">All agents</option>
-            {agents.map((one) => (
-              <option key={one.agent} value={one.agent}>
-                {one.agent}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Field label="Agents">
+          {(id) => (
+            <select id={id} value={agent} onChange={(event) => setAgent(event.target.value)}>
+              <option value="">All agents</option>
+              {agents.map((one) => (
+                <option key={one.agent} value={one.agent}>
+                  {one.agent}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
         <fieldset className="radios">
           <legend className="field-label">Mode</legend>
           {CHOICES.map((one) => (

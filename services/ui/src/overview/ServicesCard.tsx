@@ -3,13 +3,14 @@ import type { Service } from "../api/types";
 import { formatBytes } from "../clock/format";
 import { Badge } from "../components/Badge";
 import { Card } from "../components/Card";
+import { oneLine } from "../components/cutText";
 import { EmptyState } from "../components/EmptyState";
 import { ErrorState } from "../components/ErrorState";
 import { Icon } from "../components/Icon";
 import { Loading } from "../components/Loading";
 import { Sparkline } from "../components/Sparkline";
 import { serviceLook } from "../components/status";
-import type { UsageSample } from "./usageHistory";
+import { serviceKey, type UsageSample } from "./usageHistory";
 import { useServices, useUsageHistory } from "./useServices";
 
 const ServiceCharts = lazy(() => import("./ServiceCharts"));
@@ -42,7 +43,7 @@ export function ServicesCard() {
                 <th scope="col">CPU</th>
                 <th scope="col">Memory</th>
                 <th scope="col" className="number">
-                  Tokens per second
+                  Tokens/s
                 </th>
                 <th scope="col" className="number">
                   Active, queued
@@ -54,25 +55,29 @@ export function ServicesCard() {
               </tr>
             </thead>
             <tbody>
-              {services.data.map((service) => (
-                <Fragment key={service.name}>
-                  <ServiceRow
-                    service={service}
-                    samples={history.get(service.name) ?? []}
-                    open={open === service.name}
-                    onToggle={() => setOpen(open === service.name ? null : service.name)}
-                  />
-                  {open === service.name ? (
-                    <tr className="service-details">
-                      <td colSpan={9}>
-                        <Suspense fallback={<Loading what="the charts" />}>
-                          <ServiceCharts service={service} samples={history.get(service.name) ?? []} />
-                        </Suspense>
-                      </td>
-                    </tr>
-                  ) : null}
-                </Fragment>
-              ))}
+              {services.data.map((service) => {
+                const key = serviceKey(service);
+                const samples = history.get(key) ?? [];
+                return (
+                  <Fragment key={key}>
+                    <ServiceRow
+                      service={service}
+                      samples={samples}
+                      open={open === key}
+                      onToggle={() => setOpen(open === key ? null : key)}
+                    />
+                    {open === key ? (
+                      <tr className="service-details">
+                        <td colSpan={9}>
+                          <Suspense fallback={<Loading what="the charts" />}>
+                            <ServiceCharts service={service} samples={samples} />
+                          </Suspense>
+                        </td>
+                      </tr>
+                    ) : null}
+                  </Fragment>
+                );
+              })}
             </tbody>
           </table>
         </div>
@@ -95,7 +100,12 @@ function ServiceRow({ service, samples, open, onToggle }: ServiceRowProps) {
     <tr className={service.state === "gone" ? "row-gone" : undefined}>
       <th scope="row">
         {service.name}
-        {service.description ? <span className="row-note">{service.description}</span> : null}
+        {service.namespace || service.description ? (
+          <span className="row-note" title={service.description}>
+            {service.namespace ? `${service.namespace} · ` : ""}
+            {oneLine(service.description, 60)}
+          </span>
+        ) : null}
       </th>
       <td>
         <Badge tone={tone} icon={icon}>
@@ -131,7 +141,9 @@ function ServiceRow({ service, samples, open, onToggle }: ServiceRowProps) {
       </td>
       <td className="number">{usage && usage.tokens_per_second > 0 ? usage.tokens_per_second.toFixed(1) : <None />}</td>
       <td className="number">{usage ? `${usage.active_calls}, ${usage.queued_calls}` : <None />}</td>
-      <td className="soft">{service.agents.join(", ") || <None />}</td>
+      <td className="soft" title={service.agents.join(", ")}>
+        {service.agents.length === 1 ? service.agents[0] : `${service.agents.length} agents`}
+      </td>
       <td>
         <button
           type="button"
@@ -159,7 +171,7 @@ function Figure({ values, limit, shown, limitShown, what }: FigureProps) {
   if (!shown) return <None />;
   return (
     <div className="figure">
-      <Sparkline values={values} limit={limit} label={`${what}: ${shown} ${limitShown}`} width={80} />
+      <Sparkline values={values} limit={limit} label={`${what}: ${shown} ${limitShown}`} width={64} />
       <span className="figure-words">
         <span className="figure-value">{shown}</span>
         {limitShown ? <span className="faint small">{limitShown}</span> : null}

@@ -84,7 +84,13 @@ function ModeTile({ agents, onMode }: { agents: readonly Agent[]; onMode: () => 
         </>
       }
     >
-      <span>{common ? modeMeaning(common.mode) : known ? "Agents are in different modes." : "No agent is known."}</span>
+      <span>
+        {common
+          ? modeMeaning(common.mode, endpointOf(agents))
+          : known
+            ? "Agents are in different modes."
+            : "No agent is known."}
+      </span>
       <WriteButton className="button-small" disabled={agents.length === 0} onClick={onMode}>
         Switch…
       </WriteButton>
@@ -122,4 +128,8 @@ function DurabilityTile({ agents }: { agents: readonly Agent[] }) {
       )}
     </Tile>
   );
+}
+
+function endpointOf(agents: readonly Agent[]): string {
+  return agents.map((agent) => agent.observability?.telemetry?.endpoint ?? "").find(Boolean) ?? "";
 }

@@ -12,8 +12,9 @@ export function modeLook(mode: string): Look {
   }
 }
 
-/** What the mode means, for a person. */
-export function modeMeaning(mode: string): string {
+/** What the mode means, for a person; `endpoint` is where telemetry goes, empty when nowhere. */
+export function modeMeaning(mode: string, endpoint = ""): string {
+  if (!endpoint) return "Nothing leaves: no endpoint is set.";
   if (mode === "shipping") return "Spans are exported; metrics and logs are not.";
   if (mode === "debug") return "Spans, metrics and logs are exported.";
   return "";

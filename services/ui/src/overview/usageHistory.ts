@@ -26,8 +26,9 @@ export class UsageHistory {
   add(services: Service[], time: number = Date.now()): void {
     const next = new Map<string, readonly UsageSample[]>();
     for (const service of services) {
-      const earlier = this.samples.get(service.name) ?? [];
-      next.set(service.name, service.usage ? [...earlier, sample(service.usage, time)].slice(-LENGTH) : earlier);
+      const key = serviceKey(service);
+      const earlier = this.samples.get(key) ?? [];
+      next.set(key, service.usage ? [...earlier, sample(service.usage, time)].slice(-LENGTH) : earlier);
     }
     this.samples = next;
     for (const listener of this.listeners) listener();
@@ -35,6 +36,11 @@ export class UsageHistory {
 }
 
 export const usageHistory = new UsageHistory();
+
+/** Names are unique in a namespace only. */
+export function serviceKey({ namespace, name }: Service): string {
+  return `${namespace}/${name}`;
+}
 
 function sample(usage: Usage, time: number): UsageSample {
   return {

@@ -7,6 +7,7 @@ import { uuid } from "../api/uuid";
 import { Button } from "../components/Button";
 import { oneLine } from "../components/cutText";
 import { Dialog } from "../components/Dialog";
+import { Field } from "../components/Field";
 import { Icon } from "../components/Icon";
 import { WriteButton } from "../components/WriteButton";
 
@@ -47,10 +48,11 @@ export function BulkCancelDialog({ runs, onClose, onDone }: BulkCancelDialogProp
           cancel.mutate();
         }}
       >
-        <label className="field">
-          <span className="field-label">Reason, for the journal (may be left out)</span>
-          <input value={reason} maxLength={1024} onChange={(event) => setReason(event.target.value)} />
-        </label>
+        <Field label="Reason, for the journal (may be left out)">
+          {(id) => (
+            <input id={id} value={reason} maxLength={1024} onChange={(event) => setReason(event.target.value)} />
+          )}
+        </Field>
         {cancel.error ? (
           <p className="form-error" role="alert">
             <strong>{explain(cancel.error).title}</strong> {explain(cancel.error).advice}

@@ -6,6 +6,7 @@ import { explain } from "../api/errors";
 import { announce } from "../app/announcer";
 import { formatCount } from "../clock/format";
 import { Dialog } from "../components/Dialog";
+import { Field } from "../components/Field";
 import { Kbd } from "../components/Kbd";
 import { WriteButton } from "../components/WriteButton";
 import { newRun } from "./newRun";
@@ -83,17 +84,18 @@ function WorkflowField({ workflow, workflows, onChange }: WorkflowFieldProps) {
     return <p className="form-error">No agent is known yet, so there is no workflow to run.</p>;
   }
   return (
-    <label className="field">
-      <span className="field-label">Workflow</span>
-      <select value={workflow} onChange={(event) => onChange(event.target.value)}>
-        {workflows.map((choice) => (
-          <option key={choice.workflow} value={choice.workflow}>
-            {choice.workflow}
-            {choice.reachable ? "" : " (its agent does not answer)"}
-          </option>
-        ))}
-      </select>
-    </label>
+    <Field label="Workflow">
+      {(id) => (
+        <select id={id} value={workflow} onChange={(event) => onChange(event.target.value)}>
+          {workflows.map((choice) => (
+            <option key={choice.workflow} value={choice.workflow}>
+              {choice.workflow}
+              {choice.reachable ? "" : " (its agent does not answer)"}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
   );
 }
 
@@ -114,18 +116,20 @@ function PromptField({ prompt, onChange, onSend }: PromptFieldProps) {
   };
   return (
     <div className="field">
-      <label className="field">
-        <span className="field-label">Prompt</span>
-        <textarea
-          value={prompt}
-          rows={8}
-          data-autofocus
-          aria-describedby={counter}
-          aria-invalid={over}
-          onChange={(event) => onChange(event.target.value)}
-          onKeyDown={keys}
-        />
-      </label>
+      <Field label="Prompt">
+        {(id) => (
+          <textarea
+            id={id}
+            value={prompt}
+            rows={8}
+            data-autofocus
+            aria-describedby={counter}
+            aria-invalid={over}
+            onChange={(event) => onChange(event.target.value)}
+            onKeyDown={keys}
+          />
+        )}
+      </Field>
       <span id={counter} className={`small counter ${over ? "counter-over" : "faint"}`}>
         {formatCount(bytes)} of {formatCount(MAX_PROMPT_BYTES)} bytes
         {over ? `: ${formatCount(bytes - MAX_PROMPT_BYTES)} too many` : ""}
