@@ -42,7 +42,7 @@ function LoadedRun({ runId }: { runId: string }) {
   const { model } = journal;
   const version = useSyncExternalStore(model.subscribe, () => model.version);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the journal grows in place; its version tells
-  const run = useMemo(() => read && effectiveRun(read, model.log.events), [read, model, version]);
+  const run = useMemo(() => read && effectiveRun(read, model), [read, model, version]);
   const agent = agents.data?.find((each) => each.agent === agentId);
   const reachable = agent?.reachable ?? true;
   useTitle(run?.prompt ?? "Run");

@@ -1,3 +1,5 @@
+import { field } from "../app/searchParams";
+
 /** What a view of a run keeps in its URL beside its path. */
 export interface RunSearch {
   /** Span whose detail is open. */
@@ -11,11 +13,8 @@ export interface RunSearch {
 }
 
 /** What a URL says; what makes no sense is left out. */
-export function readSearch(search: Record<string, unknown>): RunSearch {
-  const text = (key: string): string | undefined => {
-    const value = search[key];
-    return typeof value === "string" && value.length > 0 && value.length <= 128 ? value : undefined;
-  };
-  const flag = (key: string): true | undefined => (search[key] === true ? true : undefined);
-  return { span: text("span"), full: flag("full"), table: flag("table"), type: text("type") };
+export function readSearch(fields: Record<string, unknown>): RunSearch {
+  const flag = (name: string): true | undefined =>
+    fields[name] === true || fields[name] === "true" ? true : undefined;
+  return { span: field(fields, "span"), full: flag("full"), table: flag("table"), type: field(fields, "type") };
 }

@@ -47,6 +47,11 @@ export class Timeline implements Reader {
     else this.mark(event, now);
   }
 
+  /** Whether a service works for the run, as far as the journal tells. */
+  get working(): boolean {
+    return this.openAttempts.size > 0;
+  }
+
   private get life(): Life {
     const life = this.lives.at(-1);
     if (!life) throw new Error("a timeline has a life from its first event on");

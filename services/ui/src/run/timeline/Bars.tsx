@@ -6,6 +6,8 @@ import type { HopPart, Span } from "../model/spans";
 import { type Bar, barOf, type Chart, percent } from "./chart";
 import { frames } from "./frames";
 
+const MOST_RIGHT = 93;
+
 type Drawn = Pick<Span, "id" | "kind" | "start" | "end" | "status" | "segments" | "title" | "detail">;
 
 interface SpanBarsProps {
@@ -38,8 +40,9 @@ export function SpanBars({ span, chart, labelled, whole }: SpanBarsProps) {
       </span>
       {labelled && extent.end !== null ? (
         <Label
+          left={Math.max(percent(chart, extent.start), 0)}
           right={whole ? lastDrawn(chart, whole) : bar.left + bar.width}
-          text={formatDuration(extent.end - extent.start)}
+          text={`${span.status === "lost" ? "≤ " : ""}${formatDuration(extent.end - extent.start)}`}
         />
       ) : null}
     </>
@@ -60,7 +63,9 @@ function GrowingBar({ span, chart, labelled }: SpanBarsProps) {
       bar.current.style.left = `${drawn.left}%`;
       bar.current.style.width = `${drawn.width}%`;
       if (label.current) {
-        label.current.style.left = `${Math.min(drawn.left + drawn.width, 92)}%`;
+        const atLeft = drawn.left + drawn.width > MOST_RIGHT;
+        label.current.style.left = atLeft ? "" : `${drawn.left + drawn.width}%`;
+        label.current.style.right = atLeft ? `${100 - drawn.left}%` : "";
         label.current.textContent = formatDuration(Math.floor((now - start) / 100) * 100);
       }
     };
@@ -90,13 +95,12 @@ function MessageArrow({ span, chart }: { span: Drawn; chart: Chart }) {
   );
 }
 
-function Label({ right, text }: { right: number; text: string }) {
-  const inside = right > 92;
+/** Behind what is drawn; before it where there is no room. */
+function Label({ left, right, text }: { left: number; right: number; text: string }) {
+  const atLeft = right > MOST_RIGHT && left > 100 - MOST_RIGHT;
+  const style = atLeft ? { right: `${100 - left}%` } : { left: `${Math.min(right, MOST_RIGHT)}%` };
   return (
-    <span
-      className={`bar-label ${inside ? "bar-label-in" : ""}`}
-      style={inside ? { right: `${Math.max(100 - right, 0)}%` } : { left: `${right}%` }}
-    >
+    <span className={`bar-label ${!atLeft && right > MOST_RIGHT ? "bar-label-in" : ""}`} style={style}>
       {text}
     </span>
   );

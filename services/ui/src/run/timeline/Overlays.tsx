@@ -5,23 +5,20 @@ import type { Timeline } from "../model/timeline";
 import { type Chart, percent } from "./chart";
 import { frames } from "./frames";
 
-/** Lines through the whole chart where a new process went on, and the time before it in which there was none. */
+/** Lines through the whole chart where a new process went on. */
 export function LifeLines({ timeline, chart }: { timeline: Timeline; chart: Chart }) {
   return (
     <div className="waterfall-overlay" aria-hidden="true">
-      {timeline.lives.slice(1).map((life, place) => {
+      {timeline.lives.slice(1).map((life) => {
         const left = percent(chart, life.start);
         if (left < 0 || left > 100) return null;
-        const gap = Math.max(percent(chart, timeline.lives[place]?.end ?? life.start), 0);
         return (
-          <div key={life.index}>
-            <span className="life-gap" style={{ left: `${gap}%`, width: `${Math.max(left - gap, 0)}%` }} />
-            <span
-              className={`life-line ${life.cause === "crash" ? "life-crash" : ""}`}
-              style={{ left: `${left}%` }}
-              title={`Resumed ${startCause(life.cause)}`}
-            />
-          </div>
+          <span
+            key={life.index}
+            className={`life-line ${life.cause === "crash" ? "life-crash" : ""}`}
+            style={{ left: `${left}%` }}
+            title={`Resumed ${startCause(life.cause)}`}
+          />
         );
       })}
     </div>

@@ -82,6 +82,7 @@ export function TimelineView() {
             chart={chart}
             timeline={timeline}
             live={live}
+            away={live && !reachable}
             selected={search.span}
             onOpen={(span) => change({ span })}
             onTurn={turn}

@@ -19,13 +19,15 @@ interface WaterfallProps {
   chart: ChartControl;
   timeline: Timeline;
   live: boolean;
+  /** No process answers: what goes on is not known. */
+  away: boolean;
   selected: string | undefined;
   onOpen: (id: string) => void;
   onTurn: (hop: string) => void;
 }
 
 /** Lines of a run over time. Only those in sight are drawn; the arrow keys go through all of them. */
-export function Waterfall({ rows, chart, timeline, live, selected, onOpen, onTurn }: WaterfallProps) {
+export function Waterfall({ rows, chart, timeline, live, away, selected, onOpen, onTurn }: WaterfallProps) {
   const box = useRef<HTMLDivElement>(null);
   const track = useRef<HTMLDivElement>(null);
   const whole = useRef<HTMLDivElement>(null);
@@ -60,7 +62,7 @@ export function Waterfall({ rows, chart, timeline, live, selected, onOpen, onTur
     action();
   };
   return (
-    <div className="waterfall" ref={whole}>
+    <div className={`waterfall ${away ? "waterfall-away" : ""}`} ref={whole}>
       <Minimap timeline={timeline} chart={chart} />
       <Axis chart={chart} trackRef={track} />
       <div
@@ -89,6 +91,7 @@ export function Waterfall({ rows, chart, timeline, live, selected, onOpen, onTur
                 place={item.index}
                 chart={chart}
                 active={item.index === at}
+                away={away}
                 selected={row.id === selected}
                 onOpen={(next) => {
                   setActive(next);

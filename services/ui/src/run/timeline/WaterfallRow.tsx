@@ -20,12 +20,13 @@ interface RowProps {
   place: number;
   chart: Chart;
   active: boolean;
+  away: boolean;
   selected: boolean;
   onOpen: (id: string) => void;
   onTurn: (hop: string) => void;
 }
 
-function WaterfallLine({ row, domId, top, place, chart, active, selected, onOpen, onTurn }: RowProps) {
+function WaterfallLine({ row, domId, top, place, chart, active, away, selected, onOpen, onTurn }: RowProps) {
   const classes = ["wf-row", `wf-${row.kind}`, active ? "wf-active" : "", selected ? "wf-selected" : ""].join(" ");
   return (
     // biome-ignore lint/a11y/useSemanticElements: see the treegrid around it
@@ -45,7 +46,7 @@ function WaterfallLine({ row, domId, top, place, chart, active, selected, onOpen
       {/* biome-ignore lint/a11y/useSemanticElements: see the treegrid around it */}
       {/* biome-ignore lint/a11y/useFocusableInteractive: see above */}
       <div className="wf-label" role="gridcell" style={{ paddingLeft: 12 + row.depth * 18 }}>
-        <Label row={row} onTurn={onTurn} />
+        <Label row={row} away={away} onTurn={onTurn} />
       </div>
       {/* biome-ignore lint/a11y/useSemanticElements: see the treegrid around it */}
       {/* biome-ignore lint/a11y/useFocusableInteractive: see above */}
@@ -63,6 +64,7 @@ export const WaterfallRow = memo(
     before.top === after.top &&
     before.chart === after.chart &&
     before.active === after.active &&
+    before.away === after.away &&
     before.selected === after.selected &&
     isStill(before.row) &&
     openOf(before.row) === openOf(after.row),
@@ -77,11 +79,11 @@ function openOf(row: Row): boolean {
   return row.kind === "hop" && row.open;
 }
 
-function Label({ row, onTurn }: { row: Row; onTurn: (hop: string) => void }) {
+function Label({ row, away, onTurn }: { row: Row; away: boolean; onTurn: (hop: string) => void }) {
   if (row.kind === "life") return <LifeLabel life={row.life} />;
-  if (row.kind === "hop") return <HopLabel part={row.part} open={row.open} onTurn={() => onTurn(row.id)} />;
+  if (row.kind === "hop") return <HopLabel part={row.part} open={row.open} away={away} onTurn={() => onTurn(row.id)} />;
   if (row.kind === "pending") return <PendingLabel pending={row.pending} />;
-  return <SpanLabel span={row.span} />;
+  return <SpanLabel span={row.span} away={away} />;
 }
 
 function LifeLabel({ life }: { life: Life }) {
@@ -95,7 +97,7 @@ function LifeLabel({ life }: { life: Life }) {
   );
 }
 
-function HopLabel({ part, open, onTurn }: { part: HopPart; open: boolean; onTurn: () => void }) {
+function HopLabel({ part, open, away, onTurn }: { part: HopPart; open: boolean; away: boolean; onTurn: () => void }) {
   const { graph } = useRunView();
   const role = part.role || graph?.steps.find((step) => step.name === part.step)?.role;
   return (
@@ -116,7 +118,7 @@ function HopLabel({ part, open, onTurn }: { part: HopPart; open: boolean; onTurn
       <span className="wf-detail">
         {[role, part.cycle > 0 ? `cycle ${part.cycle}` : "", `hop ${part.hop}`].filter(Boolean).join(" · ")}
       </span>
-      <StatusSign status={statusOf(part)} />
+      <StatusSign status={statusOf(part)} away={away} />
     </>
   );
 }
@@ -130,7 +132,7 @@ function PendingLabel({ pending }: { pending: Pending }) {
   );
 }
 
-function SpanLabel({ span }: { span: Span }) {
+function SpanLabel({ span, away }: { span: Span; away: boolean }) {
   return (
     <>
       <Icon name={span.title === "Ended" ? "stop" : KIND_ICONS[span.kind]} size={14} className="wf-kind" />
@@ -138,12 +140,13 @@ function SpanLabel({ span }: { span: Span }) {
       <span className="wf-detail" title={cutText(span.detail, 300)}>
         {cutText(span.detail, 120)}
       </span>
-      <StatusSign status={span.status} />
+      <StatusSign status={span.status} away={away} />
     </>
   );
 }
 
-function StatusSign({ status }: { status: SpanStatus }) {
+function StatusSign({ status, away }: { status: SpanStatus; away: boolean }) {
+  if (away && status === "running") return <span className="wf-status tone-wait">no answer</span>;
   const look = STATUS_LOOKS[status];
   if (!look.word || status === "done") return null;
   return (
