@@ -43,7 +43,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Gateway:
-    """Everything but the server. `app` answers requests; nothing is followed before `running`."""
+    """Everything but the server. `app` answers requests; nothing is followed before `running`.
+
+    `application` is what lies behind the front: the routes.
+    """
 
     def __init__(self, settings: GatewaySettings, agents: Agents) -> None:
         self.fleet = Fleet(agents)
@@ -53,7 +56,8 @@ class Gateway:
         self._files = Files(settings.gateway_static, settings.gateway_prefix)
         self.endpoints = self._endpoints()
         self._document = document(self.endpoints, version(), settings.gateway_prefix)
-        self.app: ASGIApp = Front(self._application(), self._access, self.metrics, settings.gateway_prefix)
+        self.application = self._application()
+        self.app: ASGIApp = Front(self.application, self._access, self.metrics, settings.gateway_prefix)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
