@@ -8,7 +8,7 @@ export function ConnectionState() {
   const word = live ? "Live" : connection.phase === "connecting" ? "Connecting" : "Not live";
   const tone = live ? "ok" : connection.phase === "connecting" ? "idle" : "bad";
   return (
-    <span className={`connection tone-${tone}`} role="status" data-phase={connection.phase}>
+    <span className={`connection tone-${tone}`} data-phase={connection.phase}>
       <Icon name={live ? "pulse" : connection.phase === "connecting" ? "dashed" : "alert"} size={14} />
       {word}
     </span>

@@ -7,7 +7,9 @@ import { CommandDialog } from "./CommandDialog";
 import { LiveRegion } from "./LiveRegion";
 import { ShortcutHelp } from "./ShortcutHelp";
 import { TopBar } from "./TopBar";
+import { useConnectionNews } from "./useConnectionNews";
 import { useGlobalShortcuts } from "./useGlobalShortcuts";
+import { WaitingCount } from "./WaitingCount";
 
 const PAGES = [
   { to: "/", label: "Overview", icon: "overview" },
@@ -19,6 +21,7 @@ const PAGES = [
 /** What stands around every page. */
 export function Shell() {
   useGlobalShortcuts();
+  useConnectionNews();
   return (
     <div className="shell">
       <button type="button" className="skip-link" onClick={skipToMain}>
@@ -50,6 +53,7 @@ export function Shell() {
                 >
                   <Icon name={page.icon} />
                   <span>{page.label}</span>
+                  {page.to === "/" ? <WaitingCount /> : null}
                 </Link>
               </li>
             ))}

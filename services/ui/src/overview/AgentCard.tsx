@@ -31,10 +31,11 @@ export function AgentCard({ agent, onMode }: { agent: Agent; onMode: () => void 
       </header>
       {agent.reachable ? null : (
         <p className="agent-error">
-          {agent.error || "It does not answer."} What is below is how it was last seen; its runs go on when it is back.
+          {sentence(agent.error || "It does not answer.")}{" "}
+          {status ? "What is below is how it was last seen; its" : "Its"} runs go on when it is back.
         </p>
       )}
-      <Mode agent={agent} onMode={onMode} />
+      {agent.observability ? <Mode agent={agent} onMode={onMode} /> : null}
       {status ? (
         <>
           <Runs status={status} />
@@ -180,6 +181,10 @@ function Details({ agent, status }: { agent: Agent; status: AgentStatus }) {
       </dl>
     </details>
   );
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 function kindOf({ workflow, agent, namespace, status }: Agent): string {

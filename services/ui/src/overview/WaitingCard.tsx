@@ -18,12 +18,16 @@ const SHOWN = 5;
 
 /** Everything that goes no further without a person, answered in place where that can be done. */
 export function WaitingCard() {
-  const waiting = useWaiting();
+  const { waiting, unreachable } = useWaiting();
   const paused = usePaused();
   const attention = useNeedsAttention();
   const count = waiting.length + paused.length + attention.length;
   return (
-    <Card title="Waits for a person" note={count === 0 ? "Nothing does" : undefined} flush={count > 0}>
+    <Card
+      title="Waits for a person"
+      note={count === 0 && unreachable.length === 0 ? "Nothing does" : undefined}
+      flush={count > 0}
+    >
       {count === 0 ? (
         <p className="soft">Questions, approvals and runs that need a look appear here.</p>
       ) : (
@@ -41,6 +45,11 @@ export function WaitingCard() {
           ))}
         </ul>
       )}
+      {unreachable.length > 0 ? (
+        <p className="waiting-away">
+          Not asked, because {unreachable.length === 1 ? "it does" : "they do"} not answer: {unreachable.join(", ")}.
+        </p>
+      ) : null}
       <More waiting={waiting.length} attention={attention.length} paused={paused.length} />
     </Card>
   );

@@ -5,11 +5,10 @@ const WAITING = { state: "waiting" };
 const PAUSED = { state: "paused" };
 const ATTENTION = { outcome: "NeedsAttention" };
 
-/** Runs that wait for an answer or an approval; the longest first. */
-export function useWaiting(): ListedRun[] {
-  return useRuns(WAITING)
-    .rows.filter((run) => run.state === "waiting")
-    .reverse();
+/** Runs that wait for an answer or an approval, the longest first; and the agents that could not be asked. */
+export function useWaiting(): { waiting: ListedRun[]; unreachable: string[] } {
+  const { rows, unreachable } = useRuns(WAITING);
+  return { waiting: rows.filter((run) => run.state === "waiting").reverse(), unreachable };
 }
 
 export function usePaused(): ListedRun[] {

@@ -63,8 +63,8 @@ export function RunsPage() {
       />
       {away.size > 0 ? (
         <p className="notice tone-wait" role="status">
-          {[...away].join(", ")} {away.size === 1 ? "does" : "do"} not answer. Their runs are shown as they were last
-          seen and come back by themselves.
+          {[...away].join(", ")} {away.size === 1 ? "does" : "do"} not answer. {away.size === 1 ? "Its" : "Their"} runs
+          are shown as they were last seen, and go on when it is back.
         </p>
       ) : null}
       <RunsBody

@@ -1,10 +1,15 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { listAgents } from "../api/endpoints";
+import { keepStatus } from "../api/keepStatus";
 import { keys } from "../api/keys";
 import type { Agent } from "../api/types";
 
 export function useAgents() {
-  return useQuery({ queryKey: keys.agents, queryFn: listAgents });
+  const queries = useQueryClient();
+  return useQuery({
+    queryKey: keys.agents,
+    queryFn: async () => keepStatus(queries.getQueryData<Agent[]>(keys.agents), await listAgents()),
+  });
 }
 
 export interface WorkflowChoice {

@@ -1,6 +1,7 @@
 import type { InfiniteData, QueryClient } from "@tanstack/react-query";
+import { keepStatus } from "../api/keepStatus";
 import { keys } from "../api/keys";
-import type { RunEvent, RunPage } from "../api/types";
+import type { Agent, RunEvent, RunPage } from "../api/types";
 import { usageHistory } from "../overview/usageHistory";
 import { applyEvent } from "../runs/applyEvent";
 import type { StreamEvent } from "./events";
@@ -33,7 +34,7 @@ export class CacheUpdater {
   apply(event: StreamEvent): void {
     switch (event.type) {
       case "agents":
-        this.queries.setQueryData(keys.agents, event.agents);
+        this.queries.setQueryData<Agent[]>(keys.agents, (before) => keepStatus(before, event.agents));
         break;
       case "services":
         usageHistory.add(event.services);
