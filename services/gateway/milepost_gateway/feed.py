@@ -12,7 +12,7 @@ from milepost_gateway.agent import Agent
 from milepost_gateway.errors import ApiError
 from milepost_gateway.journal import Entry, Journal, entry_of
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two tries
 _log = logging.getLogger(__name__)
 
 

@@ -1,5 +1,6 @@
 """The built web UI: all its files in memory, found by name alone, so that no path can lead out of its folder."""
 
+import gzip
 import hashlib
 import mimetypes
 import re
@@ -14,6 +15,8 @@ INDEX = "index.html"
 ASSETS = "assets/"
 BASE = re.compile(rb'<base href="/" ?/?>')
 ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
+PACKABLE = re.compile(r"text/|application/(javascript|json|manifest\+json)|image/svg\+xml")
+WORTH_PACKING = 1024  # bytes
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -38,11 +41,24 @@ MISSING = """<!doctype html>
 
 @dataclass(frozen=True)
 class Asset:
-    """One file as it is sent, by encoding; "" is the file itself."""
+    """One file as it is sent, by encoding; "" is the file itself. What the build did not pack is packed when asked for."""
 
     kind: str
     bodies: dict[str, bytes]
     etag: str
+
+    @property
+    def is_packable(self) -> bool:
+        return bool(PACKABLE.match(self.kind)) and len(self.bodies[""]) >= WORTH_PACKING
+
+    def body(self, accepted: str) -> tuple[str, bytes]:
+        """The best encoding of those that a client accepts, and the file in it."""
+        offered = [part.strip() for part in accepted.lower().split(",")]
+        allowed = {part.partition(";")[0].strip() for part in offered if not part.replace(" ", "").endswith(";q=0")}
+        if "gzip" in allowed and "gzip" not in self.bodies and self.is_packable:
+            self.bodies["gzip"] = gzip.compress(self.bodies[""], mtime=0)
+        best = next((encoding for encoding, _ in ENCODINGS if encoding in allowed and encoding in self.bodies), "")
+        return best, self.bodies[best]
 
 
 class Files:
@@ -83,20 +99,20 @@ class Files:
         names = {
             file.relative_to(self._folder).as_posix(): file
             for file in sorted(self._folder.rglob("*"))
-            if file.is_file() and not file.is_symlink()
+            if file.is_file() and not file.is_symlink() and not file.name.startswith(".")
         }
         packed = {name + suffix for name in names for _, suffix in ENCODINGS}
         return {name: self._asset(name, names) for name in names if name not in packed}
 
     def _asset(self, name: str, names: dict[str, Path]) -> Asset:
         bodies = {"": names[name].read_bytes()}
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         if name == INDEX:
             bodies[""] = BASE.sub(self._base, bodies[""])
         else:
             for encoding, suffix in ENCODINGS:
                 if name + suffix in names:
                     bodies[encoding] = names[name + suffix].read_bytes()
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         etag = f'"{hashlib.sha256(bodies[""]).hexdigest()[:32]}"'
         return Asset(kind, bodies, etag)
 
@@ -107,17 +123,11 @@ def _missing_headers() -> dict[str, str]:
 
 def _send(headers: Headers, asset: Asset, *, forever: bool) -> Response:
     told = {"Cache-Control": FOREVER if forever else ASK_AGAIN, "ETag": asset.etag, **SECURITY}
-    if len(asset.bodies) > 1:
+    if asset.is_packable or len(asset.bodies) > 1:
         told["Vary"] = "Accept-Encoding"
     if asset.etag in headers.get("if-none-match", ""):
         return Response(status_code=304, headers=told)
-    encoding = _best(headers.get("accept-encoding", ""), asset)
+    encoding, body = asset.body(headers.get("accept-encoding", ""))
     if encoding:
         told["Content-Encoding"] = encoding
-    return Response(asset.bodies[encoding], headers=told, media_type=asset.kind)
-
-
-def _best(accepted: str, asset: Asset) -> str:
-    offered = [part.strip() for part in accepted.lower().split(",")]
-    allowed = {part.partition(";")[0].strip() for part in offered if not part.replace(" ", "").endswith(";q=0")}
-    return next((encoding for encoding, _ in ENCODINGS if encoding in allowed and encoding in asset.bodies), "")
+    return Response(body, headers=told, media_type=asset.kind)

@@ -13,6 +13,7 @@ from scripted_agent import GatewayServer, ScriptedAgent, next_of, sent
 INDEX = (
     '<!doctype html><html><head><base href="/"><script type="module" src="assets/app-1a2b.js"></script></head></html>'
 )
+STYLE = "p { margin: 0 }\n" * 100
 SCRIPT = b"console.log('there')\n" * 50
 
 
@@ -25,7 +26,9 @@ def built(tmp_path: Path) -> Path:
     (folder / "assets" / "app-1a2b.js").write_bytes(SCRIPT)
     (folder / "assets" / "app-1a2b.js.gz").write_bytes(gzip.compress(SCRIPT))
     (folder / "assets" / "app-1a2b.js.br").write_bytes(b"as brotli")
+    (folder / "assets" / "style-5e6f.css").write_text(STYLE)
     (tmp_path / "secret.txt").write_text("secret")
+    (folder / ".built-from").write_text("secret")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     return folder
 
@@ -59,6 +62,8 @@ async def test_assets_are_kept_for_ever_and_come_packed(ui: GatewayServer) -> No
     async with ui.client.stream("GET", asset, headers={"Accept-Encoding": "gzip, br"}) as response:
         assert response.headers["content-encoding"] == "br"
         assert b"".join([chunk async for chunk in response.aiter_raw()]) == b"as brotli"
+    style = await ui.client.get("/assets/style-5e6f.css", headers={"Accept-Encoding": "gzip"})
+    assert (style.text, style.headers["content-encoding"]) == (STYLE, "gzip")  # packed here where the build did not
     for refusing in ("br;q=0, gzip;q=0", "gzip; q=0", "deflate", ""):
         response = await ui.client.get(asset, headers={"Accept-Encoding": refusing})
         assert "content-encoding" not in response.headers, refusing
@@ -77,6 +82,7 @@ async def test_assets_are_kept_for_ever_and_come_packed(ui: GatewayServer) -> No
         "/..%5csecret.txt",
         "//etc/passwd",
         "/link.txt",
+        "/.built-from",
         "/assets/app-1a2b.js%00.txt",
     ],
 )
