@@ -41,7 +41,7 @@ MISSING = """<!doctype html>
 
 @dataclass(frozen=True)
 class Asset:
-    """One file as it is sent, by encoding; "" is the file itself. What the build did not pack is packed when asked for."""
+    """One file by encoding, "" is the file itself; what the build did not pack is packed when it is asked for."""
 
     kind: str
     bodies: dict[str, bytes]
