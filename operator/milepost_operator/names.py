@@ -32,7 +32,7 @@ CONTAINER = "milepost"
 DATA_VOLUME = "data"
 AGENT_PORT = 50051
 SERVICE_PORT = 50052
-AGENT_METRICS_PORT = 9464
+METRICS_PORT = 9464
 
 NAME_LIMIT = 63
 """Longest DNS label; names of Services, and label values, may not be longer."""

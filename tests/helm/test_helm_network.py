@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
 from helm_chart import NAMESPACE, Chart, Object, of_kind, one
 from milepost_operator.leadership import OPERATOR_SELECTOR
-from milepost_operator.metrics import Metrics, QueueMetrics
-from milepost_operator.names import AGENT_METRICS_PORT, FIELD_MANAGER, object_labels
-from milepost_operator.workqueue import WorkQueue
+from milepost_operator.names import FIELD_MANAGER, METRICS_PORT, object_labels
 
 pytestmark = pytest.mark.requirement("PKG-2")
 PROMETHEUS = {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
@@ -102,15 +99,16 @@ def test_milepost_pods_reach_each_other_and_dns_and_only_agents_the_api_server(c
     spec, agents = found[NAMESPACE, "milepost-workloads"], found[NAMESPACE, "milepost-agents"]
     dns, pods = spec["egress"]
     assert ports_of([dns]) == {("UDP", 53), ("TCP", 53)}
-    assert ports_of([pods]) == ports_of(spec["ingress"][:1]) == {("TCP", 50051), ("TCP", 50052)}
+    assert ports_of([pods]) == {("TCP", 50051), ("TCP", 50052)}
     [peer] = pods["to"]
     assert set(peer) == {"podSelector"}
-    rule, _ = spec["ingress"]  # the other one is the gateway's
+    rule, _, scraped = spec["ingress"]  # the second is the gateway's
+    assert ports_of([rule]) == ports_of([pods])
+    assert ports_of([scraped]) == {("TCP", METRICS_PORT)} and "from" not in scraped
     own, operator = rule["from"]
     assert set(own) == {"podSelector"}
     assert operator["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}
-    assert set(agents["policyTypes"]) == {"Ingress", "Egress"}
-    assert ports_of(agents["ingress"]) == {("TCP", AGENT_METRICS_PORT)}
+    assert agents["policyTypes"] == ["Egress"]
     expected = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 6443}]}
     assert agents["egress"] == [expected]
 
@@ -127,15 +125,15 @@ def test_further_rules_and_the_collector_are_let_through(chart: Chart) -> None:
         ("http://[fd00::1]:9/", 9),
         ("http://collector/", 80),
     ):
-        agents = policies(chart, {"workloads": {"otlpEndpoint": endpoint}})[NAMESPACE, "milepost-agents"]
-        assert {"ports": [{"protocol": "TCP", "port": port}]} in agents["egress"], endpoint
+        workloads = policies(chart, {"workloads": {"otlpEndpoint": endpoint}})[NAMESPACE, "milepost-workloads"]
+        assert {"ports": [{"protocol": "TCP", "port": port}]} in workloads["egress"], endpoint
 
 
 def test_who_may_scrape_can_be_said(chart: Chart) -> None:
     peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
     found = policies(chart, {"networkPolicy": {"metricsFrom": peers}})
-    for name in ("milepost-operator", "milepost-agents"):
-        assert [rule["from"] for rule in found[NAMESPACE, name]["ingress"]] == [peers]
+    for name in ("milepost-operator", "milepost-workloads"):
+        assert [rule["from"] for rule in found[NAMESPACE, name]["ingress"]][-1] == peers
 
 
 def test_the_monitor_scrapes_the_metrics_port_of_the_service(chart: Chart) -> None:
@@ -147,34 +145,3 @@ def test_the_monitor_scrapes_the_metrics_port_of_the_service(chart: Chart) -> No
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert one(chart.render(), "Service")  # there without Prometheus' own kinds too
     assert of_kind(chart.render(), "ServiceMonitor", "PrometheusRule") == []
-
-
-async def test_every_alert_reads_metrics_that_the_operator_serves(chart: Chart) -> None:
-    served = served_series()
-    rule = one(chart.render(PROMETHEUS, release="team-x"), "PrometheusRule")
-    [group] = rule["spec"]["groups"]
-    names = [alert["alert"] for alert in group["rules"]]
-    assert len(names) == len(set(names)) > 5
-    for alert in group["rules"]:
-        [(metric, selector)] = re.findall(r"(\w+)\{([^}]*)\}", alert["expr"])
-        assert 'job="team-x-milepost-operator-metrics"' in selector
-        labels = set(re.findall(r"(\w+)!?=", selector)) - {"job"}
-        assert metric == "up" or labels <= served[metric], metric
-        told = " ".join(alert["annotations"].values())
-        used = set(re.findall(r"\$labels\.(\w+)", told))
-        assert used <= served.get(metric, set()), alert["alert"]
-        assert set(alert["labels"]) == {"severity"} and alert["for"]
-
-
-def served_series() -> dict[str, set[str]]:
-    """Label names by metric name, of an operator that has done one of everything."""
-    metrics = Metrics()
-    queue: WorkQueue[str] = WorkQueue(QueueMetrics(metrics))
-    metrics.watch_queue(queue)
-    metrics.show_conditions(lambda: [("AgentWorkflow", "a", "b", "Ready", "True")])
-    metrics.repairs.labels("Service").inc()
-    found: dict[str, set[str]] = {}
-    for line in metrics.render().decode().splitlines():
-        if not line.startswith("#") and (match := re.match(r"(\w+)(?:\{(.*)\})? ", line)):
-            found.setdefault(match[1], set()).update(re.findall(r'(\w+)="', match[2] or ""))
-    return found

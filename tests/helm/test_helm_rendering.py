@@ -66,7 +66,9 @@ EVERYTHING: dict[str, Any] = {
     "serviceAccount": {"name": "someone", "annotations": {"a": "b"}},
     "metrics": {
         "serviceMonitor": {"enabled": True, "interval": "1m", "labels": {"release": "prometheus"}},
+        "podMonitor": {"enabled": True, "interval": "1m", "labels": {"release": "prometheus"}},
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboards": {"enabled": True, "label": "grafana_dashboard", "labelValue": "1", "folder": "Team"},
     },
     "networkPolicy": {
         "workloadNamespaces": ["team-a", "team-b"],

@@ -7,7 +7,7 @@ from typing import Any
 from milepost_crds import Scheduling
 from milepost_operator.manifests.metadata import Owner
 from milepost_operator.manifests.service import PORT_NAME, port_of
-from milepost_operator.names import AGENT_METRICS_PORT, ANNOTATION_CONFIG_HASH, CONTAINER
+from milepost_operator.names import ANNOTATION_CONFIG_HASH, CONTAINER, METRICS_PORT
 from milepost_operator.observation import Object
 
 USER_ID = 10001
@@ -15,6 +15,8 @@ LIVENESS = "liveness"
 """Health service that says whether the process lives; the empty name says whether it is ready."""
 METRICS = "metrics"
 """Name of the port that Prometheus reads."""
+SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/port": str(METRICS_PORT)}
+"""By these a Prometheus without monitors of its operator finds the pods."""
 GRACE_SECONDS = 30
 """An agent drains for 5 s and lets calls end for 10 s; a service lets calls end for 10 s after it left the network."""
 LEAVE_SECONDS = 3
@@ -62,7 +64,7 @@ def pod_template(owner: Owner, container: Container, scheduling: Scheduling, *, 
         "volumes": [{"name": each.name} | dict(each.source) for each in container.mounts if each.source is not None],
     }
     return {
-        "metadata": {"labels": owner.labels, "annotations": {ANNOTATION_CONFIG_HASH: config_hash}},
+        "metadata": {"labels": owner.labels, "annotations": {ANNOTATION_CONFIG_HASH: config_hash} | SCRAPED},
         "spec": spec | _placement(owner, scheduling),
     }
 
@@ -88,7 +90,7 @@ def _container(owner: Owner, container: Container) -> dict[str, Any]:
 
 
 def _ports(owner: Owner) -> list[dict[str, Any]]:
-    ports = {PORT_NAME: port_of(owner)} | ({METRICS: AGENT_METRICS_PORT} if owner.role == "agent" else {})
+    ports = {PORT_NAME: port_of(owner), METRICS: METRICS_PORT}
     return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
 
 

@@ -7,9 +7,9 @@ from milepost_crds import AgentWorkflow, MemoryEstimate, ModelService
 from milepost_operator.manifests import Container, digest
 from milepost_operator.manifests.pod_template import Mount
 from milepost_operator.names import (
-    AGENT_METRICS_PORT,
     AGENT_PORT,
     DATA_VOLUME,
+    METRICS_PORT,
     SERVICE_PORT,
     cache_claim_name,
     configuration_name,
@@ -101,12 +101,12 @@ def _default(resource: Resource) -> Default:
 
 def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> Environment:
     env: dict[str, str | Mapping[str, Any]] = dict(workload.env)
+    env["MILEPOST_METRICS_LISTEN"] = f"0.0.0.0:{METRICS_PORT}"
     if defaults.otlp_endpoint:
         env.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", defaults.otlp_endpoint)
     if isinstance(resource, AgentWorkflow):
         return env | {
             "MILEPOST_LISTEN": f"0.0.0.0:{AGENT_PORT}",
-            "MILEPOST_METRICS_LISTEN": f"0.0.0.0:{AGENT_METRICS_PORT}",
             "MILEPOST_WORKFLOW_FILE": f"{CONFIGURATION_DIR}/{WORKFLOW_FILE}",
             "MILEPOST_DATA_DIR": DATA_DIR,
             "MILEPOST_REGISTRY": "kubernetes",

@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from milepost_agent.conversion import OUTCOMES
 from milepost_agent.counts import Counts
 from milepost_agent.errors import StoreError
 from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
@@ -33,7 +34,8 @@ class Metrics(Collector):
         writable = self._store is not None and self._store.failure is None
         yield GaugeMetricFamily("milepost_store_writable", "1 while the store takes writes, else 0.", value=writable)
         yield _by("reason", "milepost_store_failures", "Times that the store failed.", self._counts.failures)
-        yield _by("outcome", "milepost_runs_ended", "Runs that ended.", self._counts.ended)
+        ended = {**dict.fromkeys(OUTCOMES, 0), **self._counts.ended}  # so that the first of its kind is a change
+        yield _by("outcome", "milepost_runs_ended", "Runs that ended.", ended)
         yield CounterMetricFamily(
             "milepost_run_recoveries", "Times that a run went on after it was stopped.", value=self._counts.recoveries
         )

@@ -170,6 +170,8 @@ class Metrics:
     MEMORY_BYTES = "milepost_memory_bytes"
     MEMORY_LIMIT_BYTES = "milepost_memory_limit_bytes"
     OOM_KILLS = "milepost_oom_kills"
+    TELEMETRY_EXPORTED = "milepost_telemetry_exported"
+    TELEMETRY_DROPPED = "milepost_telemetry_dropped"
 
     # Under the names of llama.cpp's own server, so that what watches one watches the other.
     LLAMA_PROMPT_TOKENS = "llamacpp:prompt_tokens"
