@@ -66,7 +66,7 @@ def test_the_gateway_is_reached_from_where_it_is_allowed_and_reaches_agents_alon
     [to] = agents["to"]
     assert [selects(to["podSelector"], object_labels("x", each)) for each in COMPONENTS] == [True, False, False, False]
     workloads = policies(chart)[NAMESPACE, "milepost-workloads"]["ingress"]
-    [rule] = [each for each in workloads if selects(each["from"][0]["podSelector"], labels)]
+    [rule] = [each for each in workloads if selects(each.get("from", [{}])[0].get("podSelector", {}), labels)]
     assert ports_of([rule]) == {("TCP", 50051)}
     without = policies(chart, {"gateway": {"enabled": False}})
     assert (NAMESPACE, "milepost-gateway") not in without

@@ -11,13 +11,13 @@ from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifest
 from milepost_crds.units import parse_duration
 from milepost_service.errors import ConfigurationError
 from milepost_service.kubernetes.access import SERVICE_ACCOUNT, ApiAccess
-from milepost_service.settings import ProcessSettings
+from milepost_service.settings import MeasuredSettings
 
 CLUSTER_LOCK_WAIT_SECONDS = 120.0
 """A pod that was deleted by force lives on for as long as its grace period while its successor starts."""
 
 
-class AgentSettings(ProcessSettings):
+class AgentSettings(MeasuredSettings):
     """What the agent reads beside what every process reads."""
 
     listen: str = "127.0.0.1:50051"

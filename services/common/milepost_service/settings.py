@@ -43,18 +43,11 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "text"] = "text"
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """How long calls in progress may go on after SIGTERM."""
-    metrics_listen: str = ""
-    """Address of the Prometheus metrics over HTTP; empty: none."""
 
     @field_validator("listen")
     @classmethod
     def _listen_is_an_address(cls, value: str) -> str:
         return _check_address(value)
-
-    @field_validator("metrics_listen")
-    @classmethod
-    def _metrics_listen_is_an_address(cls, value: str) -> str:
-        return _check_address(value) if value else value
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
@@ -67,7 +60,19 @@ class ProcessSettings(BaseSettings):
             raise ConfigurationError(str(error)) from None
 
 
-class ServiceSettings(ProcessSettings):
+class MeasuredSettings(ProcessSettings):
+    """What every process reads whose metrics have an address of their own."""
+
+    metrics_listen: str = ""
+    """Address of the Prometheus metrics over HTTP; empty: none."""
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _metrics_listen_is_an_address(cls, value: str) -> str:
+        return _check_address(value) if value else value
+
+
+class ServiceSettings(MeasuredSettings):
     """What every process that serves a ModelService reads."""
 
     service_file: Path
