@@ -149,6 +149,15 @@ def test_what_is_due_is_found_from_the_oldest_end_of_a_run_on(explaining: Explai
 
 
 @pytest.mark.requirement("DUR-8")
+def test_runs_of_an_outcome_are_found_in_their_index_alone(explaining: Explaining) -> None:
+    begin(explaining)
+    explaining.plans.clear()
+    search.page(cast(apsw.Connection, explaining), RunFilter(outcome="Failed"), 50, 7)
+    [plan] = [plan for plan in explaining.plans if " runs " in plan]
+    assert plan == "SEARCH runs USING INDEX runs_by_outcome (outcome=? AND number<?)"
+
+
+@pytest.mark.requirement("DUR-8")
 def test_runs_are_counted_in_indexes_alone(explaining: Explaining) -> None:
     begin(explaining)
     explaining.plans.clear()

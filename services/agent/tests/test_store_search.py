@@ -67,6 +67,7 @@ async def test_a_text_is_found_in_any_case_also_beyond_ascii_and_as_it_is_writte
 @pytest.mark.requirement("AGT-1")
 async def test_an_id_is_found_by_its_beginning_however_old_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "PART", 2)
+    monkeypatch.setattr("milepost_agent.store.contents.SEARCH_SECONDS", 0.0)
     await store.accept_run(replace(new_run(OLD), correlation_id=CORRELATION))
     for number in range(9):
         await store.accept_run(new_run(f"r{number}", prompt=f"cites {OLD[:6]}"))
@@ -90,6 +91,7 @@ async def test_a_search_in_parts_finds_each_run_once_and_ends(
     assert await everything(store, RunFilter(text="nowhere"), 2) == []
     first = await store.find_runs(RunFilter(text="needle"), limit=2)
     assert len(first.runs) == (0 if seconds == 0.0 else 2)
+    assert len((await store.find_runs(RunFilter(text="hay"), limit=4)).runs) == (3 if seconds == 0.0 else 4)
 
 
 @pytest.mark.requirement("AGT-1")

@@ -1,0 +1,149 @@
+"""The gateway in the cluster: what a person sees and does in the browser, whatever pods do meanwhile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e_cluster import Cluster
+from e2e_gateway import GatewayClient
+from e2e_install import NAMESPACE, Installation
+from e2e_manifests import linear, model, workflow
+from e2e_story import Story
+from e2e_waiting import eventually
+
+FLOW = "watched"
+HELD_SECONDS = 15
+PROMPT = f"Write a function. hold=coder/1/{HELD_SECONDS}"
+
+pytestmark = [pytest.mark.cluster, pytest.mark.requirement("PKG-2", "PKG-3", "AGT-1")]
+
+
+@pytest.fixture
+def gateway(cluster: Cluster, installation: Installation) -> Iterator[GatewayClient]:
+    client = GatewayClient(cluster)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def agent(story: Story, gateway: GatewayClient) -> str:
+    """Id of the agent of a workflow that the gateway has found."""
+    story.scripted()
+    story.apply(model(), workflow(FLOW))
+    story.wait_ready(("AgentWorkflow", FLOW))
+    found = f"{story.namespace}.{FLOW}-0"
+    eventually("the gateway reaches the agent", gateway.reachable, lambda seen: found in seen, within=30)
+    return found
+
+
+def start(gateway: GatewayClient, prompt: str = PROMPT) -> str:
+    answer = gateway.ask("POST", "/api/runs", {"workflow": FLOW, "prompt": prompt})
+    assert answer.status_code in (200, 201, 202), answer.text
+    return str(answer.json()["run"]["run_id"])
+
+
+def journal(gateway: GatewayClient, run_id: str) -> list[Any]:
+    return list(gateway.get(f"/api/runs/{run_id}/events?limit=500")["events"])
+
+
+def test_a_run_is_watched_while_its_agents_pod_is_replaced(story: Story, gateway: GatewayClient, agent: str) -> None:
+    """A run started by HTTP goes on in one stream without a gap or a double while its agent's pod is replaced."""
+    shown: list[Any] = []
+    with gateway.stream() as events:
+        assert next(events).name == "hello"
+        run_id = start(gateway)
+        killed = False
+        for sent in events:
+            assert sent.name != "resync", sent
+            if sent.name != "journal" or sent.data["event"]["run_id"] != run_id:
+                continue
+            event = sent.data["event"]
+            assert sent.data["agent"] == agent
+            shown.append(event)
+            if not killed and (event["type"], event["step"]) == ("StepStarted", "code"):
+                story.delete("Pod", f"{FLOW}-0")
+                killed = True
+            if event["type"] == "RunCompleted":
+                break
+    types = [event["type"] for event in shown]
+    assert killed and "RunResumed" in types, types
+    assert [event["sequence"] for event in shown] == [event["sequence"] for event in journal(gateway, run_id)]
+    found = gateway.get(f"/api/runs/{run_id}")
+    assert (found["agent"], found["run"]["state"], found["run"]["outcome"]) == (agent, "ended", "Completed")
+    assert found["run"]["recoveries"] == 1
+    assert [step["name"] for step in found["graph"]["steps"]] == ["research", "code", "review"]
+
+
+def test_the_gateway_itself_is_replaced(cluster: Cluster, gateway: GatewayClient, agent: str) -> None:
+    """The gateway's pod deleted in the middle of a run: its reader goes on where it was, without a gap or a double."""
+    shown: list[int] = []
+    with gateway.stream() as events:
+        position = next(events).id
+        run_id = start(gateway)
+        for sent in events:
+            position = sent.id or position
+            if sent.name == "journal" and sent.data["event"]["run_id"] == run_id:
+                shown.append(sent.data["event"]["sequence"])
+                if sent.data["event"]["type"] == "StepStarted":
+                    break
+    before = gateway.pod()["metadata"]["uid"]
+    cluster.delete("Pod", gateway.pod()["metadata"]["name"], NAMESPACE)
+    eventually("another gateway is ready", gateway.pod, lambda pod: pod["metadata"]["uid"] != before, within=60)
+    with gateway.stream(position) as events:
+        for sent in events:
+            assert sent.name != "resync", sent
+            if sent.name == "journal" and sent.data["event"]["run_id"] == run_id:
+                shown.append(sent.data["event"]["sequence"])
+                if sent.data["event"]["type"] == "RunCompleted":
+                    break
+    assert shown == [event["sequence"] for event in journal(gateway, run_id)]
+
+
+def test_nothing_changes_without_the_token(gateway: GatewayClient, agent: str) -> None:
+    """Without the token everything is seen and nothing changed; with it the mode is switched and switched back."""
+    assert gateway.ask("GET", "/api/config", token="").json()["writable"] is False
+    config = gateway.get("/api/config")
+    assert (config["mode"], config["writable"], config["token_required"]) == ("cluster", True, True)
+    place = f"/api/agents/{agent}/observability"
+    before = gateway.ask("GET", place, token="").json()["mode"]
+    for method, path, body in (
+        ("POST", "/api/runs", {"workflow": FLOW, "prompt": "x"}),
+        ("PUT", place, {"mode": "debug"}),
+        ("POST", f"/api/agents/{agent}/backups", {}),
+    ):
+        for token in ("", "wrong"):
+            refused = gateway.ask(method, path, body, token=token)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (401, "UNAUTHENTICATED"), refused.text
+    assert gateway.get(place)["mode"] == before
+    assert gateway.get(f"/api/runs?workflow={FLOW}")["runs"] == []
+    assert gateway.ask("PUT", place, {"mode": "debug", "duration_seconds": 300}).json()["mode"] == "debug"
+    changed = gateway.get(place)
+    assert changed["mode"] == "debug" and changed["until"]
+    assert gateway.ask("PUT", place, {"mode": "shipping"}).json()["mode"] == "shipping"
+
+
+def test_workflows_come_and_go(story: Story, gateway: GatewayClient, agent: str) -> None:
+    """A workflow that is applied later is in the UI without a restart, and one that is deleted leaves it."""
+    pod = gateway.pod()["metadata"]["uid"]
+    story.apply(linear("later"))
+    later = f"{story.namespace}.later-0"
+    eventually("the gateway reaches the new agent", gateway.reachable, lambda seen: later in seen, within=90)
+    assert gateway.agents()[later]["workflow"] == "later"
+    story.delete("AgentWorkflow", "later")
+    eventually("the agent is gone", gateway.agents, lambda seen: later not in seen, within=60)
+    assert agent in gateway.reachable()
+    assert gateway.pod()["metadata"]["uid"] == pod
+
+
+def test_the_page_is_served(gateway: GatewayClient) -> None:
+    """The gateway serves the built web UI: the page, and every script and style that it names."""
+    page = gateway.ask("GET", "/", token="")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    named = re.findall(r'(?:src|href)="\.?/?(assets/[^"]+)"', page.text)
+    assert any(name.endswith(".js") for name in named), page.text
+    for name in named:
+        assert gateway.ask("GET", f"/{name}", token="").status_code == 200, name
