@@ -75,12 +75,17 @@ def test_the_server_takes_every_object(way: str) -> None:
     assert taken(objects) == [f"{found['kind']}/{found['metadata']['name']}" for found in objects]
 
 
-def test_the_operators_pod_is_admitted_as_restricted() -> None:
-    [deployment] = [found for found in rendered({}) if found["kind"] == "Deployment"]
+@pytest.mark.parametrize("component", ["operator", "gateway"])
+def test_every_pod_is_admitted_as_restricted(component: str) -> None:
+    [deployment] = [
+        found
+        for found in rendered({})
+        if found["kind"] == "Deployment" and found["metadata"]["name"].endswith(f"-{component}")
+    ]
     template = deployment["spec"]["template"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "chart-try"} | template["metadata"]}
     pod["spec"] = template["spec"] | {"serviceAccountName": "default"}
-    namespace = f"chart-try-{os.getpid()}"
+    namespace = f"chart-try-{component}-{os.getpid()}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
     output(["kubectl", "create", "-f", "-"], json.dumps(made))

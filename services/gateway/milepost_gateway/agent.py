@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
@@ -10,7 +11,7 @@ import grpc.aio
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc, backup_pb2_grpc
 from milepost.registry.v1 import registry_pb2_grpc
 from milepost_gateway.addresses import AgentAddress
-from milepost_gateway.errors import refusal
+from milepost_gateway.errors import ApiError, refusal
 from milepost_service.channels import open_channel, unresolved
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Agent:
     ) -> Answer:
         """One attempt. `method` picks the call of this agent."""
         try:
-            return await method(self)(request, timeout=seconds)
+            with self._kept():
+                return await method(self)(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             await self.renew_after(error)
             raise refusal(error, self.id) from None
@@ -71,12 +73,17 @@ class Agent:
         """Tries again while the agent is away, so only for what may be repeated."""
         deadline = time.monotonic() + seconds
         while True:
+            late = deadline - PAUSE_SECONDS
             try:
-                return await method(self)(request, timeout=max(deadline - time.monotonic(), PAUSE_SECONDS))
+                with self._kept():
+                    return await method(self)(request, timeout=max(deadline - time.monotonic(), PAUSE_SECONDS))
             except grpc.aio.AioRpcError as error:
                 await self.renew_after(error)
-                if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() + PAUSE_SECONDS > deadline:
+                if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() > late:
                     raise refusal(error, self.id) from None
+            except ApiError:
+                if time.monotonic() > late:
+                    raise
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def newest(self, seconds: float = READ_SECONDS) -> int:
@@ -87,13 +94,30 @@ class Agent:
     async def events(
         self, run_id: str, after: int, seconds: float | None = None
     ) -> AsyncGenerator[agent_pb2.RunEvent, None]:
-        """The journal from a sequence number on; raises AioRpcError when the agent goes away or `seconds` are over."""
+        """The journal from a sequence number on.
+
+        Raises:
+            AioRpcError: the agent went away, or `seconds` are over.
+            ApiError: it is connected to anew.
+        """
         call = self.runs.WatchRun(agent_pb2.WatchRunRequest(run_id=run_id, after_sequence=after), timeout=seconds)
         try:
-            async for response in call:
-                yield response.event
+            with self._kept():
+                async for response in call:
+                    yield response.event
         finally:
             call.cancel()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """A call whose channel is closed under it ends as if its task were cancelled; here as an agent that is away."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ApiError("UNAVAILABLE", f"agent {self.id} is being connected to anew") from None
 
     async def renew_after(self, error: grpc.aio.AioRpcError) -> None:
         """Opens the channel anew when the name of its target was not found: it would not ask again for minutes."""
