@@ -18,8 +18,8 @@ from milepost_agent.failpoints import failpoint
 from milepost_agent.learning import Learner
 from milepost_agent.lifecycle import LifeCycle
 from milepost_agent.nodes import NodeDependencies
-from milepost_agent.observability import Observability
-from milepost_agent.recovery import Recovery, why_started
+from milepost_agent.observability import Clock, Observability
+from milepost_agent.recovery import CRASH, Recovery, why_started
 from milepost_agent.registry import Registry
 from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import BackgroundRouter
@@ -29,7 +29,6 @@ from milepost_agent.settings import AgentSettings, retention_policy, schedule_of
 from milepost_agent.steering import Steering
 from milepost_agent.store import NewEvent, Store
 from milepost_crds import AgentWorkflow
-from milepost_service.correlation import new_correlation_id
 from milepost_service.kubernetes.access import ApiAccess
 
 if TYPE_CHECKING:
@@ -51,7 +50,9 @@ class Agent:
         self._registry = Registry()
         self._clients = ServiceClients()
         self._health = HealthMonitor(self._registry, self._clients)
-        self._observability = Observability(store, workflow.spec.observability.mode, settings.log_level)
+        self._observability = Observability(
+            store, settings.configured_mode(workflow), Clock(crash_seconds=settings.crash_debug_seconds)
+        )
         self._router = BackgroundRouter(settings.router_model)
         self._learner = Learner(self._registry, self._router)
         dependencies = NodeDependencies(
@@ -110,8 +111,7 @@ class Agent:
             await self._store.save_services(self._registry.rows())
         why = await why_started(self._store, cause)
         started = NewEvent("AgentStarted", data={"epoch": self._store.epoch, "cause": why})
-        await self._store.journal_own([started], correlation_id=new_correlation_id())
-        await self._observability.start()
+        await self._observability.start(crashed=why == CRASH, events=[started])
         await self._runner.start()
         failpoint("recovery.begun")
         resumed = await self._recovery.start(cause)
@@ -131,7 +131,7 @@ class Agent:
         if self._cluster:
             await self._cluster.stop()
         await self._health.stop()
-        self._observability.stop()
+        await self._observability.stop()
         await self._clients.close()
         failpoint("drain.done")
         await self._recovery.stop()

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from milepost_agent.agent import Agent
 from milepost_agent.counts import Counts
@@ -11,7 +12,11 @@ from milepost_agent.failpoints import arm_failpoints
 from milepost_agent.settings import AgentSettings, load_workflow
 from milepost_agent.store import Store
 from milepost_agent.takeover import take_over
+from milepost_service.observability import add_metrics
 from milepost_service.server import run, serve
+
+if TYPE_CHECKING:
+    from milepost_agent.metrics import Metrics
 
 # LangGraph would send prompts to a hosted service when the user's shell happens to set these for another program.
 FOREIGN_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
@@ -49,21 +54,47 @@ async def serve_agent(settings: AgentSettings) -> None:
 
 @contextmanager
 def observed(counts: Counts, listen: str) -> Iterator[Callable[[Store], None]]:
-    """Serves metrics at the address, of the store too once it is shown; does nothing for an empty one.
+    """Serves metrics at the address, if there is one, and exports them in debug; of the store too once it is shown.
 
     Raises:
         ConfigurationError: the address is in use, or none of this machine.
     """
-    if not listen:
-        yield lambda _: None
-        return
-    # Takes its time to be imported, which an agent without metrics saves.
-    from milepost_agent.metrics import Metrics  # noqa: PLC0415
-    from milepost_service.prometheus import served  # noqa: PLC0415
+    lazy = _LazyMetrics(counts)
+    stop = add_metrics(lambda: lazy.made().collect())
+    try:
+        if not listen:
+            yield lazy.show
+            return
+        from milepost_service.prometheus import served  # noqa: PLC0415 - as below
 
-    metrics = Metrics(counts)
-    with served(metrics, listen):
-        yield metrics.show
+        with served(lazy.made(), listen):
+            yield lazy.show
+    finally:
+        stop()
+
+
+class _LazyMetrics:
+    """Imports the metrics when they are asked for, because that takes its time."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._loop = asyncio.get_running_loop()
+        self._store: Store | None = None
+        self._made: Metrics | None = None
+
+    def show(self, store: Store) -> None:
+        self._store = store
+        if self._made is not None:
+            self._made.show(store)
+
+    def made(self) -> "Metrics":
+        from milepost_agent.metrics import Metrics  # noqa: PLC0415
+
+        if self._made is None:
+            self._made = Metrics(self._counts, self._loop)
+            if self._store is not None:
+                self._made.show(self._store)
+        return self._made
 
 
 def main() -> None:

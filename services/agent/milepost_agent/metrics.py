@@ -19,12 +19,12 @@ STATES: Final = ("accepted", "running", "waiting", "ended")
 
 
 class Metrics(Collector):
-    """Reads on the threads of the HTTP server; queries of the store go through its loop."""
+    """Reads on the thread of whoever asks; queries of the store go through its loop."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, loop: asyncio.AbstractEventLoop) -> None:
         self._counts = counts
         self._store: Store | None = None
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
 
     def show(self, store: Store) -> None:
         """Shows what this store holds and does from now on."""

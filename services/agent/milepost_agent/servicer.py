@@ -32,7 +32,8 @@ from milepost_agent.errors import (
     RunNotFound,
     StoreError,
 )
-from milepost_agent.observability import Mode, ModeRecord, Observability
+from milepost_agent.observability import Observability
+from milepost_agent.observability_rules import ModeRecord
 from milepost_agent.requests import check_length, check_text, check_uuid, once
 from milepost_agent.runner import Runner
 from milepost_agent.steering import MAX_EVENTS, Steering
@@ -45,6 +46,7 @@ from milepost_service.errors import (
     UnavailableError,
 )
 from milepost_service.telemetry import traceparent, tracestate
+from milepost_service.telemetry.mode import Mode
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -56,6 +58,8 @@ MAX_QUERY = 256
 MAX_REASON = 1024
 MAX_COMMENT = 4096
 MAX_ROLE = 63
+MAX_CAUSE = 63
+LONGEST_DEBUG = 7 * 24 * 3600.0
 STATE_NAMES: Mapping[int, str] = {value: name for name, value in STATES.items()}
 OUTCOME_NAMES: Mapping[int, str] = {value: name for name, value in OUTCOMES.items()}
 Fitted = TypeVar("Fitted", agent_pb2.Run, agent_pb2.StoredMessage)
@@ -271,11 +275,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             raise InvalidArgumentError("mode: is not set; allowed: SHIPPING, DEBUG")
         mode: Mode = "debug" if request.mode == MODES["debug"] else "shipping"
         seconds = request.duration.ToTimedelta().total_seconds() if request.HasField("duration") else None
-        if seconds is not None and seconds <= 0:
-            raise InvalidArgumentError("duration: is not positive; allowed: more than 0 s, or unset")
+        if seconds is not None and not 0 < seconds <= LONGEST_DEBUG:
+            raise InvalidArgumentError(f"duration: is {seconds:g} s; allowed: more than 0 s, at most 7 days, or unset")
         with status():
-            known = once(request.request_id, "SetObservability", mode, str(seconds))
-            record = await self._observability.switch(mode, seconds, "SetObservability", known)
+            check_length("cause", request.cause, MAX_CAUSE)
+            known = once(request.request_id, "SetObservability", mode, str(seconds), *filter(None, [request.cause]))
+            record = await self._observability.switch(mode, seconds, request.cause or "SetObservability", known)
         response = agent_pb2.SetObservabilityResponse(mode=MODES[record.mode])
         _set_until(response, record)
         return response

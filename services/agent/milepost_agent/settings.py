@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from milepost_agent.backups import Schedule
+from milepost_agent.observability import Configured
+from milepost_agent.observability_rules import ModeRecord
 from milepost_agent.store import BackupFolder, RetentionPolicy
 from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifests
 from milepost_crds.units import parse_duration
@@ -27,6 +29,10 @@ class AgentSettings(MeasuredSettings):
     drain_seconds: float = 5.0
     """How long current steps may go on after SIGTERM before they are stopped and left to the next start."""
     failpoints: str = ""
+    observability_file: Path | None = None
+    """Holds the observability mode in one word, and may change at any time; unset: `observability` in `data_dir`."""
+    crash_debug_seconds: Annotated[float, Field(ge=0, le=3600)] = 300.0
+    """How long a crash turns debug on; see `milepost_agent.observability_rules`."""
     backup_dir: Path | None = None
     """Where backups lie, in a folder of this agent's own; unset: `backups` beside the file of the runs."""
     pod_name: str = ""
@@ -64,6 +70,13 @@ class AgentSettings(MeasuredSettings):
         if self.backup_dir is None:
             return BackupFolder(self.data_dir / "backups")
         return BackupFolder(self.backup_dir / (self.pod_name or workflow.metadata.name))
+
+    def configured_mode(self, workflow: AgentWorkflow) -> Configured:
+        """What the observability mode is when nobody sets it."""
+        mode, cause = self.obs_mode, "OBS_MODE"
+        if mode is None:
+            mode, cause = workflow.spec.observability.mode, "spec.observability.mode"
+        return Configured(ModeRecord(mode, None, cause), self.observability_file or self.data_dir / "observability")
 
     def cluster(self) -> ApiAccess | None:
         """How the Kubernetes API is reached; None when it is not to be asked."""

@@ -24,6 +24,7 @@ from milepost_service.metadata import (
     CALL_ID,
     CORRELATION_ID,
     EPOCH,
+    OBSERVABILITY,
     RETRY_PUSHBACK,
     TRACEPARENT,
     TRACESTATE,
@@ -31,6 +32,7 @@ from milepost_service.metadata import (
 )
 from milepost_service.serving_stats import ServingStats
 from milepost_service.telemetry.conventions import Attributes
+from milepost_service.telemetry.mode import process_mode
 from milepost_service.telemetry.resources import process_resources
 
 _log = logging.getLogger(__name__)
@@ -262,7 +264,11 @@ class GateInterceptor(AroundInterceptor):
 def _with_context(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
     metadata = grpc.aio.Metadata(*(details.metadata or ()))
     present = {key for key, _ in metadata}
-    added = {**telemetry.trace_headers(), CORRELATION_ID: current_correlation_id()}
+    added = {
+        **telemetry.trace_headers(),
+        CORRELATION_ID: current_correlation_id(),
+        OBSERVABILITY: process_mode.header(),
+    }
     for key, value in added.items():
         if value and key not in present:
             metadata.add(key, value)

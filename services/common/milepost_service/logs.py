@@ -26,7 +26,8 @@ def configure_logging(settings: ProcessSettings, *, name: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
+def extra_fields(record: logging.LogRecord) -> dict[str, object]:
+    """What was given as `extra=`."""
     return {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
 
 
@@ -51,7 +52,7 @@ class JsonFormatter(logging.Formatter):
         if span.is_valid:
             fields["trace_id"] = trace.format_trace_id(span.trace_id)
             fields["span_id"] = trace.format_span_id(span.span_id)
-        fields |= _extra_fields(record)
+        fields |= extra_fields(record)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False, default=str)
@@ -66,7 +67,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        extra = _extra_fields(record)
+        extra = extra_fields(record)
         if correlation_id := current_correlation_id():
             extra["correlation_id"] = correlation_id
         tail = "".join(f" {key}={value}" for key, value in extra.items())

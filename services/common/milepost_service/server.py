@@ -24,6 +24,7 @@ from milepost_service.errors import ConfigurationError, ProcessMustEnd
 from milepost_service.fencing import Fence, FenceInterceptor
 from milepost_service.interceptors import GateInterceptor, StatusInterceptor, TraceInterceptor
 from milepost_service.logs import configure_logging
+from milepost_service.observability import ModeInterceptor, ProcessObservability
 from milepost_service.registration import Registrar
 from milepost_service.serving_stats import ServingStats
 from milepost_service.settings import ProcessSettings, ServiceSettings, split_address
@@ -98,12 +99,17 @@ async def serve(
     calls, stats = calls or CallMemory(), stats or ServingStats()
     gate = GateInterceptor(name)
     own = (TraceInterceptor(), StatusInterceptor(stats), gate, FenceInterceptor(Fence(), calls.displace))
-    server = grpc.aio.server(options=_SERVER_OPTIONS, interceptors=[*own, CallMemoryInterceptor(calls), *interceptors])
+    # An agent decides by itself; what serves agents follows them.
+    follows = [ModeInterceptor()] if isinstance(settings, ServiceSettings) else []
+    server = grpc.aio.server(
+        options=_SERVER_OPTIONS, interceptors=[*follows, *own, CallMemoryInterceptor(calls), *interceptors]
+    )
     _bind(server, settings.listen)
     signals = _Signals()
     health_servicer = await _add_services(server, add_servicers, stats)
     registrar = _registrar(settings, registration)
     await server.start()
+    observability = ProcessObservability(settings, name)
     must_end: ProcessMustEnd | None = None
     try:
         if await signals.before(start() if start else None):
@@ -124,6 +130,7 @@ async def serve(
         await signals.unless_second(server.stop(settings.grace_seconds))
         await server.stop(0)
         await signals.unless_second(calls.close())
+        await signals.unless_second(observability.close())
         signals.close()
 
 

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from milepost_service.errors import ConfigurationError
@@ -41,6 +41,10 @@ class ProcessSettings(BaseSettings):
     listen: str = "127.0.0.1:50052"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "text"
+    obs_mode: Annotated[Literal["shipping", "debug"] | None, BeforeValidator(lambda value: value or None)] = Field(
+        default=None, validation_alias=AliasChoices("MILEPOST_OBS_MODE", "OBS_MODE")
+    )
+    """The observability mode that the process begins with; see `milepost_service.telemetry.mode`."""
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """How long calls in progress may go on after SIGTERM."""
 
@@ -105,7 +109,7 @@ class ServiceSettings(MeasuredSettings):
 
 
 def _describe(item: Any) -> str:
-    name = _PREFIX + "_".join(str(part) for part in item["loc"][:1]).upper()
+    name = _PREFIX + "_".join(str(part) for part in item["loc"][:1]).upper().removeprefix(_PREFIX)
     if item["type"] == "missing":
         return f"{name}: is not set"
     return f"{name}: {item['msg'].removeprefix('Value error, ')} (is {str(item['input'])[:80]!r})"
