@@ -11,6 +11,7 @@ import grpc.aio
 
 from milepost_service.metadata import OBSERVABILITY, first_value
 from milepost_service.settings import ProcessSettings
+from milepost_service.telemetry.log_queue import LogQueue
 from milepost_service.telemetry.mode import Mode, process_mode
 
 if TYPE_CHECKING:
@@ -86,12 +87,16 @@ class _Session:
         self._name = name
         self._after = after
         self._stop = threading.Event()
+        self._queue = LogQueue()
         self._export: DebugExport | None = None
         self._thread = threading.Thread(target=self._run, name="debug-export", daemon=True)
+        self._queue.own_thread = self._thread
+        logging.getLogger().addHandler(self._queue)
         self._thread.start()
 
     def stop(self) -> None:
         """Returns at once."""
+        logging.getLogger().removeHandler(self._queue)
         self._stop.set()
 
     def wait(self) -> None:
@@ -108,7 +113,10 @@ class _Session:
         try:
             from milepost_service.telemetry import otlp_debug  # noqa: PLC0415 - in debug alone
 
-            self._export = otlp_debug.DebugExport(self._name, lambda: [*_sources], self._stop)
+            self._export = otlp_debug.DebugExport(self._name, lambda: [*_sources], self._queue, self._stop)
             self._export.run()
         except Exception:
             _log.exception("metrics and logs are not exported")
+        finally:
+            logging.getLogger().removeHandler(self._queue)
+            self._queue.give_up()

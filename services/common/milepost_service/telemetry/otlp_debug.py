@@ -5,32 +5,30 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import get_current
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
-from opentelemetry.sdk._logs.export import LogRecordExportResult
-from opentelemetry.sdk.metrics.export import MetricExportResult
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from milepost_service import telemetry
-from milepost_service.correlation import current_correlation_id
 from milepost_service.logs import extra_fields
 from milepost_service.telemetry.conventions import Attributes, Metrics
-from milepost_service.telemetry.counters import QUEUE_FULL, REFUSED, SHUTDOWN, Signal, exports
+from milepost_service.telemetry.counters import REFUSED, Signal, exports
+from milepost_service.telemetry.log_queue import LogQueue, NotedRecord
 from milepost_service.telemetry.prometheus_bridge import metrics_data
 from milepost_service.telemetry.resources import ResourceReader
 
 METRICS_SECONDS: Final = 10.0
 LOGS_SECONDS: Final = 0.5
 """How long a log record waits for others."""
-QUEUE: Final = 2048
 BATCH: Final = 512
 LONGEST: Final = 16384
 """Characters of a message or of a field that are sent."""
@@ -53,54 +51,24 @@ def endpoint(signal: Signal) -> str:
     return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or os.environ.get(_GENERAL, "")
 
 
-class LogQueue(LogRecordProcessor):
-    """Keeps log records until they are sent; a full queue drops what comes, and counts it."""
+class _Failures(logging.Filter):
+    """Keeps why an export failed, which an exporter tells nobody but its log, and keeps that out of ours."""
 
-    def __init__(self, resource: Resource) -> None:
-        self._resource = resource
-        self._records: deque[ReadableLogRecord] = deque()
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[str, str] = {}
 
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        record = ReadableLogRecord(
-            log_record=log_record.log_record,
-            resource=log_record.resource or self._resource,
-            instrumentation_scope=log_record.instrumentation_scope,
-        )
-        with self._lock:
-            is_full = len(self._records) >= QUEUE
-            if not is_full:
-                self._records.append(record)
-        if is_full:
-            exports.gave_up("logs", 1, QUEUE_FULL)
-
-    def take(self, most: int = BATCH) -> list[ReadableLogRecord]:
-        with self._lock:
-            return [self._records.popleft() for _ in range(min(most, len(self._records)))]
-
-    def shutdown(self) -> None:
-        """What is still here is given up."""
-        exports.gave_up("logs", len(self.take(QUEUE)), SHUTDOWN)
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not isinstance(record.args, tuple) or len(record.args) < 4 or record.args[0] not in ("logs", "metrics"):
+            return True
+        if record.levelno >= logging.ERROR:
+            signal, _, code, details = record.args[:4]
+            self.last[str(signal)] = f"{getattr(code, 'name', code)}: {' '.join(str(details).split())}"[:200]
+        return False
 
 
-class OtlpHandler(logging.Handler):
-    """Turns the log records of the process into OpenTelemetry's, but for those of the export itself."""
-
-    def __init__(self, provider: LoggerProvider, own_thread: int) -> None:
-        super().__init__(logging.DEBUG)
-        self._provider = provider
-        self._own_thread = own_thread
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._own_thread or record.name.startswith("opentelemetry"):
-            return
-        try:
-            self._provider.get_logger(record.name).emit(_log_record(record))
-        except Exception:
-            self.handleError(record)
+_failures: Final = _Failures()
+logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").addFilter(_failures)
 
 
 class DebugExport:
@@ -110,30 +78,24 @@ class DebugExport:
         self,
         name: str,
         sources: Callable[[], Sequence[Callable[[], Iterable[Metric]]]],
+        queue: LogQueue,
         stop: threading.Event,
     ) -> None:
         self._sources = sources
+        self._queue = queue
         self._stop = stop
         self._resource = telemetry.setup(name).resource
         self._reader = ResourceReader()
-        self._queue = LogQueue(self._resource)
         self._logs = OTLPLogExporter(timeout=EXPORT_SECONDS) if endpoint("logs") else None
         self._metrics = OTLPMetricExporter(timeout=EXPORT_SECONDS) if endpoint("metrics") else None
         self._open = [exporter for exporter in (self._logs, self._metrics) if exporter is not None]
 
     def run(self) -> None:
         """Returns when it was stopped and what was queued is sent, or cannot be."""
-        provider = LoggerProvider(resource=self._resource, shutdown_on_exit=False)
-        provider.add_log_record_processor(self._queue)
-        handler = OtlpHandler(provider, threading.get_ident())
-        if self._logs is not None:
-            logging.getLogger().addHandler(handler)
         try:
             self._work()
-        finally:
-            logging.getLogger().removeHandler(handler)
             self._send_logs()
-            self._queue.shutdown()
+        finally:
             self.abort()
             for signal in ("logs", "metrics"):
                 exports.stopped(signal)
@@ -155,8 +117,9 @@ class DebugExport:
             self._send_logs()
 
     def _send_logs(self) -> None:
-        while self._logs is not None and (batch := self._queue.take()):
-            if not _count("logs", len(batch), self._logs.export(batch) is LogRecordExportResult.SUCCESS):
+        while self._logs is not None and (noted := self._queue.take(BATCH)):
+            batch = [_log_record(each, self._resource) for each in noted]
+            if not _send("logs", len(batch), partial(self._logs.export, batch)):
                 return
 
     def _send_metrics(self, exporter: OTLPMetricExporter) -> None:
@@ -167,7 +130,7 @@ class DebugExport:
             for scope in each.scope_metrics
             for metric in scope.metrics
         )
-        _count("metrics", points, exporter.export(data) is MetricExportResult.SUCCESS)
+        _send("metrics", points, partial(exporter.export, data))
 
     def _families(self) -> Iterator[Metric]:
         """What each source gives, the first of a name; a source that fails is left out this time."""
@@ -187,31 +150,41 @@ class DebugExport:
         yield GaugeMetricFamily(Metrics.MEMORY_BYTES, "Memory in use.", value=reading.memory_bytes)
 
 
-def _count(signal: Signal, number: int, sent: bool) -> bool:
+def _send(signal: Signal, number: int, export: Callable[[], Enum]) -> bool:
+    """Counts what becomes of so many items; whether they were taken."""
+    try:
+        sent = export().name == "SUCCESS"
+    except Exception as error:  # whatever an exporter makes of a value that it cannot encode
+        sent, _failures.last[signal] = False, f"{type(error).__name__}: {error}"[:200]
     if sent:
         exports.sent(signal, number)
     else:
-        exports.gave_up(signal, number, REFUSED, f"{endpoint(signal)} does not take them")
+        failure = _failures.last.pop(signal, "was not taken")
+        exports.gave_up(signal, number, REFUSED, f"{endpoint(signal).rpartition('@')[2]}: {failure}")
     return sent
 
 
-def _log_record(record: logging.LogRecord) -> LogRecord:
+def _log_record(noted: NotedRecord, resource: Resource) -> ReadableLogRecord:
+    record = noted.record
     attributes: dict[str, Any] = {
         key: value if isinstance(value, bool | int | float) else str(value)[:LONGEST]
         for key, value in extra_fields(record).items()
     }
-    if correlation_id := current_correlation_id():
-        attributes[Attributes.CORRELATION_ID] = correlation_id
+    if noted.correlation_id:
+        attributes[Attributes.CORRELATION_ID] = noted.correlation_id
     if record.exc_info and record.exc_info[0] is not None:
         attributes["exception.type"] = record.exc_info[0].__name__
         attributes["exception.message"] = str(record.exc_info[1])[:LONGEST]
         attributes["exception.stacktrace"] = logging.Formatter().formatException(record.exc_info)[-LONGEST:]
-    return LogRecord(
+    made = LogRecord(
         timestamp=int(record.created * 1e9),
         observed_timestamp=time.time_ns(),
-        context=get_current(),
+        context=noted.context,
         severity_text=record.levelname,
         severity_number=_SEVERITIES.get(record.levelno, SeverityNumber.UNSPECIFIED),
-        body=record.getMessage()[:LONGEST],
+        body=noted.message[:LONGEST],
         attributes=attributes,
+    )
+    return ReadableLogRecord(
+        log_record=made, resource=resource, instrumentation_scope=InstrumentationScope(record.name)
     )

@@ -58,7 +58,7 @@ def _metrics(family: Family, now: int) -> Iterator[Metric]:
 
 
 def _number(sample: Sample, now: int) -> NumberDataPoint:
-    return NumberDataPoint(dict(sample.labels), _START, now, sample.value)
+    return NumberDataPoint(dict(sample.labels), _START, now, float(sample.value))
 
 
 def _histograms(samples: Iterable[Sample], now: int) -> list[HistogramDataPoint]:
