@@ -57,8 +57,8 @@ check: setup ## format, lint, types, layers, drift, locks, requirement ids, hous
 fmt: setup ## format, and mend what ruff can mend
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 
-gen: setup ## stubs from the .proto files, CRD YAML from the typed models, their copies in the chart
-	@$(PY) tools/gen_proto.py && $(PY) -m milepost_crds.schema && $(PY) tools/gen_chart.py
+gen: setup ## stubs from the .proto files, CRD YAML from the typed models, their copies in the chart, names of telemetry
+	@$(PY) tools/gen_proto.py && $(PY) -m milepost_crds.schema && $(PY) tools/gen_chart.py && $(PY) tools/gen_observability.py
 
 lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 	@$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 CHART = Path(__file__).resolve().parent.parent / "helm" / "milepost"
+OBSERVABILITY = CHART.parent.parent / "examples" / "observability"
 CRD = "CustomResourceDefinition"
 WAYS: dict[str, dict[str, Any]] = {
     "cluster-wide": {},
@@ -73,6 +74,20 @@ def test_the_server_takes_every_object(way: str) -> None:
     objects = rendered(WAYS[way])
     assert {"Deployment", CRD} <= {found["kind"] for found in objects}
     assert taken(objects) == [f"{found['kind']}/{found['metadata']['name']}" for found in objects]
+
+
+def test_the_server_takes_the_examples_of_observability() -> None:
+    """Jaeger and the collector, as `kubectl apply` sends them, but for the namespace, which has to be there."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(OBSERVABILITY.glob("*/*.yaml")):
+        found += [each for each in yaml.safe_load_all(path.read_text()) if each]
+    assert {each["kind"] for each in found} == {"Namespace", "Deployment", "Service", "ConfigMap"}
+    namespaces = [each["metadata"]["name"] for each in found if each["kind"] == "Namespace"]
+    for each in found:
+        if each["kind"] != "Namespace":
+            assert [each["metadata"]["namespace"]] == namespaces
+            each["metadata"]["namespace"] = "default"
+    assert taken(found) == [f"{each['kind']}/{each['metadata']['name']}" for each in found]
 
 
 @pytest.mark.parametrize("component", ["operator", "gateway"])

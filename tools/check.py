@@ -41,6 +41,7 @@ CHECKS = (
     Check("proto stubs", (PYTHON, "tools/gen_proto.py", "--check")),
     Check("CRD YAML", (PYTHON, "-m", "milepost_crds.schema", "--check")),
     Check("CRDs in the chart", (PYTHON, "tools/gen_chart.py", "--check")),
+    Check("names of telemetry", (PYTHON, "tools/gen_observability.py", "--check")),
     Check("lock files", (PYTHON, "tools/lock.py", "--check")),
     Check("house rules", (PYTHON, "tools/check_house.py"), tells=True),
     Check("ui", (PYTHON, "tools/ui.py", "check"), tells=True),

@@ -53,7 +53,7 @@ PLACED = {
 def examples() -> dict[str, Resource]:
     """The resources of the examples, as stored."""
     found: dict[str, Resource] = {}
-    for folder in sorted((ROOT / "examples").iterdir()):
+    for folder in sorted({file.parent for file in (ROOT / "examples").glob("*/*.yaml")}):
         for manifest in load_manifests([folder]):
             if manifest.kind != "ConfigMap":
                 resource = with_metadata(manifest.resource, namespace=NAMESPACE, uid=UID, generation=1)

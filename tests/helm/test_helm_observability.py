@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exposed_metrics import SCRAPED, Exposed, of_agent, of_every_process, of_operator, of_services
-from helm_chart import FOLDER, Chart, Object, of_kind, one
+from helm_chart import FOLDER, ROOT, Chart, Object, of_kind, one
 from milepost_operator.manifests.pod_template import METRICS
 from milepost_operator.manifests.pod_template import SCRAPED as SCRAPED_ANNOTATIONS
 from milepost_operator.names import METRICS_PORT, object_labels
@@ -78,6 +78,22 @@ async def test_every_rule_reads_what_is_exposed(chart: Chart, exposed: Exposed) 
         assert rule["labels"]["severity"] in {"info", "warning", "critical"}
         assert re.fullmatch(r"\d+[mh]", rule["for"])
         assert set(rule["annotations"]) == {"summary", "description"}
+
+
+async def test_the_guide_lists_every_metric_of_agents_and_services(tmp_path: Path) -> None:
+    """Names and labels of docs/observability.md are those that agents and services expose, `process_*` aside."""
+    page = (ROOT / "docs" / "observability.md").read_text()
+    listed = {
+        name: set(re.findall(r"\w+", labels))
+        for name, labels in re.findall(r"^\| `((?:milepost|llamacpp)[\w:]+)(?:\{([^}]*)\})?` \|", page, re.MULTILINE)
+    }
+    served = {**await of_agent(tmp_path), **of_services(), **of_every_process()}
+    wanted = {
+        re.sub(r"_(bucket|count|sum)$", "", name): labels - {"le"}
+        for name, labels in served.items()
+        if not name.startswith(("process_", "python_"))
+    }
+    assert listed == wanted
 
 
 @pytest.mark.parametrize(

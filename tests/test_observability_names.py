@@ -1,0 +1,40 @@
+"""The tables of names in docs/observability.md are written from conventions.py."""
+
+import pytest
+
+from gen_observability import PAGE, SOURCE, names, table, written
+
+pytestmark = pytest.mark.requirement("OBS-2")
+SMALL = '''
+class Spans:
+    """Of no use here."""
+
+    RUN = "agent.run"
+    """One run,
+    whole."""
+    CHAT = "chat "
+'''
+
+
+def test_a_constant_has_the_text_below_it() -> None:
+    """The text of a class or of another constant is not taken for it; a name that goes on is shown so."""
+    assert list(names(SMALL, "Spans")) == [("agent.run", "One run, whole."), ("chat ", "")]
+    assert "| `agent.run` | One run, whole. |\n| `chat ...` | as in the conventions |" in table(SMALL, "Spans")
+
+
+def test_a_page_that_is_behind_or_lost_its_marks_is_noticed() -> None:
+    """What is between the marks is replaced, and nothing else."""
+    page, source = PAGE.read_text(), SOURCE.read_text()
+    assert written(page, source) == page
+    assert written(page.replace("`thread.id`", "`thread`"), source) == page
+    with pytest.raises(SystemExit, match="Spans are there 0 times"):
+        written(page.replace("<!-- Spans: ", ""), source)
+
+
+def test_every_name_of_our_own_is_explained() -> None:
+    """What no convention describes has a text."""
+    unexplained = [
+        name for name, text in names(SOURCE.read_text(), "Attributes") if name[:9] == "milepost." and not text
+    ]
+    assert unexplained == []
+    assert [name for name, text in names(SOURCE.read_text(), "Spans") if not text] == []
