@@ -48,6 +48,11 @@ def test_the_gateway_takes_what_the_chart_tells_it(chart: Chart, monkeypatch: py
     assert settings.listen == "0.0.0.0:8400"
 
 
+def test_spans_of_the_gateway_go_where_those_of_agents_go(chart: Chart) -> None:
+    objects = chart.render({"workloads": {"otlpEndpoint": "http://collector:4317"}})
+    assert environment_of(objects, "gateway")["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4317"
+
+
 def test_every_setting_of_the_gateway_is_told_and_none_that_it_does_not_know(chart: Chart) -> None:
     told = set(environment_of(chart.render(), "gateway"))
     assert told == {f"MILEPOST_{name.upper()}" for name in set(GatewaySettings.model_fields) - LOCAL_ONLY}

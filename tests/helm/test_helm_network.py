@@ -126,7 +126,9 @@ def test_further_rules_and_the_collector_are_let_through(chart: Chart) -> None:
         ("http://collector/", 80),
     ):
         workloads = policies(chart, {"workloads": {"otlpEndpoint": endpoint}})[NAMESPACE, "milepost-workloads"]
-        assert {"ports": [{"protocol": "TCP", "port": port}]} in workloads["egress"], endpoint
+        gateway = policies(chart, {"workloads": {"otlpEndpoint": endpoint}})[NAMESPACE, "milepost-gateway"]
+        for spec in (workloads, gateway):
+            assert {"ports": [{"protocol": "TCP", "port": port}]} in spec["egress"], endpoint
 
 
 def test_who_may_scrape_can_be_said(chart: Chart) -> None:

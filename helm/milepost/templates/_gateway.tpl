@@ -42,6 +42,9 @@ app.kubernetes.io/component: gateway
 - {name: MILEPOST_GATEWAY_STREAMS, value: {{ $gateway.streams | quote }}}
 - {name: MILEPOST_LOG_LEVEL, value: {{ $gateway.log.level }}}
 - {name: MILEPOST_LOG_FORMAT, value: {{ $gateway.log.format }}}
+{{- with .Values.workloads.otlpEndpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 
 {{/* What the gateway may do: find agents, and nothing else. */}}

@@ -90,3 +90,13 @@ matchLabels:
   app.kubernetes.io/name: milepost
   app.kubernetes.io/managed-by: milepost-operator
 {{- end }}
+
+{{/* To where spans are sent, if they are. */}}
+{{- define "milepost.collectorEgress" -}}
+{{- with .Values.workloads.otlpEndpoint -}}
+{{- $address := urlParse . -}}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $address.host) -}}
+- ports:
+    - {protocol: TCP, port: {{ $port | default (ternary 443 80 (eq $address.scheme "https")) }}}
+{{- end }}
+{{- end }}
