@@ -26,5 +26,6 @@ export default defineConfig({
     setupFiles: ["./test/setup.ts"],
     restoreMocks: true,
     maxWorkers: 2,
+    testTimeout: 60_000,
   },
 });

@@ -27,8 +27,8 @@ export function Shell() {
       <button type="button" className="skip-link" onClick={skipToMain}>
         Skip to content
       </button>
-      <div className="sidebar">
-        <Link to="/" className="brand" aria-label="Milepost, overview">
+      <nav className="sidebar" aria-label="Pages">
+        <Link to="/" className="brand" aria-label="Milepost">
           <svg width="24" height="24" viewBox="0 0 32 32" aria-hidden="true">
             <rect width="32" height="32" rx="8" fill="var(--accent)" />
             <path
@@ -42,24 +42,18 @@ export function Shell() {
           </svg>
           <span>Milepost</span>
         </Link>
-        <nav aria-label="Pages">
-          <ul className="nav">
-            {PAGES.map((page) => (
-              <li key={page.to}>
-                <Link
-                  to={page.to}
-                  className="nav-link"
-                  activeOptions={{ exact: page.to === "/", includeSearch: false }}
-                >
-                  <Icon name={page.icon} />
-                  <span>{page.label}</span>
-                  {page.to === "/" ? <WaitingCount /> : null}
-                </Link>
-              </li>
-            ))}
-          </ul>
-        </nav>
-      </div>
+        <ul className="nav">
+          {PAGES.map((page) => (
+            <li key={page.to}>
+              <Link to={page.to} className="nav-link" activeOptions={{ exact: page.to === "/", includeSearch: false }}>
+                <Icon name={page.icon} />
+                <span>{page.label}</span>
+                {page.to === "/" ? <WaitingCount /> : null}
+              </Link>
+            </li>
+          ))}
+        </ul>
+      </nav>
       <div className="body">
         <TopBar />
         <AwayBanner />

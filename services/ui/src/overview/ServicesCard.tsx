@@ -103,7 +103,7 @@ function ServiceRow({ service, samples, open, onToggle }: ServiceRowProps) {
         {service.namespace || service.description ? (
           <span className="row-note" title={service.description}>
             {service.namespace ? `${service.namespace} · ` : ""}
-            {oneLine(service.description, 60)}
+            {oneLine(service.description)}
           </span>
         ) : null}
       </th>
