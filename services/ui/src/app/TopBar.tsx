@@ -17,7 +17,13 @@ export function TopBar() {
       </button>
       <div className="topbar-right">
         {access.allowed ? null : (
-          <button type="button" className="pill" title={access.reason} onClick={() => tokenStore.ask(access.reason)}>
+          <button
+            type="button"
+            className="pill"
+            title={access.reason}
+            disabled={!access.canEnterToken}
+            onClick={() => tokenStore.ask(access.reason)}
+          >
             <Icon name="key" size={13} />
             Read-only
           </button>

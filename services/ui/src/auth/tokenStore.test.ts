@@ -72,6 +72,7 @@ describe("accessOf", () => {
     expect(accessOf(undefined, null).allowed).toBe(false);
     expect(accessOf(config, null).reason).toContain("enter a token");
     expect(accessOf(config, "weak").reason).toContain("this token");
+    expect(accessOf({ ...config, token_required: false }, null).canEnterToken).toBe(false);
     expect(accessOf({ ...config, writable: true }, null)).toMatchObject({ allowed: true, reason: "" });
   });
 });

@@ -30,6 +30,9 @@ export function useWriteAccess(): WriteAccess {
 export function accessOf(config: Config | undefined, token: string | null): WriteAccess {
   if (!config) return { allowed: false, reason: "The gateway has not answered yet.", canEnterToken: false };
   if (config.writable) return { allowed: true, reason: "", canEnterToken: true };
+  if (!config.token_required) {
+    return { allowed: false, reason: "Read-only: this gateway changes nothing.", canEnterToken: false };
+  }
   if (token) {
     return { allowed: false, reason: "Read-only: this token may not change anything.", canEnterToken: true };
   }
