@@ -11,6 +11,8 @@ function withToken(folder: string, settings: Record<string, string> = {}): Recor
   return { MILEPOST_GATEWAY_WRITE: "token", MILEPOST_GATEWAY_TOKEN_FILE: file, ...settings };
 }
 
+test.use({ signedIn: false });
+
 test("UI-1: without a token the page reads and changes nothing; a wrong one is refused, a right one lets in", async ({
   page,
   world,
@@ -45,7 +47,7 @@ test("UI-1: the same build works below a path prefix", async ({ browser, world }
   const page = await browser.newPage();
   const faults = watchFaults(page);
   await open(page, `${gateway.url}messages`);
-  await page.getByRole("navigation").getByRole("link", { name: "Runs" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Runs" }).click();
   await expect(page).toHaveURL(`${gateway.url}runs`);
   await page.reload();
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Runs");

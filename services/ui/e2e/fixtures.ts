@@ -14,13 +14,15 @@ interface Api {
 }
 
 interface Own {
+  /** Whether pages have the token of local mode. */
+  signedIn: boolean;
   /** Errors of the page's own code: a test in which there are some fails. */
   faults: string[];
   api: Api;
 }
 
-/** A worker's own local mode; `baseURL` is its gateway. Pages of a test begin at it. */
-export const test = base.extend<Own, { world: World; gatewayUrl: string }>({
+/** Tests share the local mode of their worker; their pages begin at its gateway. */
+export const test = base.extend<Own, { world: World }>({
   world: [
     // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the names of what a fixture needs from here
     async ({}, use, info) => {
@@ -39,8 +41,12 @@ export const test = base.extend<Own, { world: World; gatewayUrl: string }>({
     },
     { scope: "worker", timeout: 180_000 },
   ],
-  gatewayUrl: [async ({ world }, use) => use((await world.gateway()).url), { scope: "worker", timeout: 60_000 }],
-  baseURL: async ({ gatewayUrl }, use) => use(gatewayUrl),
+  signedIn: [true, { option: true }],
+  baseURL: async ({ world }, use) => use(world.running.ui),
+  context: async ({ context, signedIn, world }, use) => {
+    if (signedIn) await context.addInitScript(signIn, world.token);
+    await use(context);
+  },
   faults: [
     async ({ page }, use) => {
       const faults = watchFaults(page);
@@ -49,8 +55,13 @@ export const test = base.extend<Own, { world: World; gatewayUrl: string }>({
     },
     { auto: true },
   ],
-  api: async ({ gatewayUrl }, use) => use(client(gatewayUrl)),
+  api: async ({ world }, use) => use(client(world)),
 });
+
+/** Runs in every page before its own code. */
+function signIn(token: string): void {
+  if (location.protocol.startsWith("http")) sessionStorage.setItem("milepost.token", token);
+}
 
 export function watchFaults(page: Page): string[] {
   const faults: string[] = [];
@@ -67,11 +78,11 @@ export function watchFaults(page: Page): string[] {
   return faults;
 }
 
-function client(url: string): Api {
+function client(world: World): Api {
   const ask = async (method: string, path: string, body?: unknown) => {
-    const init =
-      body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-    const answer = await fetch(new URL(`api/${path}`, url), { method, ...init });
+    const headers = { "content-type": "application/json", authorization: `Bearer ${world.token}` };
+    const init = body === undefined ? {} : { body: JSON.stringify(body) };
+    const answer = await fetch(new URL(`api/${path}`, world.running.ui), { method, headers, ...init });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     return answer.json();
   };

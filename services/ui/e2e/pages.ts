@@ -18,6 +18,57 @@ export function connection(page: Page): Locator {
 
 /** Nothing sticks out to the right: no page scrolls sideways as a whole. */
 export async function expectNoSidewaysScroll(page: Page): Promise<void> {
-  const beyond = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  expect(beyond).toBeLessThanOrEqual(0);
+  const wide = await page.evaluate(() => {
+    if (document.documentElement.scrollWidth <= window.innerWidth) return [];
+    const elements = [...document.querySelectorAll("main *, header *, nav *")];
+    const sticking = elements.filter((element) => element.getBoundingClientRect().right > window.innerWidth + 1);
+    return ["the page", ...sticking.slice(0, 5).map((element) => element.outerHTML.slice(0, 80))];
+  });
+  expect(wide).toEqual([]);
+}
+
+/** Where a run stands, as its page says it. */
+export function status(page: Page): Locator {
+  return page.locator(".run-fact").filter({ hasText: /^Status/ });
+}
+
+export async function openRun(page: Page, runId: string, view = "timeline"): Promise<void> {
+  await open(page, `runs/${runId}/${view}`);
+  await expect(page.getByRole("navigation", { name: "Views of this run" })).toBeVisible();
+}
+
+/** Sequence numbers that the list of raw events shows, from its first line to its last, read by scrolling through. */
+export async function shownSequences(page: Page): Promise<number[]> {
+  const box = page.getByRole("region", { name: "List of events" });
+  await box.evaluate((element) => element.scrollTo({ top: 0 }));
+  const lines = new Map<number, number>();
+  for (;;) {
+    for (const [place, sequence] of await sequencesInSight(page)) lines.set(place, sequence);
+    const moved = await box.evaluate((element) => {
+      const before = element.scrollTop;
+      element.scrollBy({ top: element.clientHeight / 2 });
+      return element.scrollTop > before;
+    });
+    if (!moved) return [...lines].sort(([one], [other]) => one - other).map(([, sequence]) => sequence);
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  }
+}
+
+/** The lines of raw events that are in sight now: place in the list and sequence number. */
+export async function sequencesInSight(page: Page): Promise<[number, number][]> {
+  const lines = page.getByRole("region", { name: "List of events" }).locator("li");
+  return lines.evaluateAll((items) =>
+    items.map((item): [number, number] => [
+      Number((item as HTMLElement).dataset.index),
+      Number(item.querySelector(".event-sequence")?.textContent),
+    ]),
+  );
+}
+
+/** Fails when the page was loaded again after this was called. */
+export async function markPage(page: Page): Promise<() => Promise<void>> {
+  await page.evaluate(() => {
+    (window as unknown as { mark: string }).mark = "same";
+  });
+  return async () => expect(await page.evaluate(() => (window as unknown as { mark?: string }).mark)).toBe("same");
 }

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from milepost_agent.store import ENDED, NewEvent, NewMessage, NewRun, Store
 
@@ -35,6 +36,10 @@ class Clock:
         return self.now
 
 
+def completed(service: str, output: str) -> dict[str, Any]:
+    return {"role": "assistant", "service": service, "output": output, "verdict": "", "duration_ms": 4.0, "cycle": 0}
+
+
 def hop(index: int) -> Iterator[NewEvent]:
     service = ("writer", "editor")[index % 2]
     where = {"step": "choose", "hop_index": index}
@@ -44,14 +49,13 @@ def hop(index: int) -> Iterator[NewEvent]:
     decision = {"action": "invoke", "service": service, "agreed": index % 7 != 0, "reason": "the likelier one"}
     yield NewEvent("Decided", **where, data={**decision, "choices": choices})
     yield NewEvent("StepStarted", **where, data={"service": service, "attempt": 1})
-    done = {"role": "assistant", "service": service, "output": f"answer {index}", "duration_ms": 4.0, "cycle": 0}
-    yield NewEvent("StepCompleted", **where, data={**done, "remaining_hops": HOPS - index, "max_cycles": 0})
+    yield NewEvent("StepCompleted", **where, data=completed(service, f"answer {index}"))
 
 
 def odd_events() -> Iterator[NewEvent]:
     yield NewEvent("QuantumLeapt", "choose", 1, {"depth": {"of": ["fields", None, 3]}, "markup": MARKUP})
     yield NewEvent("StepStarted", "choose", 1, {"service": MARKUP, "attempt": 1, "unheard_of": True})
-    yield NewEvent("StepCompleted", "choose", 1, {"role": "assistant", "service": "writer", "output": LONG_OUTPUT})
+    yield NewEvent("StepCompleted", "choose", 1, completed("writer", LONG_OUTPUT))
     yield NewEvent("StepStarted", "a-step-that-the-graph-lacks", 2, {})
 
 

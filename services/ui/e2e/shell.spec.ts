@@ -13,7 +13,7 @@ test("UI-2: every page has its URL, by itself and with the back button", async (
     await open(page, path);
     await expect(page.getByRole("heading", { level: 1 })).toHaveText(title);
   }
-  await page.getByRole("navigation").getByRole("link", { name: "Runs" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Runs" }).click();
   await expect(page).toHaveURL(/\/runs$/);
   await page.goBack();
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Backups");
@@ -46,7 +46,7 @@ test("UI-2: pages are reached by keys alone, and help lists the keys", async ({ 
 test("a path that is no page says so and leads back", async ({ page }) => {
   await page.goto("no/such/page");
   await expect(page.getByRole("main")).toContainText(/not found|no page|nothing here/i);
-  await page.getByRole("navigation").getByRole("link", { name: "Overview" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Overview" }).click();
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Overview");
 });
 

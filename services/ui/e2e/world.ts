@@ -17,6 +17,7 @@ const run = promisify(execFile);
 interface Running {
   pid: number;
   state: string;
+  ui: string;
   workflows: Record<string, string>;
   processes: Record<string, { role: string; target: string; state: string; pid: number | null; restarts: number }>;
 }
@@ -156,7 +157,7 @@ export class World {
     await run(PYTHON, [join(HERE, "seed.py"), join(this.state, "agents/asking")], { env: { ...process.env } });
     const port = await freePort();
     const manifests = ["examples/review-loop", join(HERE, "manifests")];
-    const options = ["--state", this.state, "--port", String(port)];
+    const options = ["--state", this.state, "--port", String(port), "--ui-port", String(await freePort())];
     const python = [join(HERE, "scripted"), process.env.PYTHONPATH].filter(Boolean).join(":");
     this.up = new OwnProcess(join(BIN, "milepost"), ["up", ...manifests, ...options], join(this.folder, "up.log"), {
       PYTHONPATH: python,
@@ -180,6 +181,11 @@ export class World {
     return JSON.parse(readFileSync(join(this.state, "up.json"), "utf8"));
   }
 
+  /** What lets a caller of local mode's gateway change things. */
+  get token(): string {
+    return readFileSync(join(this.state, "ui.token"), "utf8").trim();
+  }
+
   /** A gateway beside that of local mode, ended with the world at the latest. */
   async gateway(settings: Record<string, string> = {}): Promise<Gateway> {
     const gateway = new Gateway(this, await freePort(), settings);
@@ -190,14 +196,16 @@ export class World {
 
   /** What a command of the CLI prints, which does not go by the gateway. */
   async cli(...args: string[]): Promise<string> {
-    const { stdout } = await run(join(BIN, "milepost"), [...args, "--state", this.state], { maxBuffer: 2 ** 26 });
+    const answer = run(join(BIN, "milepost"), [...args, "--state", this.state], { maxBuffer: 2 ** 26 });
+    // 1 says that the run which was watched ended otherwise than Completed.
+    const { stdout } = await answer.catch((error) => (error.code === 1 ? error : Promise.reject(error)));
     return stdout;
   }
 
   /** The journal of a run as the agent tells it, from the beginning to its end. */
   async journal(runId: string): Promise<JournalEvent[]> {
     const lines = (await this.cli("watch", runId, "--json")).trim().split("\n");
-    return lines.map((line) => JSON.parse(line)).filter((event) => event.sequence && event.type);
+    return lines.map((line) => JSON.parse(line).event).filter(Boolean);
   }
 
   /** SIGKILL to a process of local mode, which starts it again. Returns once the old one is gone. */
@@ -209,6 +217,18 @@ export class World {
       const now = this.running.processes[name]?.pid;
       return now !== null && now !== undefined && now !== pid;
     });
+  }
+
+  /** A process that hangs while `work` goes on: it is there, and says nothing. */
+  async pause(name: string, work: () => Promise<void>): Promise<void> {
+    const pid = this.running.processes[name]?.pid;
+    if (!pid) throw new Error(`${name} does not run`);
+    process.kill(pid, "SIGSTOP");
+    try {
+      await work();
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
   }
 
   async waitReady(name: string): Promise<void> {
