@@ -9,6 +9,7 @@ import { oneLine } from "../components/cutText";
 import { EmptyState } from "../components/EmptyState";
 import { ErrorState } from "../components/ErrorState";
 import { Loading } from "../components/Loading";
+import { PageHead } from "../components/PageHead";
 import { effectiveRun } from "./effectiveRun";
 import { PendingInput } from "./header/PendingInput";
 import { RunHeader } from "./header/RunHeader";
@@ -45,7 +46,7 @@ function LoadedRun({ runId }: { runId: string }) {
   const run = useMemo(() => read && effectiveRun(read, model), [read, model, version]);
   const agent = agents.data?.find((each) => each.agent === agentId);
   const reachable = agent?.reachable ?? true;
-  useTitle(run?.prompt ?? "Run");
+  useTitle(run?.prompt);
   useViewKeys(runId);
   useAnnouncements(run, model);
 
@@ -94,13 +95,16 @@ function LoadedRun({ runId }: { runId: string }) {
 
 function MissingRun({ runId, message }: { runId: string; message: string }) {
   return (
-    <EmptyState icon="search" title="There is no run with this id">
-      <p className="mono small">{oneLine(runId, 80)}</p>
-      <p>{oneLine(message, 300)}</p>
-      <p>
-        <Link to="/runs">All runs</Link>
-      </p>
-    </EmptyState>
+    <>
+      <PageHead title="No such run" />
+      <EmptyState icon="search" title="There is no run with this id">
+        <p className="mono small">{oneLine(runId, 80)}</p>
+        <p>{oneLine(message, 300)}</p>
+        <p>
+          <Link to="/runs">All runs</Link>
+        </p>
+      </EmptyState>
+    </>
   );
 }
 
@@ -108,9 +112,9 @@ function isMissing(error: unknown): error is ApiError {
   return error instanceof ApiError && (error.status === 404 || error.status === 400);
 }
 
-function useTitle(prompt: string): void {
+function useTitle(prompt: string | undefined): void {
   useEffect(() => {
-    document.title = `${oneLine(prompt, 60)} · Milepost`;
+    if (prompt !== undefined) document.title = `${oneLine(prompt, 60)} · Milepost`;
   }, [prompt]);
 }
 

@@ -33,13 +33,7 @@ export function DecisionsView() {
   const overruled = decided.filter((pair) => pair.decision?.verdict === "overruled").length;
   return (
     <div className="decisions">
-      <p className="soft decisions-sum">
-        {decided.length} {decided.length === 1 ? "decision" : "decisions"};{" "}
-        {overruled === 0
-          ? "no recommendation was overruled"
-          : `${overruled} recommendation${overruled === 1 ? " was" : "s were"} overruled`}
-        .
-      </p>
+      {decided.length > 0 ? <p className="soft">{summary(decided.length, overruled)}</p> : null}
       <ol className="decision-list">
         {pairs.map((pair) => (
           <li key={pair.id}>
@@ -49,6 +43,12 @@ export function DecisionsView() {
       </ol>
     </div>
   );
+}
+
+function summary(decided: number, overruled: number): string {
+  const all = decided === 1 ? "One decision" : `${decided} decisions`;
+  if (overruled === 0) return `${all}; no recommendation was overruled.`;
+  return `${all}; ${overruled === 1 ? "one recommendation was" : `${overruled} recommendations were`} overruled.`;
 }
 
 function DecisionCard({ pair }: { pair: DecisionPair }) {

@@ -104,7 +104,7 @@ function QuestionForm({ question, send, busy }: FormProps & { question: Question
           Answer
         </WriteButton>
         {question.options.slice(0, 8).map((option) => (
-          <Button key={option} variant="quiet" onClick={() => setText(option)}>
+          <Button key={option} onClick={() => setText(option)}>
             {option}
           </Button>
         ))}

@@ -4,17 +4,17 @@ import { ticks } from "../model/scale";
 import { percent } from "./chart";
 import type { ChartControl } from "./useChart";
 
-const PIXELS_PER_TICK = 110;
+const PIXELS_PER_TICK = 90;
 
 /** Time since the begin of the run, above the lines. */
 export function Axis({ chart, trackRef }: { chart: ChartControl; trackRef: RefObject<HTMLDivElement | null> }) {
   const width = useWidth(trackRef);
   const { scale } = chart;
-  const most = Math.max(Math.floor(width / PIXELS_PER_TICK), 1);
+  const most = Math.max(Math.floor(width / PIXELS_PER_TICK), 2);
   const shown = ticks(scale, chart.from, chart.to, most);
   const apart = spaced(
     shown.map((time) => ({ time, left: percent(chart, time) })),
-    (PIXELS_PER_TICK * 0.6 * 100) / Math.max(width, 1),
+    (PIXELS_PER_TICK * 0.7 * 100) / Math.max(width, 1),
   );
   return (
     <div className="axis" aria-hidden="true">

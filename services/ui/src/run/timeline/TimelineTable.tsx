@@ -52,7 +52,9 @@ export function TimelineTable({ onOpen }: { onOpen: (span: string) => void }) {
                     "–"
                   )}
                 </td>
-                <td className="number">{span.end === null ? "–" : formatDuration(span.end - span.start)}</td>
+                <td className="number">
+                  {span.end === null || span.end === span.start ? "–" : formatDuration(span.end - span.start)}
+                </td>
                 <td className="timeline-table-detail">{cutText(span.detail, 160)}</td>
               </tr>
             );

@@ -49,14 +49,7 @@ export function TimelineView() {
     <div className={`timeline ${selected ? "timeline-detailed" : ""}`}>
       <section className="timeline-main" aria-label="Timeline">
         <div className="timeline-bar">
-          <div className="segmented">
-            <button type="button" aria-pressed={!full} onClick={() => full && turnAll(undefined)}>
-              Compact
-            </button>
-            <button type="button" aria-pressed={full} onClick={() => !full && turnAll(true)}>
-              Full
-            </button>
-          </div>
+          {search.table ? null : <DensityButtons full={full} onChange={turnAll} />}
           {search.table ? null : <ZoomButtons chart={chart} />}
           {chart.foldable && !search.table ? (
             <label className="timeline-check small">
@@ -97,6 +90,19 @@ export function TimelineView() {
     setTurned(new Set());
     change({ full: value });
   }
+}
+
+function DensityButtons({ full, onChange }: { full: boolean; onChange: (full: true | undefined) => void }) {
+  return (
+    <div className="segmented">
+      <button type="button" aria-pressed={!full} onClick={() => full && onChange(undefined)}>
+        Compact
+      </button>
+      <button type="button" aria-pressed={full} onClick={() => !full && onChange(true)}>
+        Full
+      </button>
+    </div>
+  );
 }
 
 function ZoomButtons({ chart }: { chart: ReturnType<typeof useChart> }) {

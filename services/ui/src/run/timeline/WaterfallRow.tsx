@@ -150,8 +150,9 @@ function StatusSign({ status, away }: { status: SpanStatus; away: boolean }) {
   const look = STATUS_LOOKS[status];
   if (!look.word || status === "done") return null;
   return (
-    <span className={`wf-status tone-${look.tone}`}>
-      <Icon name={look.icon} size={12} /> {look.word}
+    <span className={`wf-status tone-${look.tone}`} title={look.word}>
+      <Icon name={look.icon} size={12} />
+      <span className="wf-status-word">{look.word}</span>
     </span>
   );
 }
