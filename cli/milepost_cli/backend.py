@@ -14,6 +14,7 @@ from milepost_cli.client import EVERY_RUN, Agent, RunQuery
 from milepost_cli.errors import NotFoundError
 
 SHORTEST_PREFIX = 4
+ID_LENGTH = 36
 PAGE = 500
 
 
@@ -107,6 +108,11 @@ def is_uuid(text: str) -> bool:
     with contextlib.suppress(ValueError):
         return bool(uuid.UUID(text))
     return False
+
+
+def may_begin_an_id(text: str) -> bool:
+    """Whether an agent can be asked for the runs whose id begins so."""
+    return SHORTEST_PREFIX <= len(text) <= ID_LENGTH
 
 
 def newest_first(runs: Sequence[agent_pb2.Run], limit: int) -> list[agent_pb2.Run]:

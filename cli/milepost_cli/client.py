@@ -180,6 +180,15 @@ class Agent:
         )
         return self._call(self.stub.DecideApproval, request).run
 
+    def get_observability(self) -> agent_pb2.GetObservabilityResponse:
+        return self._call(self.stub.GetObservability, agent_pb2.GetObservabilityRequest())
+
+    def set_observability(self, mode: agent_pb2.ObservabilityMode, seconds: int | None) -> None:
+        request = agent_pb2.SetObservabilityRequest(mode=mode, request_id=str(uuid.uuid4()), cause="milepost obs")
+        if seconds is not None:
+            request.duration.FromSeconds(seconds)
+        self._call(self.stub.SetObservability, request)
+
     def describe(self) -> agent_pb2.GetAgentResponse:
         return self._call(self.stub.GetAgent, agent_pb2.GetAgentRequest())
 

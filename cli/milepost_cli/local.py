@@ -11,12 +11,12 @@ from milepost.agent.v1 import agent_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_cli.backend import (
     PAGE,
-    SHORTEST_PREFIX,
     Messages,
     Runs,
     ServiceRow,
     WorkflowRow,
     is_uuid,
+    may_begin_an_id,
     newest_first,
     newest_messages,
     only_match,
@@ -75,8 +75,9 @@ class LocalBackend:
         for agent in self._agents() if is_uuid(run_id) else ():
             with contextlib.suppress(NotFoundError):
                 return agent, agent.get_run(run_id)
-        if len(run_id) >= SHORTEST_PREFIX:
-            listed = [(agent, run) for agent in self._agents() for run in agent.list_runs(PAGE)]
+        if may_begin_an_id(run_id):
+            wanted = RunQuery(text=run_id)
+            listed = [(agent, run) for agent in self._agents() for run in agent.list_runs(PAGE, wanted)]
             match = only_match(run_id, [(agent, run) for agent, run in listed if run.run_id.startswith(run_id)])
             if match is not None:
                 return match[0], match[0].get_run(match[1].run_id)

@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     add_get(commands, place, _backend)
     _add_steering(commands, place)
     _add_backups(commands, place)
+    _add_obs(commands, place)
     ui = commands.add_parser(
         "ui", parents=[local], help="print the address of the web UI; open it where there is a display"
     )
@@ -198,6 +199,15 @@ def _add_backups(commands: Commands, place: Parser) -> None:
     restore.set_defaults(command=_restore)
 
 
+def _add_obs(commands: Commands, place: Parser) -> None:
+    obs = commands.add_parser("obs", parents=[place], help="show or switch the observability mode of agents")
+    obs.add_argument("mode", nargs="?", choices=("debug", "shipping"), help="switch to this; left out: show")
+    obs.add_argument("--for", dest="time", metavar="TIME", help="how long debug holds, for example 10m")
+    obs.add_argument("--workflow", type=_not_empty, metavar="NAME", help="only the agents of this workflow")
+    obs.add_argument("--json", action="store_true", help="one JSON object")
+    obs.set_defaults(command=_obs)
+
+
 def _up(options: argparse.Namespace) -> int:
     from milepost_cli.up import UiOptions, up  # noqa: PLC0415 - every command imports only what it needs
 
@@ -298,6 +308,16 @@ def _restore(options: argparse.Namespace) -> int:
         return restore.restore(
             backend, options.workflow, options.pod, options.backup, options.file, sure=options.yes, as_json=options.json
         )
+
+
+def _obs(options: argparse.Namespace) -> int:
+    from milepost_cli import obs  # noqa: PLC0415
+
+    seconds = obs.checked_time(options.mode, options.time)
+    with _backend(options) as backend:
+        if options.mode is None:
+            return obs.show(backend, options.workflow, as_json=options.json)
+        return obs.switch(backend, options.workflow, options.mode, seconds, as_json=options.json)
 
 
 def _ui(options: argparse.Namespace) -> int:

@@ -131,6 +131,25 @@ def _usage_cells(service: registry_pb2.Service) -> tuple[str, str]:
     return f"{service.usage.cpu_cores:.2f}", f"{service.usage.memory_bytes / 2**20:.0f} MiB"
 
 
+def modes_table(rows: Sequence[tuple[str, agent_pb2.GetObservabilityResponse]]) -> Table:
+    """Agents with their observability mode, until when it holds, and why; and where their telemetry goes."""
+    table = _table("AGENT", "MODE", "UNTIL", "CAUSE", "TELEMETRY")
+    for name, answer in rows:
+        until = when(local_time(answer.until)) if answer.HasField("until") else "-"
+        mode = enum_field(answer, "mode") or "unknown"
+        table.add_row(name, mode, until, one_line(answer.cause, 63), _telemetry_text(answer.telemetry))
+    return table
+
+
+def _telemetry_text(telemetry: agent_pb2.TelemetryStatus) -> str:
+    parts = [telemetry.endpoint or "-"]
+    if telemetry.dropped:
+        parts.append(f"{telemetry.dropped} dropped")
+    if telemetry.failure:
+        parts.append(one_line(telemetry.failure, 120))
+    return ", ".join(parts)
+
+
 def workflows_table(rows: Sequence[WorkflowRow]) -> Table:
     """What the operator says of a workflow is shown where there is one."""
     operated = any(row.ready is not None for row in rows)

@@ -104,6 +104,9 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
         self.after_sequences: list[int] = []
         self.failure = ""
         """Why nothing can be written."""
+        self.observability = agent_pb2.GetObservabilityResponse(
+            mode=agent_pb2.OBSERVABILITY_MODE_SHIPPING, cause="spec.observability.mode"
+        )
         self.pause_after: int | None = None
         self.paused = threading.Event()
         self.go_on = threading.Event()
@@ -235,6 +238,16 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
     def DecideApproval(self, request: agent_pb2.DecideApprovalRequest, context: Any) -> Any:
         self.requests.append(request)
         return agent_pb2.DecideApprovalResponse(run=self.run())
+
+    def GetObservability(self, request: Any, context: Any) -> agent_pb2.GetObservabilityResponse:
+        return self.observability
+
+    def SetObservability(self, request: Any, context: Any) -> agent_pb2.SetObservabilityResponse:
+        self.requests.append(request)
+        self.observability = agent_pb2.GetObservabilityResponse(mode=request.mode, cause=request.cause)
+        if request.HasField("duration"):
+            self.observability.until.FromSeconds(1_000_000 + request.duration.seconds)
+        return agent_pb2.SetObservabilityResponse(mode=request.mode)
 
     def GetAgent(self, request: agent_pb2.GetAgentRequest, context: Any) -> agent_pb2.GetAgentResponse:
         steps = [agent_pb2.AgentStep(name=name, role="writer") for name in ("research", "code", "review")]

@@ -12,6 +12,8 @@ from milepost_cli.cluster.errors import DialError
 from milepost_cli.cluster.resources import API, LABEL_COMPONENT, LABEL_INSTANCE
 
 NAMESPACE = "team"
+PODS = ("review-loop-0", "review-loop-1")
+"""The pods of the workflow in the namespace that is a fixture."""
 Object = dict[str, Any]
 
 

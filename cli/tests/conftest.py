@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from cli_fake_agent import FakeAgent, review_loop_events
+from cli_fake_cluster import NAMESPACE, PODS, FakeApi, FakeDialer, condition
 from cli_process import LIMIT, Milepost, command
 
+from milepost_cli.cluster.backend import ClusterBackend
 from milepost_cli.state import ProcessRecord, StateDirectory, UpRecord
 
 
@@ -50,3 +52,23 @@ def state(tmp_path: Path, fake_agent: FakeAgent) -> Iterator[StateDirectory]:
     with directory.owned():
         directory.write(record)
         yield directory
+
+
+@pytest.fixture
+def agents() -> Iterator[dict[str, FakeAgent]]:
+    started = {pod: FakeAgent(review_loop_events()) for pod in PODS}
+    for agent in started.values():
+        agent.start()
+    yield started
+    for agent in started.values():
+        agent.stop()
+
+
+@pytest.fixture
+def cluster(agents: dict[str, FakeAgent]) -> Iterator[ClusterBackend]:
+    api = FakeApi()
+    api.workflow(replicas=2, conditions=[condition("Ready", "True", "Serving")])
+    for pod in PODS:
+        api.pod(pod, "review-loop")
+    with ClusterBackend(api, FakeDialer(agents), NAMESPACE, f" -n {NAMESPACE}") as backend:
+        yield backend

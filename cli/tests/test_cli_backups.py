@@ -7,14 +7,13 @@ import json
 import os
 import pty
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cli_fake_agent import FakeAgent, review_loop_events
+from cli_fake_agent import FakeAgent
 from cli_fake_backups import CONTENT
-from cli_fake_cluster import NAMESPACE, FakeApi, FakeDialer, condition
+from cli_fake_cluster import PODS
 from cli_process import LIMIT, Milepost, command
 
 from milepost_cli import backups, restore
@@ -200,29 +199,6 @@ def test_a_person_is_asked_first(
     assert process.returncode == (0 if restored else 1)
     assert ("goes on from" in told) == bool(restored)
     assert fake_agent.backups.restored == restored
-
-
-PODS = ("review-loop-0", "review-loop-1")
-
-
-@pytest.fixture
-def agents() -> Iterator[dict[str, FakeAgent]]:
-    started = {pod: FakeAgent(review_loop_events()) for pod in PODS}
-    for agent in started.values():
-        agent.start()
-    yield started
-    for agent in started.values():
-        agent.stop()
-
-
-@pytest.fixture
-def cluster(agents: dict[str, FakeAgent]) -> Iterator[ClusterBackend]:
-    api = FakeApi()
-    api.workflow(replicas=2, conditions=[condition("Ready", "True", "Serving")])
-    for pod in PODS:
-        api.pod(pod, "review-loop")
-    with ClusterBackend(api, FakeDialer(agents), NAMESPACE, f" -n {NAMESPACE}") as backend:
-        yield backend
 
 
 @pytest.mark.requirement("CLI-1", "DUR-5")

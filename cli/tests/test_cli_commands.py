@@ -185,8 +185,13 @@ def test_get_run_as_json_has_every_field_and_the_router_time(milepost: Milepost,
     assert form["router_time"] == {"hops": 2, "p95_ms": 30.5, "max_ms": 30.5}
 
 
-def test_a_run_is_found_by_the_beginning_of_its_id(milepost: Milepost, state: StateDirectory) -> None:
+def test_a_run_is_found_by_the_beginning_of_its_id(
+    milepost: Milepost, state: StateDirectory, fake_agent: FakeAgent
+) -> None:
     assert RUN_ID in milepost("get", "run", RUN_ID[:8], "--state", state.path).stdout
+    asked = [request for request in fake_agent.requests if isinstance(request, agent_pb2.ListRunsRequest)]
+    assert {request.query for request in asked} == {RUN_ID[:8]}, "however old it is"
+    assert milepost("get", "run", "f" * 300, "--state", state.path).stderr.endswith("`milepost get runs` lists them\n")
     unknown = milepost("get", "run", "ffffffff", "--state", state.path)
     assert unknown.returncode == 2
     assert unknown.stderr == "milepost: ffffffff: no run has this id here; `milepost get runs` lists them\n"

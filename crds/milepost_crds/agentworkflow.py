@@ -147,7 +147,7 @@ class Observability(Model):
     """What the agent emits."""
 
     mode: Literal["shipping", "debug"] = Field(
-        default="shipping", description="shipping: spans only; debug: metrics and logs too."
+        default="shipping", description="shipping: spans only; debug: metrics and logs too. A change restarts nothing."
     )
     otlp_endpoint: Url | None = Field(default=None, description="OTLP/gRPC endpoint; left out, nothing is sent.")
 

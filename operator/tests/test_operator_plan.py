@@ -74,10 +74,26 @@ def test_what_a_process_reads_at_its_start_replaces_the_pods(resource: Resource,
         (workflow(), {"checkpoint": {"storage": {"size": "2Gi"}}}),
         (workflow(), {"checkpoint": {"reclaimPolicy": "Delete"}}),
         (workflow(), {"maxHops": 3}),
+        (workflow(), {"observability": {"mode": "debug"}}),
     ],
 )
 def test_what_no_process_reads_leaves_the_pods_running(resource: Resource, change: dict[str, Any]) -> None:
     assert template(planned(with_spec(resource, **change))) == template(planned(resource))
+
+
+@pytest.mark.requirement("OBS-1")
+def test_the_mode_has_a_key_of_its_own_and_is_in_nothing_else_that_a_pod_or_a_run_goes_by() -> None:
+    before = planned(workflow())
+    after = planned(with_spec(workflow(), observability={"mode": "debug"}))
+    was, now = (child(done, "ConfigMap")["data"] for done in (before, after))
+    assert (was["observability"], now["observability"]) == ("shipping\n", "debug\n")
+    assert was["workflow.yaml"] == now["workflow.yaml"]
+    assert child(before, "StatefulSet") == child(after, "StatefulSet")
+    (container,) = template(after)["spec"]["containers"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "configuration"]
+    assert "subPath" not in mount  # or the kubelet would not bring a change of the key
+    file = next(each["value"] for each in container["env"] if each["name"] == "MILEPOST_OBSERVABILITY_FILE")
+    assert file == f"{mount['mountPath']}/observability"
 
 
 @pytest.mark.requirement("OPR-2")

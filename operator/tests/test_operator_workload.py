@@ -69,7 +69,7 @@ def test_a_workload_carries_its_resource_with_the_defaults_and_its_documents() -
     assert list(writer.files) == ["service.yaml"]
     assert list(library.files) == ["service.yaml", "documents/cows.md", "documents/goats.md"]
     assert library.files["documents/goats.md"] == "# Goats\n"
-    assert list(review.files) == ["workflow.yaml"]
+    assert list(review.files) == ["workflow.yaml", "observability"]
     written = yaml.safe_load(review.files["workflow.yaml"])
     assert written["spec"]["maxHops"] == 3
     assert written["spec"]["runTimeout"] == "15m"

@@ -17,13 +17,13 @@ from milepost.agent.v1 import agent_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_cli.backend import (
     PAGE,
-    SHORTEST_PREFIX,
     Away,
     Messages,
     Runs,
     ServiceRow,
     WorkflowRow,
     is_uuid,
+    may_begin_an_id,
     newest_first,
     newest_messages,
     only_match,
@@ -194,9 +194,10 @@ class ClusterBackend:
         return (found[0] if found else None), away
 
     def _by_prefix(self, run_id: str, snapshot: Snapshot) -> tuple[tuple[Agent, agent_pb2.Run] | None, list[Away]]:
-        if len(run_id) < SHORTEST_PREFIX:
+        if not may_begin_an_id(run_id):
             return None, []
-        answers, away = self._ask_all(snapshot.workflows, snapshot, lambda agent: agent.list_runs(PAGE))
+        wanted = RunQuery(text=run_id)
+        answers, away = self._ask_all(snapshot.workflows, snapshot, lambda agent: agent.list_runs(PAGE, wanted))
         listed = [(agent, run) for agent, runs in answers for run in runs if run.run_id.startswith(run_id)]
         match = only_match(run_id, listed)
         return ((match[0], match[0].get_run(match[1].run_id)) if match is not None else None), away

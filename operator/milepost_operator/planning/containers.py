@@ -25,6 +25,7 @@ from milepost_operator.planning.sizing import (
     model_default,
 )
 from milepost_operator.planning.workload import (
+    OBSERVABILITY_FILE,
     SERVICE_FILE,
     WORKFLOW_FILE,
     Workload,
@@ -108,6 +109,7 @@ def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> 
         return env | {
             "MILEPOST_LISTEN": f"0.0.0.0:{AGENT_PORT}",
             "MILEPOST_WORKFLOW_FILE": f"{CONFIGURATION_DIR}/{WORKFLOW_FILE}",
+            "MILEPOST_OBSERVABILITY_FILE": f"{CONFIGURATION_DIR}/{OBSERVABILITY_FILE}",
             "MILEPOST_DATA_DIR": DATA_DIR,
             "MILEPOST_REGISTRY": "kubernetes",
             "MILEPOST_NAMESPACE": _field("metadata.namespace"),

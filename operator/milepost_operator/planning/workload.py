@@ -14,6 +14,8 @@ from milepost_operator.planning.sizing import cpu_limit, threads_for
 
 WORKFLOW_FILE = "workflow.yaml"
 SERVICE_FILE = "service.yaml"
+OBSERVABILITY_FILE = "observability"
+"""Holds the observability mode in one word, beside the workflow: a change of it needs no other process."""
 
 _START_ORDER: Sequence[Role] = ("model", "rag", "tools", "agent")
 _PLACEMENT = {field.alias for field in Scheduling.model_fields.values()}
@@ -76,6 +78,8 @@ def workload_of(
     role = role_of(resource)
     threads = _threads(resource, cpu_limit(resource.spec.resources) or cpu, cpu_count)
     files = {WORKFLOW_FILE if is_workflow else SERVICE_FILE: _rendered(json.dumps(configuration(resource)))}
+    if isinstance(resource, AgentWorkflow):
+        files[OBSERVABILITY_FILE] = f"{resource.spec.observability.mode}\n"
     files |= {f"documents/{name}": text for name, text in sorted((documents or {}).items())}
     return Workload(
         name=resource.name,
@@ -90,10 +94,14 @@ def workload_of(
 
 
 def configuration(resource: AgentWorkflow | ModelService) -> dict[str, Any]:
-    """The resource as its process reads it: all defaults filled in, nothing of where and how often it runs."""
+    """The resource as its process reads it at its start, with all defaults filled in.
+
+    Without what only says where and how often it runs, and without the observability mode, which has a file of its own.
+    """
     spec = {name: value for name, value in resource.spec.as_manifest().items() if name not in _NOT_READ}
     if isinstance(resource, AgentWorkflow):
         spec["maxHops"] = resource.spec.hop_limit
+        spec["observability"] = {name: value for name, value in spec["observability"].items() if name != "mode"}
         spec["checkpoint"] = {name: value for name, value in spec["checkpoint"].items() if name not in _STORAGE}
     elif "llamaCpp" in spec:
         spec["llamaCpp"] = {name: value for name, value in spec["llamaCpp"].items() if name != "cache"}

@@ -27,17 +27,26 @@ log = logging.getLogger(__name__)
 
 
 class Configured:
-    """What the mode is when nobody sets it: what a file says, if there is one, else `otherwise`."""
+    """What the mode is when nobody sets it: what a file says, if there is one, else `otherwise`.
 
-    def __init__(self, otherwise: ModeRecord, file: Path | None = None) -> None:
+    With `environment`, which cannot change while the process runs, the file counts once it has changed since then.
+    """
+
+    def __init__(self, otherwise: ModeRecord, file: Path | None = None, environment: ModeRecord | None = None) -> None:
         self._otherwise = otherwise
         self._file = file
-        self._last = otherwise
+        self._environment = environment
+        self._first = self._text()
+        self._last = environment or otherwise
         self._complaint = ""
 
     def read(self) -> ModeRecord:
         """A file that cannot be understood is passed over: what it said before holds."""
         text = self._text()
+        if self._environment is not None:
+            if text == self._first:
+                return self._environment
+            self._environment = None
         if text is None:
             self._complaint, self._last = "", self._otherwise
         elif text in MODES:

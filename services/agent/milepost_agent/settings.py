@@ -73,10 +73,11 @@ class AgentSettings(MeasuredSettings):
 
     def configured_mode(self, workflow: AgentWorkflow) -> Configured:
         """What the observability mode is when nobody sets it."""
-        mode, cause = self.obs_mode, "OBS_MODE"
-        if mode is None:
-            mode, cause = workflow.spec.observability.mode, "spec.observability.mode"
-        return Configured(ModeRecord(mode, None, cause), self.observability_file or self.data_dir / "observability")
+        return Configured(
+            ModeRecord(workflow.spec.observability.mode, None, "spec.observability.mode"),
+            self.observability_file or self.data_dir / "observability",
+            ModeRecord(self.obs_mode, None, "OBS_MODE") if self.obs_mode is not None else None,
+        )
 
     def cluster(self) -> ApiAccess | None:
         """How the Kubernetes API is reached; None when it is not to be asked."""

@@ -27,6 +27,7 @@ class Scene:
     store: Store
     folder: Path
     spec: ModeRecord = SPEC
+    environment: ModeRecord | None = None
     now: float = BEGIN
     process: ProcessMode = field(default_factory=ProcessMode)
     agent: Observability = field(init=False)
@@ -36,7 +37,7 @@ class Scene:
         self.prepare()
 
     def prepare(self) -> None:
-        configured = Configured(self.spec, self.file)
+        configured = Configured(self.spec, self.file, self.environment)
         clock = Clock(lambda: self.now, CRASH)
         self.process = ProcessMode(lambda: self.now)
         self.agent = Observability(self.store, configured, clock, self.process)
@@ -140,6 +141,19 @@ async def test_a_workflow_that_changed_while_no_agent_ran_wins_over_what_was_set
     assert scene.seen() == ("debug", None, "spec.observability.mode")
     await scene.restart()
     assert await scene.changes() == [("shipping", "debug", "spec.observability.mode")]
+
+
+@pytest.mark.requirement("OBS-1")
+async def test_the_environment_wins_over_the_file_as_it_was_found_and_loses_to_a_change_of_it(scene: Scene) -> None:
+    scene.file.write_text("shipping")
+    scene.environment = ModeRecord("debug", None, "OBS_MODE")
+    await scene.restart()
+    assert scene.seen() == ("debug", None, "OBS_MODE")
+    await scene.says("shipping")
+    assert scene.seen() == ("debug", None, "OBS_MODE")
+    await scene.says("debug")
+    await scene.says("shipping")
+    assert scene.seen() == ("shipping", None, FILE)
 
 
 @pytest.mark.requirement("OBS-1")

@@ -4,13 +4,15 @@ In `shipping` a process emits spans. In `debug` it emits metrics and logs as wel
 
 What decides, the first that says something:
 
-1. of an agent: a person (`SetObservability`, `milepost obs`, the UI) or a detected crash, as `milepost_agent.
-   observability` describes it, over the file `MILEPOST_OBSERVABILITY_FILE` (in a cluster a key of the workflow's
-   ConfigMap), which is read again when it changes;
+1. of an agent: a person (`SetObservability`, `milepost obs`, the UI) or a detected crash, as `observability_rules`
+   of the agent describes it;
 2. of a service: a caller in debug, for as long as its calls say, and `LONGEST` seconds after the last one at most;
-3. `MILEPOST_OBS_MODE`, then `OBS_MODE`, of the environment of any process;
-4. of an agent: `spec.observability.mode` of its workflow;
-5. `shipping`.
+3. of an agent: the file `MILEPOST_OBSERVABILITY_FILE`, from a change of it on while the process runs;
+4. of any process: `MILEPOST_OBS_MODE`, then `OBS_MODE`, of its environment;
+5. of an agent: that file as it was found. The operator and `milepost up` write `spec.observability.mode` into it: in a
+   cluster it is a key of the workflow's ConfigMap, on one machine `observability` in the folder of the agent;
+6. of an agent without the file: `spec.observability.mode` of its workflow;
+7. `shipping`.
 """
 
 import asyncio
