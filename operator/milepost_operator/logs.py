@@ -2,11 +2,14 @@
 
 import json
 import logging
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+NAME = "milepost-operator"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _QUIET_SECONDS = 10.0
 
@@ -29,6 +32,27 @@ def configure_logging(level: str, form: str, fields: Fields) -> None:
     kopf.setLevel(logging.WARNING)
     # A dozen watches fail together when the API server goes: one line tells it.
     handler.addFilter(_OncePerOutage())
+
+
+def begin_logging() -> None:
+    """For the begin of the process, before its settings are read; errors that nobody caught are records from now on."""
+    if os.environ.get("MILEPOST_LOG_FORMAT") == "json":
+        configure_logging("WARNING", "json", dict)
+    log = logging.getLogger(NAME)
+    logging.captureWarnings(True)
+    sys.excepthook = lambda *found: log.critical("ended by an error", exc_info=found)
+    threading.excepthook = lambda found: log.error(
+        "a thread ended by an error",
+        exc_info=(found.exc_type, found.exc_value or found.exc_type(), found.exc_traceback),
+    )
+
+
+def last_word(text: str) -> None:
+    """Why the process ends, for whoever started it: one line."""
+    if any(isinstance(handler.formatter, _Json) for handler in logging.getLogger().handlers):
+        logging.getLogger(NAME).error(text)
+    else:
+        sys.stderr.write(f"{NAME}: {text}\n")
 
 
 class _OncePerOutage(logging.Filter):
@@ -60,6 +84,7 @@ class _Json(logging.Formatter):
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
+            "service": NAME,
             "logger": record.name,
             "message": record.getMessage(),
         }

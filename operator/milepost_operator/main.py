@@ -20,7 +20,7 @@ from milepost_operator.handlers import WATCHED
 from milepost_operator.health import HealthServer
 from milepost_operator.leadership import Leadership
 from milepost_operator.listing import Listings
-from milepost_operator.logs import configure_logging
+from milepost_operator.logs import begin_logging, configure_logging, last_word
 from milepost_operator.metrics import ConditionRow, Metrics, QueueMetrics
 from milepost_operator.reconcile import Reconciler
 from milepost_operator.settings import OperatorSettings
@@ -179,15 +179,16 @@ async def serve(settings: OperatorSettings) -> None:
 
 def main() -> int:
     """Entry point; 0 after an orderly stop, 2 for what the one who starts it can mend."""
+    begin_logging()
     try:
         settings = OperatorSettings.load()
         configure_logging(settings.log_level, settings.log_format, log_fields.get)
         asyncio.run(serve(settings))
     except ConfigurationError as error:
-        sys.stderr.write(f"milepost-operator: {error}\n")
+        last_word(str(error))
         return 2
     except OSError as error:
-        sys.stderr.write(f"milepost-operator: {error.strerror or error}\n")
+        last_word(error.strerror or str(error))
         return 2
     return 0
 

@@ -8,6 +8,9 @@ from milepost_service.interceptors import StreamContextInterceptor, UnaryContext
 
 # The system's own resolver knows /etc/hosts, search paths and every kind of name service; gRPC's does not.
 os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
+if os.environ.get("MILEPOST_LOG_FORMAT") == "json":
+    # gRPC's core writes lines of its own to file descriptor 2, and nothing that Python does not hear of as well.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 MESSAGE_BYTES = 16 * 1024 * 1024
 SIZE_OPTIONS: tuple[tuple[str, int], ...] = (

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import sys
+import threading
 from datetime import UTC, datetime
 
 from opentelemetry import trace
@@ -13,17 +15,49 @@ from milepost_service.settings import ProcessSettings
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+def begin_logging(name: str) -> None:
+    """For the begin of a process, before its settings are read: what goes wrong then is a line of the log too.
+
+    Errors that nobody caught, on any thread, and warnings are log records from now on.
+    """
+    if os.environ.get("MILEPOST_LOG_FORMAT") == "json":
+        _send_to(JsonFormatter(name))
+    log = logging.getLogger(name)
+    logging.captureWarnings(True)
+    sys.excepthook = lambda *found: log.critical("ended by an error", exc_info=found)
+    threading.excepthook = lambda found: log.error(
+        "a thread ended by an error",
+        exc_info=(found.exc_type, found.exc_value or found.exc_type(), found.exc_traceback),
+    )
+    sys.unraisablehook = lambda found: log.error(
+        "%s: %r", found.err_msg or "an error was passed over", found.object, exc_info=found.exc_value
+    )
+
+
+def last_word(name: str, text: str) -> None:
+    """Why the process ends, for whoever started it: one line."""
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers):
+        logging.getLogger(name).error(text)
+    else:
+        sys.stderr.write(f"{name}: {text}\n")
+    sys.stderr.flush()
+
+
 def configure_logging(settings: ProcessSettings, *, name: str) -> None:
     """Sends all log records of the process to stderr in the format that the settings ask for."""
+    _send_to(JsonFormatter(name) if settings.log_format == "json" else TextFormatter(name))
+    logging.getLogger().setLevel(settings.log_level)
+    for chatty in ("grpc", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _send_to(formatter: logging.Formatter) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(name) if settings.log_format == "json" else TextFormatter(name))
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(settings.log_level)
-    for chatty in ("grpc", "httpx", "httpcore"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, object]:

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -23,7 +22,7 @@ from milepost_service.channels import SIZE_OPTIONS
 from milepost_service.errors import ConfigurationError, ProcessMustEnd
 from milepost_service.fencing import Fence, FenceInterceptor
 from milepost_service.interceptors import GateInterceptor, StatusInterceptor, TraceInterceptor
-from milepost_service.logs import configure_logging
+from milepost_service.logs import begin_logging, configure_logging, last_word
 from milepost_service.observability import ModeInterceptor, ProcessObservability
 from milepost_service.registration import Registrar
 from milepost_service.serving_stats import ServingStats
@@ -160,11 +159,11 @@ async def standby(
 
 def run(main: Coroutine[Any, Any, None], *, name: str) -> None:
     """Runs a process to its end; a ConfigurationError is one line on stderr and exit code 2, a ProcessMustEnd 3."""
+    begin_logging(name)
     try:
         asyncio.run(main)
     except (ConfigurationError, ProcessMustEnd) as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        sys.stderr.flush()
+        last_word(name, str(error))
         raise SystemExit(MUST_END if isinstance(error, ProcessMustEnd) else 2) from None
     except KeyboardInterrupt:
         raise SystemExit(0) from None
