@@ -68,6 +68,24 @@ def wanted(found: Object) -> Object:
     return {**found, "metadata": metadata, "status": None}
 
 
+@pytest.mark.requirement("OBS-1", "OPR-7")
+def test_another_mode_reaches_the_config_map_and_leaves_the_stateful_set_as_it_is(
+    here: World, operator: OperatorProcess
+) -> None:
+    before = here.get("StatefulSet", "flow")
+    for mode in ("debug", "shipping"):
+        here.workflow(observability={"mode": mode})
+        eventually(
+            f"the mode is {mode}",
+            lambda: here.get("ConfigMap", "flow-workflow")["data"]["observability"],
+            lambda found, mode=mode: found == f"{mode}\n",
+            within=30,
+        )
+        operator.wait_quiet()
+        assert here.get("StatefulSet", "flow")["spec"] == before["spec"]
+        assert here.get("StatefulSet", "flow")["metadata"]["generation"] == before["metadata"]["generation"]
+
+
 @pytest.mark.requirement("OPR-1", "SPD-5")
 @pytest.mark.parametrize(("kind", "name", "edit"), CHILDREN, ids=[f"{kind}-{name}" for kind, name, _ in CHILDREN])
 def test_an_edited_child_is_as_it_was_within_five_seconds(

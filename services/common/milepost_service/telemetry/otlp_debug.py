@@ -47,8 +47,10 @@ _log = logging.getLogger(__name__)
 
 
 def endpoint(signal: Signal) -> str:
-    """Where the environment has it sent; empty when nowhere."""
-    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or os.environ.get(_GENERAL, "")
+    """Where the environment has it sent, without credentials, which gRPC does not take so; empty when nowhere."""
+    place = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or os.environ.get(_GENERAL, "")
+    scheme, separator, rest = place.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 class _Failures(logging.Filter):
@@ -59,10 +61,11 @@ class _Failures(logging.Filter):
         self.last: dict[str, str] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not isinstance(record.args, tuple) or len(record.args) < 4 or record.args[0] not in ("logs", "metrics"):
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if "logs" not in arguments and "metrics" not in arguments:
             return True
-        if record.levelno >= logging.ERROR:
-            signal, _, code, details = record.args[:4]
+        if record.levelno >= logging.ERROR and len(arguments) >= 4:
+            signal, _, code, details = arguments[:4]
             self.last[str(signal)] = f"{getattr(code, 'name', code)}: {' '.join(str(details).split())}"[:200]
         return False
 
@@ -86,8 +89,9 @@ class DebugExport:
         self._stop = stop
         self._resource = telemetry.setup(name).resource
         self._reader = ResourceReader()
-        self._logs = OTLPLogExporter(timeout=EXPORT_SECONDS) if endpoint("logs") else None
-        self._metrics = OTLPMetricExporter(timeout=EXPORT_SECONDS) if endpoint("metrics") else None
+        logs, metrics = endpoint("logs"), endpoint("metrics")
+        self._logs = OTLPLogExporter(endpoint=logs, timeout=EXPORT_SECONDS) if logs else None
+        self._metrics = OTLPMetricExporter(endpoint=metrics, timeout=EXPORT_SECONDS) if metrics else None
         self._open = [exporter for exporter in (self._logs, self._metrics) if exporter is not None]
 
     def run(self) -> None:
@@ -160,7 +164,7 @@ def _send(signal: Signal, number: int, export: Callable[[], Enum]) -> bool:
         exports.sent(signal, number)
     else:
         failure = _failures.last.pop(signal, "was not taken")
-        exports.gave_up(signal, number, REFUSED, f"{endpoint(signal).rpartition('@')[2]}: {failure}")
+        exports.gave_up(signal, number, REFUSED, f"{endpoint(signal)}: {failure}")
     return sent
 
 
