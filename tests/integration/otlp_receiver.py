@@ -30,19 +30,22 @@ class ReceivedSpan:
     attributes: dict[str, Any]
     links: tuple[tuple[str, str], ...]
     status: int
+    events: tuple[str, ...]
     start: int
     end: int
 
 
 class OtlpReceiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Listens at `endpoint`; keeps every span."""
+    """Listens at `endpoint`; keeps every span of a request that `admit` lets through."""
 
     def __init__(self) -> None:
+        self.admit: Callable[[Any], None] = lambda context: None
         self.endpoint = f"http://127.0.0.1:{free_port()}"
         self._spans: list[ReceivedSpan] = []
         self._news = threading.Condition()
 
     def Export(self, request: Any, context: Any) -> trace_service_pb2.ExportTraceServiceResponse:
+        self.admit(context)
         received = list(_spans_of(request))
         with self._news:
             self._spans += received
@@ -66,9 +69,9 @@ class OtlpReceiver(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 @contextmanager
-def receiving() -> Iterator[OtlpReceiver]:
-    """A receiver that listens."""
-    receiver = OtlpReceiver()
+def receiving(receiver: OtlpReceiver | None = None) -> Iterator[OtlpReceiver]:
+    """A receiver that listens; a new one, unless one is given."""
+    receiver = receiver or OtlpReceiver()
     server = grpc.server(ThreadPoolExecutor(4))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)
     server.add_insecure_port(receiver.endpoint.removeprefix("http://"))
@@ -94,6 +97,7 @@ def _spans_of(request: Any) -> Iterator[ReceivedSpan]:
                     attributes=_attributes(span.attributes),
                     links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
                     status=span.status.code,
+                    events=tuple(event.name for event in span.events),
                     start=span.start_time_unix_nano,
                     end=span.end_time_unix_nano,
                 )

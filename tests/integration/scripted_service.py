@@ -4,15 +4,18 @@ Run as `python scripted_service.py` with MILEPOST_LISTEN, MILEPOST_REGISTRIES, M
 SCRIPTED_CAPABILITIES (comma-separated), SCRIPTED_SECONDS (time of one call), SCRIPTED_REJECTIONS (how many reviews of a
 run ask for changes), SCRIPTED_NUMBERED (answers say which call of their role they are) and SCRIPTED_KEPT (answers kept
 for repeated requests; 0: no memory). A prompt with `hold=ROLE/N/SECONDS` makes the N-th call (from 1) of that role in
-its run last so long when it comes for the first time, so that a test has the time to kill somebody meanwhile. Needs
-nothing but `milepost_service`, so that a cluster can run it from a ConfigMap in any image of Milepost.
+its run last so long when it comes for the first time, so that a test has the time to kill somebody meanwhile; the role
+of arbitrations is `score`; the file SCRIPTED_RELEASE ends it at once when it is there. Needs nothing but
+`milepost_service`, so that a cluster can run it from a ConfigMap in any image of Milepost.
 """
 
 import asyncio
 import os
 import re
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -47,7 +50,8 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
         place, first = self._place(request.role, dict(context.invocation_metadata()))
         text = f"{request.role}: {request.prompt}" + (f"\nversion {place}" if NUMBERED else "")
         yield capability_pb2.InvokeResponse(delta=text[:BEGINNING])
-        await asyncio.sleep(self._seconds + (held(request, place) if first else 0))
+        await asyncio.sleep(self._seconds)
+        await hold(held(request.prompt, request.role, place) if first else 0)
         verdict = ""
         if request.verdicts:
             verdict = request.verdicts[1 if place <= self._rejections else 0]
@@ -73,16 +77,24 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
         return capability_pb2.GetUsageResponse(usage=self.meter.read())
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
+        text = "\n".join(message.content for message in request.chat.messages)
+        place, first = self._place("score", dict(context.invocation_metadata()))
+        await hold(held(text, "score", place) if first else 0)
         scored = [model_pb2.ScoredCandidate(candidate=each, tokens=1) for each in request.candidates]
         return model_pb2.ScoreResponse(candidates=scored)
 
 
-def held(request: Any, place: int) -> float:
-    """Seconds that the prompt asks for at this call."""
-    wanted = [
-        float(found[3]) for found in HOLD.finditer(request.prompt) if (found[1], found[2]) == (request.role, str(place))
-    ]
-    return sum(wanted)
+async def hold(seconds: float) -> None:
+    """Lasts so long, or until the file SCRIPTED_RELEASE is there."""
+    release = os.environ.get("SCRIPTED_RELEASE", "")
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not (release and Path(release).exists()):
+        await asyncio.sleep(min(left, 0.05 if release else left))
+
+
+def held(text: str, role: str, place: int) -> float:
+    """Seconds that a prompt asks for at this call."""
+    return sum(float(found[3]) for found in HOLD.finditer(text) if (found[1], found[2]) == (role, str(place)))
 
 
 async def main() -> None:

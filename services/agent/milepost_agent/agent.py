@@ -30,9 +30,12 @@ from milepost_agent.steering import Steering
 from milepost_agent.store import NewEvent, Store
 from milepost_crds import AgentWorkflow
 from milepost_service.kubernetes.access import ApiAccess
+from milepost_service.telemetry.counters import REFUSED, exports
+from milepost_service.telemetry.destination import UnusableDestination, destination
 
 if TYPE_CHECKING:
     from milepost_agent.registry_kubernetes import KubernetesRegistry
+    from milepost_agent.tracing.exporter import JournalExporter
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +84,17 @@ class Agent:
             succeeded=counts.backup_succeeded,
             failed=counts.backup_failed,
         )
+        self._spans = span_exporter(store, workflow.metadata.name)
+        if self._spans is not None:
+            counts.lag = self._spans.lag
         self._access = settings.cluster()
         self._cluster: KubernetesRegistry | None = None
         self._loading: asyncio.Task[object] | None = None
 
     def add_servicers(self, server: grpc.aio.Server) -> None:
-        agent = AgentServicer(self._runner, self._steering, self._store, self._observability, self._backups)
+        agent = AgentServicer(
+            self._runner, self._steering, self._store, self._observability, self._backups, self._spans
+        )
         registry = RegistryServicer(self._registry, self._health, self._store)
         agent_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
         backup_pb2_grpc.add_BackupServiceServicer_to_server(BackupServicer(self._backups), server)
@@ -101,6 +109,8 @@ class Agent:
         await self.life.start()
         # What no resumed run waits for comes last: it would hold them up.
         self._backups.start()
+        if self._spans is not None:
+            await self._spans.start()
         self._loading = asyncio.create_task(asyncio.to_thread(self._router.load), name="router-loading")
         if self._access:
             self._cluster = cluster_registry(self._access, self._registry, self._health, self._store)
@@ -123,6 +133,8 @@ class Agent:
     async def drain(self) -> None:
         await self.life.stop()
         await self._runner.drain(self._settings.drain_seconds)
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.stop)
         await self._retention.stop()
         await self._backups.stop()
         self._store.end_watches()
@@ -136,6 +148,21 @@ class Agent:
         failpoint("drain.done")
         await self._recovery.stop()
         failpoint("drain.noted")
+
+
+def span_exporter(store: Store, name: str) -> "JournalExporter | None":
+    """What exports the spans of runs; None where the environment names no receiver, or none that can be used."""
+    try:
+        place = destination("traces")
+    except UnusableDestination as error:
+        log.warning("spans are not exported: %s", error)
+        exports.gave_up("spans", 0, REFUSED, str(error))
+        return None
+    if place is None:
+        return None
+    from milepost_agent.tracing.exporter import JournalExporter  # noqa: PLC0415
+
+    return JournalExporter(store, name, place)
 
 
 def cluster_registry(

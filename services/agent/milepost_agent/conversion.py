@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
@@ -16,7 +16,12 @@ from milepost_agent.clients import usage_from
 from milepost_agent.flow import max_cycles
 from milepost_agent.registry import Entry
 from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord, Store
+from milepost_agent.tracing import run_trace
 from milepost_crds import AgentWorkflowSpec
+from milepost_service.telemetry.counters import exports
+
+if TYPE_CHECKING:
+    from milepost_agent.tracing.exporter import JournalExporter
 
 MAX_OUTPUT_CHARACTERS = 4096
 
@@ -59,6 +64,7 @@ def trace_context(traceparent: str, tracestate: str = "") -> message_pb2.TraceCo
 
 def run_message(record: RunRecord, events: Sequence[EventRecord] = ()) -> agent_pb2.Run:
     """A run; with its journal, the hops too."""
+    trace = run_trace(record.run_id, record.traceparent, record.tracestate)
     run = agent_pb2.Run(
         run_id=record.run_id,
         correlation_id=record.correlation_id,
@@ -79,7 +85,7 @@ def run_message(record: RunRecord, events: Sequence[EventRecord] = ()) -> agent_
         create_time=timestamp(record.create_time),
         update_time=timestamp(record.update_time),
         hops=hop_messages(events),
-        trace_context=trace_context(record.traceparent, record.tracestate),
+        trace_context=trace_context(trace.traceparent(trace.root_id), record.tracestate),
         remaining_time=duration(max(record.time_limit - record.elapsed(time.time()), 0.0)),
         restored_from=record.restored_from,
     )
@@ -179,6 +185,17 @@ def store_status(store: Store, last_backup: float | None) -> agent_pb2.StoreStat
     if last_backup is not None:
         status.last_backup_time.CopyFrom(timestamp(last_backup))
     return status
+
+
+def telemetry_status(spans: "JournalExporter | None") -> agent_pb2.TelemetryStatus:
+    """How export is doing in this process; `spans` is None where none are exported."""
+    return agent_pb2.TelemetryStatus(
+        endpoint="" if spans is None else spans.endpoint,
+        exported_spans=exports.exported.get("spans", 0),
+        dropped=sum(exports.dropped.values()),
+        lag_events=0 if spans is None else spans.lag(),
+        failure=exports.failure,
+    )
 
 
 def service_message(entry: Entry) -> registry_pb2.Service:

@@ -1,7 +1,7 @@
 """What happened to the runs and to the store since the process began, counted whether or not anybody asks."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from milepost_agent.errors import StoreError
@@ -20,6 +20,8 @@ class Counts:
     last_backup: float | None = None
     """When the newest verified backup was made, in seconds since the epoch; None when there is none."""
     backup_failures: int = 0
+    lag: Callable[[], int] = lambda: 0
+    """Asked for the events whose spans are still to be exported."""
 
     def store_failed(self, failure: StoreError) -> None:
         """The store cannot be written since now."""

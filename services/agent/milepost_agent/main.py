@@ -47,6 +47,7 @@ async def serve_agent(settings: AgentSettings) -> None:
                 start=agent.start,
                 drain=agent.drain,
                 attend=agent.life.attend,
+                records_spans=False,  # those of an agent are made from its journal
             )
         finally:
             await store.close()

@@ -13,6 +13,7 @@ from milepost_agent.counts import Counts
 from milepost_agent.errors import StoreError
 from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
 from milepost_service.prometheus import add_classes, counter_by
+from milepost_service.telemetry.conventions import Metrics as MetricNames
 
 QUERY_SECONDS: Final = 2.0
 STATES: Final = ("accepted", "running", "waiting", "ended")
@@ -43,6 +44,9 @@ class Metrics(Collector):
             "milepost_backup_failures",
             "Backups that could not be made or did not verify.",
             value=self._counts.backup_failures,
+        )
+        yield GaugeMetricFamily(
+            MetricNames.TELEMETRY_LAG, "Events whose spans are still to be exported.", value=self._counts.lag()
         )
         if self._counts.last_backup is not None:
             yield GaugeMetricFamily(

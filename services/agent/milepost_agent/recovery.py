@@ -4,12 +4,16 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from milepost_agent.failpoints import failpoint
 from milepost_agent.flow import NEEDS_ATTENTION
 from milepost_agent.runner import Runner
 from milepost_agent.store import RUNNING, NewEvent, RunRecord, Store
+from milepost_agent.tracing import lost_spans, was_driven
 from milepost_agent.trials import SUSPICIOUS_CRASHES, Trials
+from milepost_service.correlation import correlation
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +58,11 @@ class Recovery:
         """
         if cause:
             await self._trials.stop()
-        clean = bool(cause) or await self._store.get_meta(CLEAN_SHUTDOWN) == str(self._store.epoch - 1)
+        in_order = not cause and await self._store.get_meta(CLEAN_SHUTDOWN) == str(self._store.epoch - 1)
+        clean = bool(cause) or in_order
         convicted = "" if clean else await self._trials.convicted()
         unfinished = await self._store.unfinished_runs()
+        driven = {record.run_id for record in unfinished if was_driven(record)}
         blamed = set() if clean or convicted else {record.run_id for record in unfinished if _was_driven(record)}
         if any(record.idle_since is None for record in unfinished):
             await self._store.stop_clocks(at_last_event=bool(cause) or not clean)
@@ -72,10 +78,11 @@ class Recovery:
                 suspects.append(record)
             else:
                 free.append(record)
-        marked = await self._mark(suspects, blamed, cause)
+        mark = partial(self._mark, blamed=blamed, cause=cause, driven=driven, in_order=in_order)
+        marked = await mark(suspects)
         await self._trials.start(marked)
         for some in _portions(free):
-            for record in await self._mark(some, blamed, cause):
+            for record in await mark(some):
                 self._runner.drive(record)
         return len(suspects) + len(free)
 
@@ -85,11 +92,16 @@ class Recovery:
         if self._store.failure is None:
             await self._store.set_meta(CLEAN_SHUTDOWN, str(self._store.epoch))
 
-    async def _mark(self, records: list[RunRecord], blamed: set[str], cause: str) -> list[RunRecord]:
-        """Journals that runs go on, many in one commit."""
-        return await asyncio.gather(*(self._mark_one(each, each.run_id in blamed, cause) for each in records))
+    async def _mark(
+        self, records: list[RunRecord], *, blamed: set[str], cause: str, driven: set[str], in_order: bool
+    ) -> list[RunRecord]:
+        """Journals that runs go on, many in one commit, and what they lost."""
+        lost = await lost_spans(self._store, records, driven=driven, in_order=in_order)
+        return await asyncio.gather(
+            *(self._mark_one(each, each.run_id in blamed, cause, lost[each.run_id]) for each in records)
+        )
 
-    async def _mark_one(self, record: RunRecord, blamed: bool, cause: str) -> RunRecord:
+    async def _mark_one(self, record: RunRecord, blamed: bool, cause: str, lost: list[dict[str, Any]]) -> RunRecord:
         recoveries, crashes = record.recoveries + 1, record.crashes + blamed
         event = NewEvent(
             type="RunResumed",
@@ -98,6 +110,8 @@ class Recovery:
                 "step": record.current_step,
                 "attempt": recoveries + 1,
                 "cause": cause,
+                "epoch": self._store.epoch,
+                "lost": lost,
                 "remaining_hops": record.remaining_hops,
                 "current_cycle": record.current_cycle,
                 "max_cycles": record.max_cycles,
@@ -105,14 +119,16 @@ class Recovery:
         )
         await self._store.commit(record.run_id, events=[event], update={"recoveries": recoveries, "crashes": crashes})
         failpoint("recovery.marked")
-        log.info("Run %s goes on at step %s", record.run_id, record.current_step or "start")
+        with correlation(record.correlation_id):
+            log.info("Run %s goes on at step %s", record.run_id, record.current_step or "start")
         return replace(record, crashes=crashes)
 
     async def _convict(self, record: RunRecord) -> None:
         crashes = record.crashes + 1
         reason = f"CrashLoop: the process died {crashes} times in step {record.current_step} of this run"
         await self._runner.end(record, NEEDS_ATTENTION, reason, crashes=crashes)
-        log.error("Run %s is left alone: %s", record.run_id, reason)
+        with correlation(record.correlation_id):
+            log.error("Run %s is left alone: %s", record.run_id, reason)
 
 
 def _portions(records: list[RunRecord]) -> Iterator[list[RunRecord]]:

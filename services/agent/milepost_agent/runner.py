@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +23,11 @@ from milepost_agent.nodes import NodeDependencies
 from milepost_agent.requests import check_text, check_uuid
 from milepost_agent.state import RunContext
 from milepost_agent.store import ENDED, WAITING, NewEvent, NewRequest, NewRun, RunRecord
+from milepost_agent.tracing import run_trace
 from milepost_agent.waits import Waits
 from milepost_crds import AgentWorkflow, AgentWorkflowSpec
 from milepost_crds.units import parse_duration
 from milepost_service.correlation import correlation
-from milepost_service.telemetry import context_from, tracer
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ class Drive:
     control: RunControl
     again: bool = False
     """Whether something was asked for meanwhile that may have come too late for this drive."""
+    begun: bool = False
+    """Whether its turn has come."""
 
 
 class Runner:
@@ -224,6 +226,7 @@ class Runner:
         tasks = [drive.task for drive in drives]
         if tasks:
             _, unfinished = await asyncio.wait(tasks, timeout=grace)
+            self._note_interruptions(unfinished)
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
@@ -231,12 +234,21 @@ class Runner:
             with contextlib.suppress(StoreError):
                 await self._store.stop_clocks()
 
+    def _note_interruptions(self, unfinished: Collection["asyncio.Task[None]"]) -> None:
+        """Journals which runs this process stops in the middle of a node, so that the next one knows it."""
+        for run_id, drive in self._drives.items():
+            if drive.task in unfinished and drive.begun:
+                with contextlib.suppress(StoreError):
+                    self._store.note(run_id, NewEvent("RunInterrupted", data={"reason": SHUTDOWN}))
+
     async def _drive(self, record: RunRecord, control: RunControl, alone: bool) -> None:
-        with correlation(record.correlation_id):
+        trace = run_trace(record.run_id, record.traceparent, record.tracestate)
+        with correlation(record.correlation_id), trace.within(trace.root_id):
             if not alone:
                 await self._open.wait()
             async with self._slots:
                 if not control.drain_requested:
+                    self._drives[record.run_id].begun = True
                     await self._attempt(record, control)
             await self._rest(record.run_id)
 
@@ -272,12 +284,9 @@ class Runner:
         config = run_config(record.run_id, spec)
         record, fresh = await self._store.start_clock(record.run_id)
         failpoint("run.driven")
-        context = RunContext(record.run_id, record.correlation_id, record.clock_zero)
-        parent = context_from(record.traceparent, record.tracestate)
-        with tracer().start_as_current_span("agent.run", context=parent) as span:
-            span.set_attributes({"thread.id": record.run_id, "correlation.id": record.correlation_id})
-            graph_input = await self._input(record, spec, config, fresh)
-            await driver.drive(graph_input, config, context=context, control=control, fresh=fresh)
+        facts = (record.run_id, record.correlation_id, record.clock_zero, record.traceparent, record.tracestate)
+        graph_input = await self._input(record, spec, config, fresh)
+        await driver.drive(graph_input, config, context=RunContext(*facts), control=control, fresh=fresh)
 
     async def _input(self, record: RunRecord, spec: AgentWorkflowSpec, config: Any, fresh: bool) -> Any:
         """What LangGraph needs to go on: the first state, the answer to an interrupt, or nothing."""

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
 
@@ -19,6 +19,7 @@ from milepost_agent.conversion import (
     run_message,
     store_status,
     stored_message,
+    telemetry_status,
     timestamp,
 )
 from milepost_agent.errors import (
@@ -47,6 +48,9 @@ from milepost_service.errors import (
 )
 from milepost_service.telemetry import traceparent, tracestate
 from milepost_service.telemetry.mode import Mode
+
+if TYPE_CHECKING:
+    from milepost_agent.tracing.exporter import JournalExporter
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -90,13 +94,20 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Runs of one workflow."""
 
     def __init__(
-        self, runner: Runner, steering: Steering, store: Store, observability: Observability, backups: Backups
+        self,
+        runner: Runner,
+        steering: Steering,
+        store: Store,
+        observability: Observability,
+        backups: Backups,
+        spans: "JournalExporter | None" = None,
     ) -> None:
         self._runner = runner
         self._steering = steering
         self._store = store
         self._observability = observability
         self._backups = backups
+        self._spans = spans
         self._start_time = time.time()
 
     async def StartRun(self, request: agent_pb2.StartRunRequest, context: Context) -> agent_pb2.StartRunResponse:
@@ -258,13 +269,16 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             start_time=timestamp(self._start_time),
             store=store_status(self._store, self._backups.last_time),
             last_sequence=last_sequence,
+            telemetry=telemetry_status(self._spans),
         )
 
     async def GetObservability(
         self, request: agent_pb2.GetObservabilityRequest, context: Context
     ) -> agent_pb2.GetObservabilityResponse:
         record = self._observability.record
-        response = agent_pb2.GetObservabilityResponse(mode=MODES[record.mode], cause=record.cause)
+        response = agent_pb2.GetObservabilityResponse(
+            mode=MODES[record.mode], cause=record.cause, telemetry=telemetry_status(self._spans)
+        )
         _set_until(response, record)
         return response
 

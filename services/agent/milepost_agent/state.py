@@ -28,6 +28,9 @@ class Message(TypedDict):
     recipient_role: str
     payload: str
     hop_index: int
+    # Of the sender. A message that an older release delivered has neither.
+    traceparent: NotRequired[str]
+    tracestate: NotRequired[str]
 
 
 class Choice(TypedDict):
@@ -100,6 +103,8 @@ class RunContext:
     run_id: str
     correlation_id: str
     clock_zero: float
+    traceparent: str = ""
+    tracestate: str = ""
 
 
 def hop_index(state: RunState) -> int:

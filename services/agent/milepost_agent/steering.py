@@ -124,6 +124,7 @@ class Steering:
                 "sender_role": message.sender_role,
                 "recipient_role": message.recipient_role,
             },
+            traceparent=message.traceparent,
         )
         return await self._store.send_message(record.run_id, message, event)
 

@@ -24,6 +24,7 @@ from milepost_agent.router import Router
 from milepost_agent.runner import Runner
 from milepost_agent.steering import Steering
 from milepost_agent.store import EventRecord, RunRecord, Store
+from milepost_agent.tracing import RunProjection, Span
 from milepost_crds import AgentWorkflow
 
 Answer = Callable[[capability_pb2.InvokeRequest, int], capability_pb2.InvokeResult]
@@ -167,6 +168,12 @@ class Harness:
 
     async def events(self, run_id: str) -> list[EventRecord]:
         return await self.store.events(run_id)
+
+    async def spans(self, run_id: str) -> list[Span]:
+        """What the journal makes of a run."""
+        events = await self.events(run_id)
+        projection = RunProjection(events[0])
+        return [span for event in events for span in projection.take(event, self.store.epoch)]
 
     async def types(self, run_id: str) -> list[str]:
         return [event.type for event in await self.events(run_id)]

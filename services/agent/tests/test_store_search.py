@@ -120,9 +120,9 @@ async def test_the_disk_and_the_commits_are_timed(store: Store, tmp_path: Path) 
     counters.commit_classes[:] = [0] * len(counters.commit_classes)
     assert counters.commit_quantile(0.95) == 0
     for seconds in [0.0007] * 90 + [0.007] * 10:
-        counters.committed(1, seconds)
+        counters.committed(1, seconds, 0)
     assert counters.commit_quantile(0.5) < 0.001
     assert counters.commit_quantile(0.95) == pytest.approx(0.0075)
     for _ in range(100):
-        counters.committed(1, 99.0)
+        counters.committed(1, 99.0, 0)
     assert counters.commit_quantile(0.95) == 10.0

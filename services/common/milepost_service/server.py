@@ -79,6 +79,7 @@ async def serve(
     stats: ServingStats | None = None,
     registration: Callable[[], registry_pb2.Service] | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    records_spans: bool = True,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains and returns.
 
@@ -89,12 +90,14 @@ async def serve(
     signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in progress get
     `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING through all of that.
     A call with an id is answered through `calls`; one of a displaced owner is refused. All are counted in `stats`.
+    Without `records_spans` a call makes no span of this process; its caller's context is passed on.
 
     Raises:
         ProcessMustEnd: what left `attend`.
     """
     configure_logging(settings, name=name)
-    telemetry.setup(name)
+    if records_spans:
+        telemetry.setup(name)
     calls, stats = calls or CallMemory(), stats or ServingStats()
     gate = GateInterceptor(name)
     own = (TraceInterceptor(), StatusInterceptor(stats), gate, FenceInterceptor(Fence(), calls.displace))

@@ -19,8 +19,8 @@ from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.nodes.prompt import arbitration_prompt
 from milepost_agent.router import Recommendation
 from milepost_agent.state import Choice, Decision, Message, RunContext, RunState, StateUpdate
+from milepost_agent.tracing import ARBITRATE
 from milepost_crds import Step
-from milepost_service.telemetry import tracer
 
 log = logging.getLogger(__name__)
 
@@ -39,32 +39,23 @@ class Arbitrate:
         step = find_step(self._dependencies.spec, task.step)
         recommendation = Recommendation.from_dict(state["recommendation"])
         inbox = await self._inbox(task, step)
-        with tracer().start_as_current_span("agent.arbitrate") as span:
+        with task.within(ARBITRATE, int(bool(state.get("clarification")))):
             decision = await self._decide(task, {**state, "inbox": inbox}, step, recommendation)
             if decision is None:
                 return {"outcome": FAILED, "reason": _nothing_fits(step, recommendation)}
-            span.set_attributes(
-                {
-                    **task.span_attributes(),
-                    "arbitrator.action": decision["action"],
-                    "arbitrator.service": decision["service"],
-                    "arbitrator.agreed": decision["agreed"],
-                    "arbitrator.reason": decision["reason"],
-                }
+            log.info(
+                "Step %s: recommended %s, decided %s (%s): %s",
+                step.name,
+                recommendation.services[0].service if recommendation.services else "none",
+                decision["service"] or decision["action"],
+                "agreed" if decision["agreed"] else "overruled",
+                decision["reason"],
             )
-        log.info(
-            "Step %s: recommended %s, decided %s (%s): %s",
-            step.name,
-            recommendation.services[0].service if recommendation.services else "none",
-            decision["service"] or decision["action"],
-            "agreed" if decision["agreed"] else "overruled",
-            decision["reason"],
-        )
         if decision["action"] == ASK:
             answer = self._ask(task, step, recommendation)
-            task.record("Decided", **decision)
+            task.record("Decided", **decision, role=step.role)
             return {"decision": decision, "clarification": answer}
-        task.record("Decided", **decision)
+        task.record("Decided", **decision, role=step.role)
         if decision["action"] == SKIP:
             return {"decision": decision} | task.skip(state)
         if decision["action"] == FINISH:
@@ -82,6 +73,8 @@ class Arbitrate:
                 "recipient_role": record.recipient_role,
                 "payload": record.payload,
                 "hop_index": record.hop_index,
+                "traceparent": record.traceparent,
+                "tracestate": record.tracestate,
             }
             for record in records
         ]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from milepost_agent.registry import Registry
 from milepost_agent.router import Recommender
 from milepost_agent.state import RunContext, RunState, StateUpdate, hop_index
 from milepost_agent.store import NewEvent, StepTransaction, Store
+from milepost_agent.tracing import Node, RunTrace, run_trace
 from milepost_crds import AgentWorkflowSpec
 from milepost_crds.units import parse_duration
 
@@ -46,29 +48,32 @@ class Task:
 
     def record(self, kind: str, /, **data: object) -> None:
         """Adds an event to the transaction of the task."""
-        self.record_once(kind, "", **data)
+        self.transaction.event(self._event(kind, "", data))
 
-    def record_once(self, kind: str, which: str, /, **data: object) -> None:
-        """Adds one of several events of a kind, told apart by `which`."""
-        self.transaction.event(self._event(kind, which, data))
+    def record_once(self, kind: str, which: str, /, traceparent: str = "", **data: object) -> None:
+        """Adds one of several events of a kind, told apart by `which`; `traceparent` of the span that made it."""
+        self.transaction.event(self._event(kind, which, data, traceparent))
 
     def note(self, kind: str, which: str, /, **data: object) -> None:
         """Commits an event at once and by itself, without waiting: what is going on inside of the task."""
         self.dependencies.store.note(self.context.run_id, self._event(kind, which, data))
 
-    def _event(self, kind: str, which: str, data: dict[str, object]) -> NewEvent:
+    def _event(self, kind: str, which: str, data: dict[str, object], traceparent: str = "") -> NewEvent:
         # The key keeps a task that runs again from doubling its events.
         key = f"{self.task_id}:{kind}:{which}"
-        return NewEvent(type=kind, step=self.step, hop_index=self.hop_index, data=data, key=key)
+        return NewEvent(kind, self.step, self.hop_index, data, key, traceparent)
 
-    def span_attributes(self) -> dict[str, str | int]:
-        """What every span of a hop carries."""
-        return {
-            "thread.id": self.context.run_id,
-            "gen_ai.conversation.id": self.context.run_id,
-            "correlation.id": self.context.correlation_id,
-            "hop.count": self.hop_index,
-        }
+    @property
+    def trace(self) -> RunTrace:
+        return run_trace(self.context.run_id, self.context.traceparent, self.context.tracestate)
+
+    def span_id(self, node: Node, which: int) -> int:
+        """The span that the journal will tell of; see `RunTrace.node_id`."""
+        return self.trace.node_id(self.dependencies.store.epoch, node, self.hop_index, self.step, which)
+
+    def within(self, node: Node, which: int) -> AbstractContextManager[None]:
+        """Calls and log lines inside belong to that span."""
+        return self.trace.within(self.span_id(node, which))
 
     def skip(self, state: RunState) -> StateUpdate:
         """Leaves the step out, which costs no hop, and goes on to what follows it."""

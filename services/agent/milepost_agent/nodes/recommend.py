@@ -11,7 +11,6 @@ from milepost_agent.registry import Entry
 from milepost_agent.router import TAGS, Candidate, Recommendation
 from milepost_agent.state import RunContext, RunState, StateUpdate
 from milepost_crds import Step
-from milepost_service.telemetry import tracer
 
 # How long a step that may be skipped waits for a service.
 OPTIONAL_STEP_SECONDS = 10
@@ -26,24 +25,14 @@ class Recommend:
     async def run(self, state: RunState, runtime: Runtime[RunContext]) -> StateUpdate:
         task = begin(self._dependencies, state, runtime)
         step = find_step(self._dependencies.spec, task.step)
-        with tracer().start_as_current_span("agent.route_recommendation") as span:
+        if self._dependencies.now() >= task.run_deadline:
+            return task.out_of_time()
+        entries = await self._ready(step, task)
+        if not entries and not step.optional:
             if self._dependencies.now() >= task.run_deadline:
                 return task.out_of_time()
-            entries = await self._ready(step, task)
-            if not entries and not step.optional:
-                if self._dependencies.now() >= task.run_deadline:
-                    return task.out_of_time()
-                return {"outcome": FAILED, "reason": _nothing_ready(step)}
-            recommendation, relevance = await asyncio.to_thread(self._rank, step, state, entries)
-            best = recommendation.services[0].confidence if recommendation.services else 0.0
-            span.set_attributes(
-                {
-                    **task.span_attributes(),
-                    "router.confidence": best,
-                    "router.path": recommendation.path,
-                    "router.relevance": relevance,
-                }
-            )
+            return {"outcome": FAILED, "reason": _nothing_ready(step)}
+        recommendation, relevance = await asyncio.to_thread(self._rank, step, state, entries)
         task.record("Recommended", **recommendation.to_dict(), relevance=relevance)
         task.transaction.update(state="running", current_step=task.step)
         return {"recommendation": recommendation.to_dict(), "relevance": relevance}

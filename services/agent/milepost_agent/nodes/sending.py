@@ -13,8 +13,9 @@ LARGEST_PAYLOAD = 65_536
 """Bytes of UTF-8."""
 
 
-def send(task: Task, which: str, sender_role: str, recipient_role: str, payload: str) -> None:
-    """Puts a message into the transaction of the step; `which` tells it from others of the same step."""
+def send(task: Task, which: str, sender_role: str, recipient_role: str, payload: str, span: int) -> None:
+    """Puts a message into the transaction of the step, whose span this is; `which` tells it from others of the step."""
+    traceparent = task.trace.traceparent(span)
     message_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{task.task_id}/{which}"))
     task.transaction.message(
         NewMessage(
@@ -23,15 +24,26 @@ def send(task: Task, which: str, sender_role: str, recipient_role: str, payload:
             recipient_role=recipient_role,
             payload=payload,
             hop_index=task.hop_index,
+            traceparent=traceparent,
+            tracestate=task.trace.state.to_header(),
         )
     )
     task.record_once(
-        "MessageSent", which, message_id=message_id, sender_role=sender_role, recipient_role=recipient_role
+        "MessageSent",
+        which,
+        traceparent=traceparent,
+        message_id=message_id,
+        sender_role=sender_role,
+        recipient_role=recipient_role,
     )
 
 
 def send_all(
-    task: Task, spec: AgentWorkflowSpec, sender_role: str, messages: Sequence[capability_pb2.OutgoingMessage]
+    task: Task,
+    spec: AgentWorkflowSpec,
+    sender_role: str,
+    messages: Sequence[capability_pb2.OutgoingMessage],
+    span: int,
 ) -> None:
     """Sends what the service of a step asked for; what cannot be delivered is refused by an event, and nothing else."""
     roles = sorted({step.role for step in spec.steps})
@@ -45,7 +57,7 @@ def send_all(
                 reason=refusal,
             )
         else:
-            send(task, f"message/{place}", sender_role, message.recipient_role, message.payload)
+            send(task, f"message/{place}", sender_role, message.recipient_role, message.payload, span)
 
 
 def _refusal(message: capability_pb2.OutgoingMessage, roles: Sequence[str], place: int) -> str:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from itertools import count
+from typing import NamedTuple
 
 from google.protobuf.json_format import MessageToDict
 from langgraph.runtime import Runtime
@@ -21,9 +22,9 @@ from milepost_agent.flow import FAILED, Next, closes_cycle, cycle_of, find_step,
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
 from milepost_agent.nodes.sending import send, send_all
 from milepost_agent.registry import Entry
-from milepost_agent.state import REVISE, VERDICTS, Output, RunContext, RunState, StateUpdate, best_draft
+from milepost_agent.state import REVISE, VERDICTS, Message, Output, RunContext, RunState, StateUpdate, best_draft
+from milepost_agent.tracing import STEP
 from milepost_crds import Step
-from milepost_service.telemetry import tracer
 
 INVOKE_METHOD = "/milepost.capability.v1.CapabilityService/Invoke"
 MAX_FAILURES = 6
@@ -33,6 +34,14 @@ LONGEST_BACKOFF_SECONDS = 5.0
 FAILOVER_SECONDS = 10.0
 
 InvokeEffect = Effect[capability_pb2.InvokeResult]
+
+
+class Done(NamedTuple):
+    """Which service answered, what, and at which attempt."""
+
+    service: str
+    effect: InvokeEffect
+    attempt: int
 
 
 class StepNode:
@@ -50,16 +59,14 @@ class StepNode:
             return task.out_of_time()
         started = time.perf_counter()
         request = invoke_request(self._step, state, closes_cycle(self._dependencies.spec, self._step.name))
-        with tracer().start_as_current_span(f"invoke_agent {self._step.role}") as span:
-            span.set_attributes({**task.span_attributes(), "gen_ai.agent.name": self._step.role})
-            try:
-                service, effect = await self._invoke(task, state, request)
-            except ServiceCallFailed as error:
-                task.record("StepFailed", service=error.service, reason=error.reason, message=error.detail)
-                if task.time_is_up() and error.timed_out:
-                    return task.out_of_time()
-                return {"outcome": FAILED, "reason": f"{error.reason}: step {self._step.name}: {error}"}
-        return self._complete(task, state, service, effect, (time.perf_counter() - started) * 1000)
+        try:
+            done = await self._invoke(task, state, request)
+        except ServiceCallFailed as error:
+            task.record("StepFailed", service=error.service, reason=error.reason, message=error.detail)
+            if task.time_is_up() and error.timed_out:
+                return task.out_of_time()
+            return {"outcome": FAILED, "reason": f"{error.reason}: step {self._step.name}: {error}"}
+        return self._complete(task, state, done, (time.perf_counter() - started) * 1000)
 
     def _refused(self, task: Task, state: RunState) -> StateUpdate | None:
         """Waits, durably, for a person's approval; an update that ends the run, or skips the step, when refused."""
@@ -79,9 +86,7 @@ class StepNode:
             return {"outcome": FAILED, "reason": reason}
         return task.skip(state)
 
-    async def _invoke(
-        self, task: Task, state: RunState, request: capability_pb2.InvokeRequest
-    ) -> tuple[str, InvokeEffect]:
+    async def _invoke(self, task: Task, state: RunState, request: capability_pb2.InvokeRequest) -> Done:
         """Calls the decided service, or another of the capability when that one is not there, until one answers.
 
         All attempts carry the same call id: whoever is asked, and however often, it is the same call.
@@ -95,7 +100,7 @@ class StepNode:
         context = task.call_context(0, deadline)
         stored = await self._dependencies.effects.recall(context.call_id, request, capability_pb2.InvokeResult)
         if stored is not None:
-            return service, Effect(stored, replayed=True)
+            return Done(service, Effect(stored, replayed=True), 1)
         failures = 0
         for attempt in count(1):
             entry = await self._pick(service, deadline)
@@ -103,7 +108,8 @@ class StepNode:
             which = f"{self._dependencies.store.epoch}.{attempt}"
             task.note("StepStarted", which, service=service, attempt=attempt)
             try:
-                return service, await self._attempt(task, entry, request, context)
+                with task.within(STEP, attempt):
+                    return Done(service, await self._attempt(task, entry, request, context), attempt)
             except ServiceCallFailed as error:
                 failures += not error.busy
                 if not error.retryable or failures == MAX_FAILURES or now() >= deadline:
@@ -148,10 +154,8 @@ class StepNode:
         ready = self._dependencies.registry.ready(capability=self._step.capability)
         return next((entry.name for entry in ready if entry.name != service), service)
 
-    def _complete(
-        self, task: Task, state: RunState, service: str, effect: InvokeEffect, duration_ms: float
-    ) -> StateUpdate:
-        answer = effect.answer
+    def _complete(self, task: Task, state: RunState, done: Done, duration_ms: float) -> StateUpdate:
+        service, effect, answer = done.service, done.effect, done.effect.answer
         remaining = state["remaining_hops"] - 1
         output: Output = {
             "step": self._step.name,
@@ -180,8 +184,9 @@ class StepNode:
             current_cycle=state["current_cycle"],
             max_cycles=state["max_cycles"],
         )
-        self._review(task, state, answer, following)
-        send_all(task, self._dependencies.spec, self._step.role, answer.messages)
+        span = task.span_id(STEP, done.attempt)
+        self._review(task, state, answer, following, span)
+        send_all(task, self._dependencies.spec, self._step.role, answer.messages, span)
         task.transaction.update(
             remaining_hops=remaining, current_cycle=following.cycle, result=best_draft(outputs), crashes=0
         )
@@ -196,7 +201,9 @@ class StepNode:
             "hop_ends": task.hop_ends(following.step),
         }
 
-    def _review(self, task: Task, state: RunState, answer: capability_pb2.InvokeResult, following: Next) -> None:
+    def _review(
+        self, task: Task, state: RunState, answer: capability_pb2.InvokeResult, following: Next, span: int
+    ) -> None:
         """Records the verdict of a review, and sends what the reviewer wants changed to the role that does it."""
         cycle = self._dependencies.spec.cycle
         if cycle is None or not closes_cycle(self._dependencies.spec, self._step.name):
@@ -205,7 +212,7 @@ class StepNode:
         if answer.verdict != REVISE or following.outcome:
             return
         recipient = find_step(self._dependencies.spec, cycle.to).role
-        send(task, "message", self._step.role, recipient, answer.text)
+        send(task, "message", self._step.role, recipient, answer.text, span)
 
 
 def usage_of(answer: capability_pb2.InvokeResult) -> dict[str, float]:
@@ -240,12 +247,20 @@ def invoke_request(step: Step, state: RunState, judges: bool) -> capability_pb2.
                 recipient_role=message["recipient_role"],
                 payload=message["payload"],
                 hop_index=message["hop_index"],
+                trace_context=_sender(message),
             )
             for message in state.get("inbox", [])
         ],
         verdicts=VERDICTS if judges else (),
         max_tokens=step.max_tokens or 0,
     )
+
+
+def _sender(message: Message) -> message_pb2.TraceContext | None:
+    """The span that sent it; nothing at all where that is not known, as in the request of an older release."""
+    if not message.get("traceparent"):
+        return None
+    return message_pb2.TraceContext(traceparent=message["traceparent"], tracestate=message["tracestate"])
 
 
 def _context(outputs: Sequence[Output]) -> list[Output]:

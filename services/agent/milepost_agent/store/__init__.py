@@ -25,7 +25,7 @@ from milepost_agent.errors import (
 from milepost_agent.store.backup_folder import Backup, BackupFolder
 from milepost_agent.store.checkpointer import CheckpointSaver
 from milepost_agent.store.copying import require_room
-from milepost_agent.store.counters import COMMIT_BOUNDS, Counters
+from milepost_agent.store.counters import COMMIT_BOUNDS, Commit, Counters
 from milepost_agent.store.manifest import Cause, Manifest, is_backup_id
 from milepost_agent.store.probe import probe
 from milepost_agent.store.records import (
@@ -68,6 +68,7 @@ __all__ = [
     "BackupNotFound",
     "Cause",
     "CheckpointSaver",
+    "Commit",
     "Counters",
     "Durability",
     "EventRecord",

@@ -133,6 +133,8 @@ class CheckpointSaver(BlockingSaver):
         # The values of a DeltaChannel are spread over the checkpoints before.
         keeps = self.history or "counters_since_delta_snapshot" in metadata
         step = None if finished is None else self._steps.take(thread_id, finished)
+        if step is not None:
+            step.checkpoint_bytes = len(blob)
 
         def apply(transaction: Transaction) -> None:
             if refusal := self._refused.get(thread_id):

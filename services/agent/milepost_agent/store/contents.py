@@ -13,7 +13,7 @@ from milepost_agent.failpoints import failpoint
 from milepost_agent.store import journal, ledger, messages, requests, runs, search
 from milepost_agent.store.change import RunChange, Update
 from milepost_agent.store.database import Database, Transaction
-from milepost_agent.store.readers import Readers
+from milepost_agent.store.readers import Readers, Result
 from milepost_agent.store.records import (
     EventRecord,
     LedgerEntry,
@@ -231,6 +231,22 @@ class Contents:
     async def events(self, run_id: str | None = None, *, after: int = 0, limit: int = 500) -> list[EventRecord]:
         """Committed events with a sequence above `after`, in order, of one run or of all and of the agent itself."""
         return await self._readers.read(lambda db: journal.read(db, run_id, after, limit))
+
+    async def before_unfinished(self) -> int:
+        """The sequence before the first event of the runs that have not ended; the newest when all have."""
+        return await self._readers.read(journal.before_unfinished)
+
+    async def histories(self, run_ids: Sequence[str]) -> list[list[EventRecord]]:
+        """All committed events of each of these runs, in order."""
+        return await self._readers.read(lambda db: [journal.read(db, each, 0, -1) for each in run_ids])
+
+    async def own_events(self, kind: str) -> list[EventRecord]:
+        """All events of a type of the agent itself, oldest first."""
+        return await self._readers.read(lambda db: journal.own(db, kind))
+
+    def read_apart(self, query: Callable[[apsw.Connection], Result]) -> Result:
+        """The result of a short query, for one thread that is not the loop's. Raises StoreClosed."""
+        return self._readers.apart.read(query)
 
     def watch(self, run_id: str | None = None, *, after: int = 0) -> AsyncGenerator[EventRecord, None]:
         """Events as they are committed, from any sequence on, without gap or repeat; ends with the store or the run."""

@@ -1,11 +1,23 @@
 """What the writer has done, counted by the writer itself and read by whoever asks."""
 
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 COMMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the classes of commit times, in seconds; one class more holds what is longer."""
+
+
+KEPT_COMMITS: Final = 2048
+
+
+class Commit(NamedTuple):
+    """One commit: the newest event that it left, how many writes it held, and the seconds until it was on the disk."""
+
+    sequence: int
+    items: int
+    seconds: float
 
 
 @dataclass
@@ -16,11 +28,14 @@ class Counters:
     items: int = 0
     largest_batch: int = 0
     commit_seconds: float = 0.0
+    recent: deque[Commit] = field(default_factory=lambda: deque(maxlen=KEPT_COMMITS))
+    """The last ones, oldest first."""
     commit_classes: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS) + 1))
     """Commits by the time that they took, one number for each class of `COMMIT_BOUNDS`."""
 
-    def committed(self, items: int, seconds: float) -> None:
-        """One commit of so many items that took so long."""
+    def committed(self, items: int, seconds: float, sequence: int) -> None:
+        """One commit of so many items that took so long, after which this was the newest event."""
+        self.recent.append(Commit(sequence, items, seconds))
         self.commits += 1
         self.items += items
         self.largest_batch = max(self.largest_batch, items)

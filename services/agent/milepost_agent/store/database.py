@@ -239,7 +239,7 @@ class Database:
         started = time.perf_counter()
         transaction.execute("COMMIT")
         self._committed(mark)
-        self.counters.committed(len(batch), time.perf_counter() - started)
+        self.counters.committed(len(batch), time.perf_counter() - started, mark.events)
         failpoint("store.after_commit")
         return transaction.events
 

@@ -24,6 +24,10 @@ DELETE FROM journal WHERE sequence IN (
     SELECT sequence FROM journal WHERE run_id = '{OWN}' AND sequence <= ? ORDER BY sequence LIMIT ?
 )
 """
+_LAST_SEQUENCE: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
+_FIRST_OF_UNFINISHED: Final = """
+SELECT MIN(sequence) FROM journal WHERE run_id IN (SELECT run_id FROM runs WHERE state != 'ended')
+"""
 _COLUMNS: Final = "sequence, run_id, correlation_id, type, time, step, hop_index, data, traceparent"
 
 
@@ -60,6 +64,23 @@ def read(connection: apsw.Connection, run_id: str | None, after: int, limit: int
     where, parameters = ("AND run_id = ?", (run_id,)) if run_id is not None else ("", ())
     query = f"SELECT {_COLUMNS} FROM journal WHERE sequence > ? {where} ORDER BY sequence LIMIT ?"
     return [_record(row) for row in connection.execute(query, (after, *parameters, limit))]
+
+
+def last_sequence(connection: apsw.Connection) -> int:
+    """The sequence of the newest event that there ever was; 0 before the first."""
+    return int(connection.execute(_LAST_SEQUENCE).get or 0)
+
+
+def before_unfinished(connection: apsw.Connection) -> int:
+    """The sequence before the first event of the runs that have not ended; the newest when all have."""
+    first = connection.execute(_FIRST_OF_UNFINISHED).get
+    return last_sequence(connection) if first is None else int(first) - 1
+
+
+def own(connection: apsw.Connection, kind: str) -> list[EventRecord]:
+    """All events of a type of the agent itself, oldest first."""
+    query = f"SELECT {_COLUMNS} FROM journal WHERE run_id = '{OWN}' AND type = ? ORDER BY sequence"
+    return [_record(row) for row in connection.execute(query, (kind,))]
 
 
 def newest_own_surplus(connection: apsw.Connection, keep: int) -> int | None:

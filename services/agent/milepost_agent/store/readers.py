@@ -25,6 +25,7 @@ class Readers:
         self._pool = _Pool(path)
         self._own: apsw.Connection | None = None
         self._closed = False
+        self.apart = ThreadReader(path)
 
     async def read(self, query: Callable[[apsw.Connection], Result]) -> Result:
         """The result of a query, which must fetch all that it needs before it returns.
@@ -58,17 +59,61 @@ class Readers:
         old, self._pool = self._pool, _Pool(self._path)
         self._close_own()
         self._closed = False
+        self.apart.reopen()
         await old.close()
 
     async def close(self) -> None:
         self._closed = True
         self._close_own()
+        await asyncio.to_thread(self.apart.close)
         await self._pool.close()
 
     def _close_own(self) -> None:
         own, self._own = self._own, None
         if own is not None:
             own.close()
+
+
+class ThreadReader:
+    """A connection for a thread that is not the loop's, opened when it is first used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: apsw.Connection | None = None
+        self._closed = False
+
+    def read(self, query: Callable[[apsw.Connection], Result]) -> Result:
+        """The result of a query that must be short: the store cannot be closed meanwhile.
+
+        Raises:
+            StoreClosed: the store is closed, or its file is being replaced.
+        """
+        with self._lock:
+            if self._closed:
+                raise StoreClosed(f"{self._path}: the store is closed")
+            if self._connection is None:
+                self._connection = _connect(self._path)
+            with self._connection:
+                result = query(self._connection)
+            return result
+
+    def reopen(self) -> None:
+        """Has the next query open the file anew."""
+        with self._lock:
+            self._closed = False
+            self._drop()
+
+    def close(self) -> None:
+        """Refuses queries until `reopen`."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 class _Pool:

@@ -1,11 +1,15 @@
 """The one transaction of a step: what a LangGraph task did is committed together with its writes, or not at all."""
 
 from collections.abc import Collection
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from milepost_agent.store import journal, messages, runs
 from milepost_agent.store.database import Transaction
 from milepost_agent.store.records import NewEvent, NewMessage
+
+COMPLETING: Final = frozenset({"StepCompleted", "StepSkipped"})
+"""Events that tell of the checkpoint that they are committed with."""
 
 
 class StepTransaction:
@@ -18,6 +22,8 @@ class StepTransaction:
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
+        self.checkpoint_bytes = 0
+        """Size of the checkpoint that it is committed with, for the event that completes a step; 0: not known."""
         self._events: list[NewEvent] = []
         self._messages: list[NewMessage] = []
         self._delivered: list[str] = []
@@ -53,9 +59,14 @@ class StepTransaction:
         for message in self._messages:
             messages.add(transaction, self.run_id, correlation_id, message)
         messages.deliver(transaction, self.run_id, self._delivered)
-        journal.append(transaction, self.run_id, correlation_id, self._events)
+        journal.append(transaction, self.run_id, correlation_id, map(self._told, self._events))
         if self._fields:
             runs.update(transaction, self.run_id, self._fields)
+
+    def _told(self, event: NewEvent) -> NewEvent:
+        if event.type not in COMPLETING or not self.checkpoint_bytes:
+            return event
+        return replace(event, data={**event.data, "checkpoint_bytes": self.checkpoint_bytes})
 
 
 class Steps:

@@ -95,6 +95,8 @@ class Attributes:
     RPC_GRPC_STATUS_CODE = "rpc.grpc.status_code"
     SERVER_ADDRESS = "server.address"
     ERROR_TYPE = "error.type"
+    EXCEPTION_MESSAGE = "exception.message"
+    """What a try that failed said."""
 
     # Ours: of the run and its steps.
     STEP = "milepost.step"
@@ -125,6 +127,10 @@ class Attributes:
     """The ranked services."""
     ROUTER_METHOD = "milepost.router.method"
     """How the router came to its ranking."""
+    ROUTER_RELEVANCE = "milepost.router.relevance"
+    """Probability that the request needs the capability of the step at all."""
+    ROUTER_MS = "milepost.router.duration_ms"
+    """Of the ranking alone; the span covers the wait for a ready service too."""
     DECISION = "milepost.decision"
     """`invoke`, `skip`, `finish` or `ask`."""
     DECISION_REASON = "milepost.decision.reason"
@@ -137,6 +143,14 @@ class Attributes:
     """The process died while this span was open; it was written afterwards, from the journal."""
     LOST_CAUSE = "milepost.lost.cause"
     """Why the process was gone."""
+    OUTCOME_REASON = "milepost.run.reason"
+    """Why it ended so, in one line."""
+    WAIT_KIND = "milepost.wait.kind"
+    """`question`, `approval` or `pause`."""
+    WAIT_END = "milepost.wait.end"
+    """How the wait ended: `answered`, `approved`, `rejected`, `continued`, or the outcome of the run."""
+    MESSAGE_ID = "milepost.message_id"
+    """Of a message between roles."""
 
     # Ours: of a checkpoint.
     CHECKPOINT_SEQUENCE = "milepost.checkpoint.sequence"
@@ -221,6 +235,7 @@ class Metrics:
     OOM_KILLS = "milepost_oom_kills"
     TELEMETRY_EXPORTED = "milepost_telemetry_exported"
     TELEMETRY_DROPPED = "milepost_telemetry_dropped"
+    TELEMETRY_LAG = "milepost_telemetry_lag_events"
 
     # Under the names of llama.cpp's own server, so that what watches one watches the other.
     LLAMA_PROMPT_TOKENS = "llamacpp:prompt_tokens"

@@ -87,7 +87,7 @@ class DebugExport:
         self._sources = sources
         self._queue = queue
         self._stop = stop
-        self._resource = telemetry.setup(name).resource
+        self._resource = telemetry.resource(name)
         self._reader = ResourceReader()
         logs, metrics = endpoint("logs"), endpoint("metrics")
         self._logs = OTLPLogExporter(endpoint=logs, timeout=EXPORT_SECONDS) if logs else None

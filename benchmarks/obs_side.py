@@ -1,0 +1,184 @@
+"""One mode of the benchmark of telemetry, in a process of its own.
+
+Usage: obs_side.py off|shipping|debug RUNS AT_ONCE PAYLOAD_BYTES FOLDER   (one JSON object on standard output)
+"""
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from milepost_agent.agent import span_exporter
+from milepost_agent.collector import relax
+from milepost_agent.counts import Counts
+from milepost_agent.driver import Driver
+from milepost_agent.store import NewEvent, NewRun, Store
+from milepost_agent.tracing.exporter import wait_exported
+from milepost_service.correlation import correlation
+from milepost_service.logs import configure_logging
+from milepost_service.settings import ProcessSettings
+from milepost_service.telemetry.counters import exports
+
+STEPS = 4
+DRAIN_SECONDS = 120.0
+log = logging.getLogger("milepost_agent.nodes.arbitrate")
+SERVICES = [{"service": name, "capability": "coding", "confidence": 0.4} for name in ("coder", "writer")]
+RECOMMENDED = {"services": SERVICES, "none_probability": 0.1, "relevance": 0.9, "path": "head", "duration_ms": 2.0}
+CHOICES = [
+    {"choice": f"invoke:{name}", "probability": 0.5, "prior": 0.5, "log_probability": -1.0}
+    for name in ("coder", "writer")
+]
+DECIDED = {"action": "invoke", "service": "coder", "agreed": True, "choices": CHOICES, "duration_ms": 1.0}
+REASON = "invoke:coder has probability 0.62 (router prior 0.50, model coder -1.20 per token; next invoke:writer 0.38)"
+USAGE = {"prompt_tokens": 120, "completion_tokens": 80, "duration_ms": 900.0, "queue_ms": 3.0}
+
+
+def append(left: list[str], right: list[str]) -> list[str]:
+    return left + right
+
+
+class State(TypedDict):
+    outputs: Annotated[list[str], append]
+
+
+@dataclass(frozen=True)
+class Context:
+    run_id: str
+    correlation_id: str
+
+
+class Bench:
+    """Runs of four steps; each journals what a hop of an agent does, and logs what it logs."""
+
+    def __init__(self, store: Store, payload: str) -> None:
+        self._store = store
+        self._payload = payload
+        graph = StateGraph(State, context_schema=Context)
+        names = [f"step{number}" for number in range(1, STEPS + 1)]
+        for number, name in enumerate(names, 1):
+            graph.add_node(name, self._node(number, name))
+        for left, right in zip([START, *names], [*names, END], strict=True):
+            graph.add_edge(left, right)
+        self._driver = Driver(graph.compile(checkpointer=store.saver))
+
+    def _node(self, hop: int, name: str) -> Any:
+        async def work(state: State, runtime: Runtime[Context]) -> dict[str, list[str]]:
+            info = runtime.execution_info
+            assert info is not None
+            step = self._store.step(runtime.context.run_id, info.task_id)
+
+            def event(kind: str, data: dict[str, Any], which: str = "") -> NewEvent:
+                return NewEvent(kind, name, hop, data, key=f"{info.task_id}:{kind}:{which}")
+
+            step.event(event("Recommended", RECOMMENDED))
+            step.event(event("Decided", {**DECIDED, "reason": REASON, "role": name}))
+            log.info("Step %s: recommended %s, decided %s (%s): %s", name, "coder", "coder", "agreed", REASON)
+            started = event("StepStarted", {"service": "coder", "attempt": 1}, f"{self._store.epoch}.1")
+            self._store.note(runtime.context.run_id, started)
+            completed = {"role": name, "service": "coder", "output": self._payload, "verdict": "", "usage": USAGE}
+            completed |= {"duration_ms": 1.0, "replayed": False, "citations": [], "tool_calls": [], "cycle": 0}
+            completed |= {"remaining_hops": STEPS - hop, "current_cycle": 0, "max_cycles": 0}
+            step.event(event("StepCompleted", completed))
+            step.update(state="running", current_step=name, remaining_hops=STEPS - hop, result=self._payload)
+            if hop == STEPS:
+                step.event(event("RunCompleted", {"outcome": "Completed", "reason": "", "result": self._payload}))
+                step.update(state="ended", outcome="Completed")
+            return {"outputs": [self._payload]}
+
+        return work
+
+    async def run(self) -> None:
+        run_id, correlation_id = str(uuid.uuid4()), str(uuid.uuid4())
+        await self._store.accept_run(NewRun(run_id, correlation_id, "hash", "flow", "digest", "go", STEPS, 0))
+        config: Any = {"configurable": {"thread_id": run_id}, "recursion_limit": 20}
+        with correlation(correlation_id):
+            done = await self._driver.drive(
+                {"outputs": []}, config, context=Context(run_id, correlation_id), fresh=True
+            )
+        assert len(done["outputs"]) == STEPS
+
+
+async def measure(mode: str, runs: int, at_once: int, payload: int, folder: Path) -> dict[str, float]:
+    """Figures of `runs` runs, `at_once` of them at a time, in an empty folder."""
+    store = await Store.open(folder / "milepost.db", history=False)
+    await store.journal_own([NewEvent("AgentStarted", data={"epoch": store.epoch})], correlation_id=str(uuid.uuid4()))
+    spans = span_exporter(store, "bench")
+    if spans is not None:
+        await spans.start()
+    bench = Bench(store, "x" * payload)
+    relax()
+    with debugging(store) if mode == "debug" else contextlib.nullcontext():
+        for _ in range(20):  # what is made at first use, of the export too
+            await bench.run()
+        await drained(spans)
+        gc.collect()
+        free = asyncio.Semaphore(at_once)
+
+        async def one() -> None:
+            async with free:
+                await bench.run()
+
+        started, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(one() for _ in range(runs)))
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        left, started = spans.lag() if spans else 0, time.perf_counter()
+        await drained(spans)
+        drain = time.perf_counter() - started
+    if spans is not None:
+        await asyncio.to_thread(spans.stop)
+    await store.close()
+    return {
+        "us_per_step": seconds / (runs * STEPS) * 1e6,
+        "cpu_us_per_step": cpu / (runs * STEPS) * 1e6,
+        "left": left,
+        "drained_s": drain,
+        "spans": exports.exported.get("spans", 0),
+        "dropped": sum(exports.dropped.values()),
+    }
+
+
+async def drained(spans: Any) -> None:
+    if spans is not None:
+        assert await asyncio.to_thread(wait_exported, spans, DRAIN_SECONDS), "the receiver does not take the spans"
+
+
+@contextlib.contextmanager
+def debugging(store: Store) -> Iterator[None]:
+    """Logs in detail, and sends log records and metrics, as an agent in debug does."""
+    from milepost_agent.metrics import Metrics  # noqa: PLC0415
+    from milepost_service.telemetry.otlp_debug import DebugExport  # noqa: PLC0415
+
+    logging.getLogger().setLevel(logging.DEBUG)
+    metrics, stop = Metrics(Counts()), threading.Event()
+    metrics.show(store)
+    export = DebugExport("bench", lambda: [metrics.collect], stop)
+    thread = threading.Thread(target=export.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+if __name__ == "__main__":
+    mode, runs, at_once, payload, folder = sys.argv[1:]
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stderr, errors = nowhere, sys.stderr
+        configure_logging(ProcessSettings(log_format="json"), name="bench")
+        sys.stderr = errors
+        measured = asyncio.run(measure(mode, int(runs), int(at_once), int(payload), Path(folder)))
+    print(json.dumps(measured))
