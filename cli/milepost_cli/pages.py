@@ -66,7 +66,7 @@ def services_table(rows: Sequence[ServiceRow]) -> Table:
     table = _table(
         "SERVICE",
         *(("READY",) if operated else ()),
-        *("STATE", "CAPABILITIES", "TARGET", "CPU", "MEMORY", "RESTARTS"),
+        *("STATE", "CAPABILITIES", "TARGET", "CPU", "MEMORY", "TOKENS/S", "CALLS", "RESTARTS"),
         *(("REASON",) if operated else ()),
         "DESCRIPTION",
     )
@@ -124,11 +124,20 @@ def backups_table(rows: Sequence[tuple[str, backup_pb2.Backup]]) -> Table:
     return table
 
 
-def _usage_cells(service: registry_pb2.Service) -> tuple[str, str]:
-    """CPU and memory; only a service that registers itself reports them."""
-    if not service.usage.memory_bytes:
-        return "-", "-"
-    return f"{service.usage.cpu_cores:.2f}", f"{service.usage.memory_bytes / 2**20:.0f} MiB"
+def _usage_cells(service: registry_pb2.Service) -> tuple[str, str, str, str]:
+    """CPU cores and memory, each with its limit, tokens a second, and calls that are worked on and that wait."""
+    usage = service.usage
+    if not usage.memory_bytes:
+        return "-", "-", "-", "-"
+    cores = f" of {usage.cpu_limit_cores:g}" if usage.cpu_limit_cores else ""
+    limit = f" of {usage.memory_limit_bytes / 2**20:.0f}" if usage.memory_limit_bytes else ""
+    waiting = f" + {usage.queued_calls} waiting" if usage.queued_calls else ""
+    return (
+        f"{usage.cpu_cores:.2f}{cores}",
+        f"{usage.memory_bytes / 2**20:.0f}{limit} MiB",
+        f"{usage.tokens_per_second:.1f}" if usage.tokens_per_second else "-",
+        f"{usage.active_calls}{waiting}",
+    )
 
 
 def modes_table(rows: Sequence[tuple[str, agent_pb2.GetObservabilityResponse]]) -> Table:

@@ -269,7 +269,15 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
             capabilities=["rag"],
             description="Looks things up",
             state=registry_pb2.SERVICE_STATE_READY,
-            usage=registry_pb2.Usage(cpu_cores=0.25, memory_bytes=64 * 2**20),
+            usage=registry_pb2.Usage(
+                cpu_cores=0.25,
+                memory_bytes=64 * 2**20,
+                memory_limit_bytes=512 * 2**20,
+                tokens_per_second=41.26,
+                active_calls=1,
+                queued_calls=3,
+                source="cgroup",
+            ),
         )
         return registry_pb2.ListServicesResponse(services=[service])
 

@@ -240,7 +240,26 @@ def test_get_messages_without_a_run_shows_the_newest_of_all(milepost: Milepost, 
 def test_get_services_and_workflows(milepost: Milepost, state: StateDirectory) -> None:
     services = milepost("get", "services", "--state", state.path).stdout
     assert services.splitlines()[1].split() == [
-        *("docs", "ready", "rag", "127.0.0.1:1", "0.25", "64", "MiB", "3", "Looks", "things", "up")
+        *(
+            "docs",
+            "ready",
+            "rag",
+            "127.0.0.1:1",
+            "0.25",
+            "64",
+            "of",
+            "512",
+            "MiB",
+            "41.3",
+            "1",
+            "+",
+            "3",
+            "waiting",
+            "3",
+            "Looks",
+            "things",
+            "up",
+        )
     ]
     workflows = milepost("get", "workflows", "--state", state.path).stdout
     assert "research > code > review" in workflows

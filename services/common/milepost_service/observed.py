@@ -35,7 +35,13 @@ def observed(
 
         return ServiceMetrics(stats, load, engine)
 
-    stop = add_metrics(lambda: metrics().collect())
+    def exported() -> "Iterator[Metric]":
+        from milepost_service.prometheus import process_metrics  # noqa: PLC0415 - as above
+
+        yield from metrics().collect()
+        yield from process_metrics()
+
+    stop = add_metrics(exported)
     try:
         if not listen:
             yield

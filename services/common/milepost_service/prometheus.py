@@ -43,6 +43,12 @@ def served(collector: Collector, listen: str) -> Iterator[None]:
         thread.join()
 
 
+def process_metrics() -> Iterator[Metric]:
+    """What every process tells of itself, for those that export metrics rather than serve them."""
+    yield from ResourceMetrics().collect()
+    yield from ExportMetrics().collect()
+
+
 class ResourceMetrics(Collector):
     """CPU and memory of the container, or of the process where it has none of its own (label `source`)."""
 
