@@ -26,6 +26,17 @@ const GROUPS: [string, [string, string][]][] = [
       ["Esc", "Clear the selection"],
     ],
   ],
+  [
+    "A run",
+    [
+      ["1 … 6", "Timeline, graph, decisions, answers, messages, events"],
+      ["↓ ↑", "Next, previous line of the timeline (or j, k)"],
+      ["→ ←", "Open, close a hop"],
+      ["Enter", "Open the detail"],
+      ["+ − 0", "Zoom in, out, show all"],
+      ["Esc", "Close the detail"],
+    ],
+  ],
 ];
 
 export function ShortcutHelp() {

@@ -47,6 +47,7 @@ function LoadedRun({ runId }: { runId: string }) {
   const agent = agents.data?.find((each) => each.agent === agentId);
   const reachable = agent?.reachable ?? true;
   useTitle(run?.prompt);
+  useRealId(runId, read?.run_id);
   useViewKeys(runId);
   useAnnouncements(run, model);
 
@@ -116,6 +117,14 @@ function useTitle(prompt: string | undefined): void {
   useEffect(() => {
     if (prompt !== undefined) document.title = `${oneLine(prompt, 60)} · Milepost`;
   }, [prompt]);
+}
+
+/** A run may be addressed by its correlation id; what is kept up to date goes by its own. */
+function useRealId(runId: string, realId: string | undefined): void {
+  const navigate = useNavigate();
+  useEffect(() => {
+    if (realId && realId !== runId) void navigate({ to: ".", params: { runId: realId }, search: true, replace: true });
+  }, [runId, realId, navigate]);
 }
 
 function useViewKeys(runId: string): void {

@@ -70,7 +70,10 @@ export function useJournal(runId: string, agent: string | null): Journal {
       if (document.hidden) flush();
       else frame.current ||= requestAnimationFrame(flush);
     } else if (event.type === "hello" || event.type === "resync") {
-      if (event.type === "resync") model.clear();
+      if (event.type === "resync") {
+        model.clear();
+        setComplete(false);
+      }
       setReading((number) => number + 1);
     }
   });

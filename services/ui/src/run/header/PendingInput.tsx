@@ -22,7 +22,7 @@ export function PendingInput({ pending }: { pending: Pending }) {
     <section className="pending" aria-labelledby={title}>
       <div className="pending-head">
         <Icon name={pending.approval ? "key" : "question"} size={18} />
-        <h2 id={title}>{pending.approval ? "Your approval is needed" : "The run asks a question"}</h2>
+        <h2 id={title}>{titleOf(pending)}</h2>
         {pending.expire_time && run.state !== "paused" ? (
           <span className="pending-left small">
             <Icon name="clock" size={13} /> <Countdown until={pending.expire_time} /> left to answer
@@ -42,6 +42,11 @@ export function PendingInput({ pending }: { pending: Pending }) {
       {answer.error ? <ErrorState error={answer.error} /> : null}
     </section>
   );
+}
+
+function titleOf({ approval, question }: Pending): string {
+  if (approval) return "Your approval is needed";
+  return question ? "The run asks a question" : "The run waits for something that this page does not know";
 }
 
 interface FormProps {

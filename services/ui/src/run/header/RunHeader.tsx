@@ -58,7 +58,7 @@ export function RunHeader({ readAt }: { readAt: number }) {
         <Fact label="Begun">
           <Time at={run.create_time} />
         </Fact>
-        <Fact label="Request">
+        <Fact label="Correlation id">
           <span className="run-id">
             <code title={run.correlation_id}>{run.correlation_id.slice(0, 8)}</code>
             <CopyButton text={run.correlation_id} label="correlation id" />

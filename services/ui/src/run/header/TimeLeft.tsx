@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "react";
+import { useMemo } from "react";
 import { formatCountdown } from "../../clock/format";
 import { useNow } from "../../clock/useNow";
 import { Icon } from "../../components/Icon";
@@ -14,12 +14,12 @@ const STANDS: Record<string, string> = {
 export function TimeLeft({ readAt }: { readAt: number }) {
   const { run, reachable } = useRunView();
   useNow();
-  const clock = useRef<RunClock & { of: number }>({ state: "", remainingSeconds: null, readAt: 0, of: -1 });
-  if (clock.current.of !== readAt || clock.current.state !== run.state) {
-    clock.current = { state: run.state, remainingSeconds: run.remaining_time, readAt: performance.now(), of: readAt };
-  }
-  useEffect(() => undefined, []);
-  const seconds = remainingSeconds(clock.current, performance.now(), reachable);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what was read anew begins to count anew
+  const clock = useMemo<RunClock>(
+    () => ({ state: run.state, remainingSeconds: run.remaining_time, readAt: performance.now() }),
+    [run.state, run.remaining_time, readAt],
+  );
+  const seconds = remainingSeconds(clock, performance.now(), reachable);
   if (seconds === null) return <span className="faint">no limit</span>;
   const still = reachable ? STANDS[run.state] : "stands still while the agent is away";
   return (

@@ -77,3 +77,8 @@ export interface Pending {
 export function isHopPart(item: HopPart | Span): item is HopPart {
   return "spans" in item;
 }
+
+/** Id of what a life did for a hop. */
+export function hopId(life: number, hop: number, step: string): string {
+  return `hop-${life}/${hop}:${step}`;
+}

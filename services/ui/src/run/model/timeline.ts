@@ -2,6 +2,7 @@ import type { Reader } from "./eventLog";
 import { describeMark, endedStatus } from "./marks";
 import {
   type HopPart,
+  hopId,
   isHopPart,
   type Life,
   type Pending,
@@ -289,12 +290,12 @@ export class Timeline implements Reader {
   }
 
   private part(event: RunEvent): HopPart {
-    const key = `${this.life.index}/${hopKey(event)}`;
-    let part = this.parts.get(key);
+    const { index } = this.life;
+    const id = hopId(index, event.hop_index, event.step);
+    let part = this.parts.get(id);
     if (!part) {
-      const { index } = this.life;
-      part = { id: `hop-${key}`, life: index, hop: event.hop_index, step: event.step, role: "", cycle: 0, spans: [] };
-      this.parts.set(key, part);
+      part = { id, life: index, hop: event.hop_index, step: event.step, role: "", cycle: 0, spans: [] };
+      this.parts.set(id, part);
       this.life.items.push(part);
     }
     return part;

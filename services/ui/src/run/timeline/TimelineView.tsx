@@ -4,6 +4,7 @@ import { Button } from "../../components/Button";
 import { EmptyState } from "../../components/EmptyState";
 import { Loading } from "../../components/Loading";
 import { type Row, rowsOf } from "../model/rows";
+import { hopId, type Span } from "../model/spans";
 import { useModel, useRunView } from "../runContext";
 import type { RunSearch } from "../search";
 import { SpanDetail } from "./SpanDetail";
@@ -22,18 +23,23 @@ export function TimelineView() {
   const live = !timeline.ended && run.state !== "ended";
   const driven = live && reachable && run.state !== "paused" && run.state !== "waiting";
   const full = search.full === true;
+  const around = hopAround(timeline.spans.get(search.span ?? ""));
   // biome-ignore lint/correctness/useExhaustiveDependencies: the journal grows in place; its version tells
   const rows = useMemo(
-    () => rowsOf(timeline, (part) => full !== turned.has(part.id), driven),
-    [timeline, version, full, turned, driven],
+    () => rowsOf(timeline, (part) => part.id === around || full !== turned.has(part.id), driven),
+    [timeline, version, full, turned, around, driven],
   );
   const chart = useChart(timeline, version, live);
-  const turn = (id: string) =>
+  const turn = (id: string) => {
+    const wasOpen = full !== turned.has(id);
+    if (id === around) change({ span: undefined });
+    if (id === around && !wasOpen) return;
     setTurned((before) => {
       const next = new Set(before);
       if (!next.delete(id)) next.add(id);
       return next;
     });
+  };
   const selected = useSelected(search.span, rows);
 
   if (model.log.events.length === 0) {
@@ -126,6 +132,11 @@ function ZoomButtons({ chart }: { chart: ReturnType<typeof useChart> }) {
       </button>
     </div>
   );
+}
+
+/** The hop that a span belongs to, which is open while the span's detail is. */
+function hopAround(span: Span | undefined): string {
+  return span?.step ? hopId(span.life, span.hop, span.step) : "";
 }
 
 function useSearchChange(): (change: Partial<RunSearch>) => void {

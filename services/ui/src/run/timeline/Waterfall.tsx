@@ -47,6 +47,10 @@ export function Waterfall({ rows, chart, timeline, live, away, selected, onOpen,
     rows.findIndex((row) => row.id === active),
     0,
   );
+  useShown(selected, rows, (place) => {
+    setActive(selected ?? "");
+    virtual.scrollToIndex(place);
+  });
   const move = (to: number) => {
     const place = Math.min(Math.max(to, 0), rows.length - 1);
     const row = rows[place];
@@ -167,6 +171,17 @@ function parentOf(rows: readonly Row[], at: number): number {
     if ((rows[place]?.depth ?? 0) < depth) return place;
   }
   return at;
+}
+
+/** Brings the line of the address into sight, once. */
+function useShown(selected: string | undefined, rows: readonly Row[], show: (place: number) => void): void {
+  const shown = useRef(selected === undefined);
+  useEffect(() => {
+    const place = shown.current ? -1 : rows.findIndex((row) => row.id === selected);
+    if (place < 0) return;
+    shown.current = true;
+    show(place);
+  });
 }
 
 /** Keeps the newest line in sight, unless somebody has scrolled away from it. */
