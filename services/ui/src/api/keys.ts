@@ -9,7 +9,6 @@ export const keys = {
   allRuns: ["runs"] as const,
   runs: (filter: RunFilter) => ["runs", filter] as const,
   run: (runId: string) => ["run", runId] as const,
-  runEvents: (runId: string) => ["run", runId, "events"] as const,
   runMessages: (runId: string) => ["run", runId, "messages"] as const,
   messages: ["messages"] as const,
 };

@@ -51,19 +51,19 @@ export class CacheUpdater {
   }
 
   stop(): void {
-    this.lists.cancel();
-    this.messages.cancel();
-    for (const throttle of this.runs.values()) throttle.cancel();
+    this.lists.stop();
+    this.messages.stop();
+    for (const throttle of this.runs.values()) throttle.stop();
   }
 
   private journal(event: RunEvent): void {
     if (event.run_id) {
       this.patchRows(event);
       if (!STEP_EVENTS.has(event.type) && !event.type.startsWith("Message")) this.lists.call();
-      this.runThrottle(event.run_id).call();
+      this.renewRun(event.run_id);
     }
     if (event.type.startsWith("Message")) this.messages.call();
-    if (BACKUP_EVENTS.has(event.type)) this.renew(keys.backups);
+    if (BACKUP_EVENTS.has(event.type)) void this.renew(keys.backups);
   }
 
   private patchRows(event: RunEvent): void {
@@ -79,19 +79,22 @@ export class CacheUpdater {
     });
   }
 
-  private runThrottle(runId: string): Throttle {
+  /** Runs that no page has read are not read for an event. */
+  private renewRun(runId: string): void {
+    if (!this.queries.getQueryState(keys.run(runId))) return;
     let throttle = this.runs.get(runId);
     if (!throttle) {
-      throttle = new Throttle(() => {
-        void this.queries.invalidateQueries({ queryKey: keys.run(runId), exact: true });
-        void this.queries.invalidateQueries({ queryKey: keys.runMessages(runId), exact: true });
-      }, RUN_PERIOD_MS);
+      const renew = (queryKey: readonly unknown[]) => this.queries.invalidateQueries({ queryKey, exact: true });
+      throttle = new Throttle(
+        () => Promise.all([renew(keys.run(runId)), renew(keys.runMessages(runId))]),
+        RUN_PERIOD_MS,
+      );
       this.runs.set(runId, throttle);
     }
-    return throttle;
+    throttle.call();
   }
 
-  private renew(queryKey: readonly unknown[]): void {
-    void this.queries.invalidateQueries({ queryKey });
+  private renew(queryKey: readonly unknown[]): Promise<void> {
+    return this.queries.invalidateQueries({ queryKey });
   }
 }

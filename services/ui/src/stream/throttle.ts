@@ -1,37 +1,38 @@
 /**
- * Calls `action` at once, and then at most once in `periodMs`, with a last call for what came in between.
- * Many events of a busy agent become few reads.
+ * Calls `action` at once, and then once more for all that came in between, when `periodMs` have passed and the action
+ * has ended. Many events of a busy agent become few reads, and a slow read is never overtaken by the next.
  */
 export class Throttle {
-  private readonly action: () => void;
+  private readonly action: () => Promise<unknown>;
   private readonly periodMs: number;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private busy = false;
   private again = false;
+  private stopped = false;
 
-  constructor(action: () => void, periodMs: number) {
+  constructor(action: () => Promise<unknown>, periodMs: number) {
     this.action = action;
     this.periodMs = periodMs;
   }
 
   call(): void {
-    if (this.timer !== undefined) {
+    if (this.busy) {
       this.again = true;
       return;
     }
-    this.action();
-    this.timer = setTimeout(this.rest, this.periodMs);
+    this.busy = true;
+    void this.run();
   }
 
-  cancel(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.again = false;
+  stop(): void {
+    this.stopped = true;
   }
 
-  private readonly rest = (): void => {
-    this.timer = undefined;
-    if (!this.again) return;
-    this.again = false;
-    this.call();
-  };
+  private async run(): Promise<void> {
+    do {
+      this.again = false;
+      const period = new Promise((resolve) => setTimeout(resolve, this.periodMs));
+      await Promise.allSettled([this.action(), period]);
+    } while (this.again && !this.stopped);
+    this.busy = false;
+  }
 }
