@@ -59,6 +59,7 @@ def gateway_spec(state: StateDirectory, agents: Mapping[str, str], taken: Collec
         argv=(_program(),),
         env={
             "MILEPOST_LISTEN": f"{HOST}:{port}",
+            "MILEPOST_GATEWAY_DISCOVERY": "list",
             "MILEPOST_AGENTS": ",".join(f"{agent}={target}" for agent, target in agents.items()),
             "MILEPOST_GATEWAY_TOKEN_FILE": str(state.token_file.resolve()),
             "MILEPOST_LOG_FORMAT": os.environ.get("MILEPOST_LOG_FORMAT", "text"),

@@ -93,6 +93,8 @@ def _value(value: Value) -> Any:
         return [_value(item) for item in items.values]
     if kind == "number_value":
         number = value.number_value
+        if not math.isfinite(number):
+            return None
         return int(number) if number.is_integer() else number
     if kind in ("string_value", "bool_value"):
         return getattr(value, kind)

@@ -21,6 +21,8 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 READ_SECONDS = 4.0
+LATE_SECONDS = 1.0
+"""For an agent that let the last one wait in vain, so that it does not hold up every list."""
 WRITE_SECONDS = 10.0
 """How long a change may wait for an agent that is being started again."""
 LASTING_SECONDS = 900.0
@@ -33,6 +35,7 @@ class Agent:
 
     def __init__(self, address: AgentAddress) -> None:
         self.address = address
+        self._is_late = False
         self._open()
 
     @property
@@ -59,13 +62,17 @@ class Agent:
     async def read(
         self, method: "Callable[[Agent], Unary[Request, Answer]]", request: Request, seconds: float = READ_SECONDS
     ) -> Answer:
-        """One attempt. `method` picks the call of this agent."""
+        """One attempt, a short one while the agent has not answered in time. `method` picks the call of this agent."""
+        is_quick = seconds <= READ_SECONDS
         try:
             with self._kept():
-                return await method(self)(request, timeout=seconds)
+                answer = await method(self)(request, timeout=LATE_SECONDS if is_quick and self._is_late else seconds)
         except grpc.aio.AioRpcError as error:
+            self._is_late = is_quick and error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
             await self.renew_after(error)
             raise refusal(error, self.id) from None
+        self._is_late = False
+        return answer
 
     async def write(
         self, method: "Callable[[Agent], Unary[Request, Answer]]", request: Request, seconds: float = WRITE_SECONDS

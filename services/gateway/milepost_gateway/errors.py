@@ -59,7 +59,7 @@ def refusal(error: grpc.aio.AioRpcError, agent: str) -> ApiError:
     """What an agent answered, or that it did not."""
     code, words = error.code().name, one_line(error.details() or "")
     if code in ("UNAVAILABLE", "CANCELLED"):
-        return ApiError("UNAVAILABLE", f"agent {agent} cannot be reached now" + (f": {words}" if words else ""))
+        return ApiError("UNAVAILABLE", f"agent {agent} is not available now" + (f": {words}" if words else ""))
     if code == "DEADLINE_EXCEEDED":
         return ApiError(code, f"agent {agent} did not answer in time")
     if code in HTTP_STATUS and code != "INTERNAL":

@@ -23,6 +23,7 @@ PROBES = ("/healthz", "/readyz", "/metrics")
 CORRELATION = "X-Correlation-Id"
 ROUTE = "milepost.route"
 """Key of the scope where the template of the path is left by whoever answers."""
+QUIET = ("GET", "HEAD")
 STREAM_ROUTE = "/api/stream"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Front:
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         method, route = scope["method"], scope[ROUTE]
         self._metrics.answered(method, route, status, None if route == STREAM_ROUTE else seconds)
-        quiet = method in ("GET", "HEAD") and status < 400
+        quiet = method in QUIET and status < 400
         level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.WARNING
         _log.log(level, "%s %s %d", method, scope["path"], status, extra={"duration_ms": round(seconds * 1000, 1)})
 
@@ -86,13 +87,13 @@ class _Exchange:
 
     @contextlib.contextmanager
     def _span(self) -> Iterator[None]:
-        """Around calls of the API; a stream would be one span of many hours."""
-        path: str = self._scope["path"]
-        if not path.startswith("/api/") or path == STREAM_ROUTE:
+        """Around what changes something, and around reads within a trace; a stream would be a span of many hours."""
+        path, method = self._scope["path"], self._scope["method"]
+        parent = telemetry.context_from(self._headers.get("traceparent", ""), self._headers.get("tracestate", ""))
+        is_wanted = method not in QUIET or trace.get_current_span(parent).get_span_context().is_valid
+        if not path.startswith("/api/") or path == STREAM_ROUTE or not is_wanted:
             yield
             return
-        method = self._scope["method"]
-        parent = telemetry.context_from(self._headers.get("traceparent", ""), self._headers.get("tracestate", ""))
         attributes = {"http.request.method": method, "url.path": path, "correlation.id": self._correlation_id}
         with telemetry.tracer().start_as_current_span(
             method, context=parent, kind=trace.SpanKind.SERVER, attributes=attributes

@@ -69,10 +69,14 @@ class Journal:
             self._shed()
         return True
 
-    def after(self, sequence: int, limit: int) -> list[Entry]:
-        """At most `limit` events above `sequence`, which must not be below the floor."""
+    def after(self, sequence: int, max_bytes: int) -> list[Entry]:
+        """The next events above `sequence`, which must not be below the floor: one, and more up to so many bytes."""
         begin = bisect_right(self._entries, sequence, key=attrgetter("sequence"))
-        return self._entries[begin : begin + limit]
+        end, size = begin, 0
+        while end < len(self._entries) and (end == begin or size + len(self._entries[end].data) <= max_bytes):
+            size += len(self._entries[end].data)
+            end += 1
+        return self._entries[begin:end]
 
     def _shed(self) -> None:
         """Lets the older half go, and more until the rest is small enough; the newest stays."""

@@ -9,7 +9,7 @@ import grpc.aio
 from milepost_gateway.agent import Agent
 from milepost_gateway.journal import Entry, entry_of
 
-AHEAD = 64  # events read that the client has not taken yet
+AHEAD = 16  # events read that the client has not taken yet
 
 
 class Replay:

@@ -17,7 +17,7 @@ from milepost_gateway.replay import Replay
 
 HEARTBEAT = 15.0  # seconds
 RETRY_MS = 1000
-BATCH = 256
+BATCH = 256 * 1024  # bytes that are sent of one agent at a time
 RESTORED = 1_000_000
 """How far the numbers of a journal go on beyond the highest that was given out, when an agent is restored."""
 REPLAY_LIMIT = 100_000

@@ -61,10 +61,10 @@ class ScriptedAgent(
             await self.server.stop(0)
             self.server = None
 
-    async def happen(self, count: int = 1, *, run_id: str = "run", output: str = "", jump: int = 0) -> None:
-        """Commits events."""
+    async def happen(self, count: int = 1, *, run_id: str = "run", jump: int = 0, **data_fields: Any) -> None:
+        """Commits events; `jump` sequence numbers are left out before them."""
         data = Struct()
-        data.update({"output": output})
+        data.update(data_fields)
         last = self.events[-1].sequence if self.events else 0
         for number in range(1, count + 1):
             self.events.append(

@@ -9,6 +9,7 @@ from scripted_agent import GatewayServer, ScriptedAgent
 
 from milepost.agent.v1 import agent_pb2
 from milepost.registry.v1 import registry_pb2
+from milepost_gateway.agent import READ_SECONDS
 
 
 def run(number: int, agent: str) -> agent_pb2.Run:
@@ -134,10 +135,13 @@ async def test_run_is_found_wherever_it_is(agent: ScriptedAgent, second: Scripte
     async with GatewayServer([agent.address, second.address]) as server:
         assert (await server.client.get("/api/runs/other-1")).json()["agent"] == "other"
         assert (await server.client.get("/api/runs/nothing")).status_code == 404
+        second.hang = True  # who is found elsewhere is not waited for
+        assert (await server.client.get("/api/runs/c-flow-0", timeout=READ_SECONDS / 2)).json()["agent"] == "flow"
+        second.hang = False
         await second.stop()
         away = await server.client.get("/api/runs/nothing")
         assert (away.status_code, away.headers["retry-after"]) == (503, "1")
-        assert "agent other cannot be reached now" in away.json()["error"]["message"]
+        assert "agent other is not available now" in away.json()["error"]["message"]
         assert (await server.client.get("/api/runs/flow-0")).status_code == 200
 
 

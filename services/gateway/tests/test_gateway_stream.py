@@ -239,3 +239,14 @@ async def test_streams_are_bounded_and_a_cursor_is_checked(agent: ScriptedAgent)
             answer = await server.client.get("/api/stream", params={"cursor": wrong})
             assert answer.status_code == 400, wrong
             assert answer.json()["error"]["message"].startswith("cursor: ")
+
+
+async def test_number_that_json_has_no_word_for_holds_up_nothing(server: GatewayServer, agent: ScriptedAgent) -> None:
+    """Proves that a logarithm of nothing in an event is null, and that the events after it come."""
+    async with stream(server) as events:
+        await next_of(events, "hello")
+        await agent.happen(1, log_probability=float("-inf"))
+        await agent.happen(1)
+        first = json.loads((await next_of(events, "journal")).data)
+        assert await until_sequence(events, 2) == [2]
+    assert first["event"]["data"]["log_probability"] is None

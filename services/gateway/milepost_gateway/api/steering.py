@@ -1,10 +1,12 @@
 """What people do to runs: cancel, pause, resume, answer, decide, send."""
 
 import asyncio
+import time
 import uuid
 from typing import Any
 
 from milepost.agent.v1 import agent_pb2, message_pb2
+from milepost_gateway.agent import WRITE_SECONDS
 from milepost_gateway.api.inputs import CancelMany, Decide, GiveAnswer, Reason, Resume, Send
 from milepost_gateway.api.whereabouts import Whereabouts
 from milepost_gateway.endpoint import Call, Endpoint, Nothing
@@ -13,6 +15,8 @@ from milepost_gateway.schema import FLAG, TEXT, listing, message, record
 from milepost_service.json_form import to_json
 
 AT_ONCE = 8
+LEAST_SECONDS = 1.0
+"""For each of several runs, when all the time for an agent that is away was used up by those before it."""
 RUN = record(run=message(agent_pb2.Run))
 
 
@@ -41,21 +45,23 @@ class Steering:
 
     async def cancel_many(self, call: Call[Nothing, CancelMany]) -> dict[str, Any]:
         body, gate = call.body, asyncio.Semaphore(AT_ONCE)
+        deadline = time.monotonic() + WRITE_SECONDS
 
         async def one(run_id: str) -> dict[str, Any]:
             async with gate:
+                left = max(deadline - time.monotonic(), LEAST_SECONDS)
                 try:
-                    await self._cancel(run_id, body.reason, _part_of(body.request_id, run_id))
+                    await self._cancel(run_id, body.reason, _part_of(body.request_id, run_id), left)
                 except ApiError as error:
                     return {"run_id": run_id, "ok": False, "error": str(error)}
             return {"run_id": run_id, "ok": True, "error": ""}
 
         return {"results": await asyncio.gather(*map(one, dict.fromkeys(body.run_ids)))}
 
-    async def _cancel(self, run_id: str, reason: str, request_id: str) -> agent_pb2.Run:
+    async def _cancel(self, run_id: str, reason: str, request_id: str, seconds: float = WRITE_SECONDS) -> agent_pb2.Run:
         agent = await self._where.agent(run_id)
         request = agent_pb2.CancelRunRequest(run_id=run_id, reason=reason, request_id=request_id or _fresh())
-        return (await agent.write(lambda one: one.runs.CancelRun, request)).run
+        return (await agent.write(lambda one: one.runs.CancelRun, request, seconds)).run
 
     async def pause(self, call: Call[Nothing, Reason]) -> dict[str, Any]:
         agent = await self._where.agent(call.path["run_id"])

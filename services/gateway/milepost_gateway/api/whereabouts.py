@@ -46,17 +46,24 @@ class Whereabouts:
         return next((one for one in self._fleet.agents if one.id == agent), None)
 
     async def _search(self, run_id: str) -> tuple[Agent, agent_pb2.GetRunResponse]:
-        agents = self._fleet.agents
-        answers = await asyncio.gather(*(_ask(agent, run_id) for agent in agents), return_exceptions=True)
-        refusals: list[ApiError] = []
-        for agent, answer in zip(agents, answers, strict=True):
-            if isinstance(answer, agent_pb2.GetRunResponse):
-                self.remember(answer.run.run_id, agent)
-                return agent, answer
-            if not isinstance(answer, ApiError):
-                raise answer
-            refusals.append(answer)
-        worse = [error for error in refusals if error.code != "NOT_FOUND"]
+        worse: list[ApiError] = []
+        waiting = {asyncio.create_task(_ask(agent, run_id)): agent for agent in self._fleet.agents}
+        try:
+            while waiting:
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    agent = waiting.pop(task)
+                    try:
+                        answer = task.result()
+                    except ApiError as error:
+                        worse += [error] if error.code != "NOT_FOUND" else []
+                        continue
+                    self.remember(answer.run.run_id, agent)
+                    return agent, answer
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
         if worse:
             raise worse[0]
         raise ApiError("NOT_FOUND", f"run {run_id[:80]}: no agent knows it")
