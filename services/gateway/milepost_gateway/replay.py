@@ -7,6 +7,7 @@ from contextlib import aclosing
 import grpc.aio
 
 from milepost_gateway.agent import Agent
+from milepost_gateway.errors import ApiError
 from milepost_gateway.journal import Entry, entry_of
 
 AHEAD = 16  # events read that the client has not taken yet
@@ -41,5 +42,7 @@ class Replay:
                     self._ready()
         except grpc.aio.AioRpcError as error:
             await self._agent.renew_after(error)
+        except ApiError:
+            pass  # the agent is connected to anew, and so is who reads
         finally:
             self._ready()
