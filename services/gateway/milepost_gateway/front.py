@@ -24,6 +24,7 @@ CORRELATION = "X-Correlation-Id"
 ROUTE = "milepost.route"
 """Key of the scope where the template of the path is left by whoever answers."""
 QUIET = ("GET", "HEAD")
+METHODS = (*QUIET, "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 STREAM_ROUTE = "/api/stream"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log = logging.getLogger(__name__)
@@ -58,10 +59,12 @@ class Front:
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         method, route = scope["method"], scope[ROUTE]
-        self._metrics.answered(method, route, status, None if route == STREAM_ROUTE else seconds)
+        counted = method if method in METHODS else "other"  # a client can make up any number of them
+        self._metrics.answered(counted, route, status, None if route == STREAM_ROUTE else seconds)
         quiet = method in QUIET and status < 400
         level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.WARNING
-        _log.log(level, "%s %s %d", method, scope["path"], status, extra={"duration_ms": round(seconds * 1000, 1)})
+        path = scope["raw_path"].decode("ascii", "replace")  # encoded, so that it cannot end the line
+        _log.log(level, "%s %s %d", method, path, status, extra={"duration_ms": round(seconds * 1000, 1)})
 
 
 class _Exchange:

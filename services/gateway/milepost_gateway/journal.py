@@ -9,7 +9,7 @@ from milepost.agent.v1 import agent_pb2
 from milepost_service.json_form import to_json
 
 MAX_EVENTS = 4096
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 _LINE_ENDS = [(chr(code).encode(), b"\\u%04x" % code) for code in (0x85, 0x2028, 0x2029)]
 
 

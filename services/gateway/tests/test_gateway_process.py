@@ -121,6 +121,8 @@ async def test_log_lines_are_json_with_the_correlation_id(agent: ScriptedAgent, 
         body = {"workflow": "flow", "prompt": "hello"}
         assert (await client.post("/api/runs", json=body, headers=headers)).status_code == 200
         assert (await client.post("/api/runs", json=body, headers={"X-Correlation-Id": "other"})).status_code == 401
+        assert (await client.request("MADEUP", "/a%0Ab", headers={"X-Correlation-Id": "strange"})).status_code == 404
+        counted = (await client.get("/metrics")).text
         started.terminate()
         assert await ended(started) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
@@ -129,6 +131,9 @@ async def test_log_lines_are_json_with_the_correlation_id(agent: ScriptedAgent, 
     assert (written["message"], len(written["trace_id"])) == ("POST /api/runs 200", 32)
     [refused] = [line for line in lines if line.get("correlation_id") == "other"]
     assert refused["message"] == "POST /api/runs 401"
+    [strange] = [line for line in lines if line.get("correlation_id") == "strange"]
+    assert strange["message"] == "MADEUP /a%0Ab 404"
+    assert "MADEUP" not in counted
     assert token not in log.read_text()
 
 
