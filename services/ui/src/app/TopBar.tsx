@@ -43,7 +43,7 @@ export function TopBar() {
         <ThemeSwitch />
         <button
           type="button"
-          className="icon-button"
+          className="icon-button keyboard-help"
           aria-label="Keyboard shortcuts"
           title="Keyboard shortcuts (?)"
           onClick={() => overlays.show("help")}

@@ -2,7 +2,7 @@ import { useWaiting } from "../pending/useWaiting";
 
 /** How many runs wait for a person, beside the page on which they are answered. */
 export function WaitingCount() {
-  const { waiting } = useWaiting();
+  const { runs: waiting } = useWaiting();
   if (waiting.length === 0) return null;
   return (
     <span className="nav-count">

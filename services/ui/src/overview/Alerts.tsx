@@ -10,8 +10,8 @@ export function Alerts({ agents }: { agents: readonly Agent[] }) {
       <div>
         <p className="alert-title">{agent.agent} cannot write to its file of runs.</p>
         <p>
-          {agent.status?.store?.failure}. What was acknowledged is kept; runs stand still and go on by themselves when
-          the disk takes writes again.
+          The reason: {agent.status?.store?.failure}. What was acknowledged is kept; runs stand still and go on by
+          themselves when the disk takes writes again.
         </p>
       </div>
     </div>

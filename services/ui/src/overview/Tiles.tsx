@@ -108,7 +108,7 @@ function DurabilityTile({ agents }: { agents: readonly Agent[] }) {
   return (
     <Tile
       title="Durability"
-      value={stores.length === 0 ? "Unknown" : failing ? <span className="warning">Failing</span> : "Writing"}
+      value={stores.length === 0 ? "Unknown" : failing ? <span className="failing">Failing</span> : "Writing"}
     >
       {stores.length === 0 ? (
         "No agent is known."

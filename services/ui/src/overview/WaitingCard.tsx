@@ -5,6 +5,7 @@ import { uuid } from "../api/uuid";
 import { Card } from "../components/Card";
 import { Countdown } from "../components/Countdown";
 import { oneLine } from "../components/cutText";
+import { ErrorState } from "../components/ErrorState";
 import { RunBadge } from "../components/RunBadge";
 import { Time } from "../components/Time";
 import { WriteButton } from "../components/WriteButton";
@@ -18,39 +19,39 @@ const SHOWN = 5;
 
 /** Everything that goes no further without a person, answered in place where that can be done. */
 export function WaitingCard() {
-  const { waiting, unreachable } = useWaiting();
+  const waiting = useWaiting();
   const paused = usePaused();
   const attention = useNeedsAttention();
-  const count = waiting.length + paused.length + attention.length;
+  const all = [waiting, paused, attention];
+  const count = all.reduce((sum, one) => sum + one.runs.length, 0);
+  const failed = all.find((one) => one.error && !one.known);
+  const { unreachable } = waiting;
+  const nothing = count === 0 && unreachable.length === 0 && all.every((one) => one.known);
   return (
-    <Card
-      title="Waits for a person"
-      note={count === 0 && unreachable.length === 0 ? "Nothing does" : undefined}
-      flush={count > 0}
-    >
-      {count === 0 ? (
-        <p className="soft">Questions, approvals and runs that need a look appear here.</p>
-      ) : (
+    <Card title="Waits for a person" note={nothing ? "Nothing does" : undefined} flush={count > 0}>
+      {failed ? <ErrorState error={failed.error} /> : null}
+      {nothing ? <p className="soft">Questions, approvals and runs that need a look appear here.</p> : null}
+      {count > 0 ? (
         <ul className="waiting-list">
-          {waiting.slice(0, SHOWN).map((run) => (
+          {waiting.runs.slice(0, SHOWN).map((run) => (
             <Item key={run.run_id} run={run}>
               <Pending run={run} />
             </Item>
           ))}
-          {paused.slice(0, SHOWN).map((run) => (
+          {paused.runs.slice(0, SHOWN).map((run) => (
             <Item key={run.run_id} run={run} aside={<Resume runId={run.run_id} />} />
           ))}
-          {attention.slice(0, SHOWN).map((run) => (
+          {attention.runs.slice(0, SHOWN).map((run) => (
             <Item key={run.run_id} run={run} />
           ))}
         </ul>
-      )}
+      ) : null}
       {unreachable.length > 0 ? (
         <p className="waiting-away">
           Not asked, because {unreachable.length === 1 ? "it does" : "they do"} not answer: {unreachable.join(", ")}.
         </p>
       ) : null}
-      <More waiting={waiting.length} attention={attention.length} paused={paused.length} />
+      <More waiting={waiting.runs.length} attention={attention.runs.length} paused={paused.runs.length} />
     </Card>
   );
 }
