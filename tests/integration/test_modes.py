@@ -1,5 +1,8 @@
 """The observability mode of real processes: switched without a restart, followed by services, and over by itself."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from milepost.agent.v1 import agent_pb2
+from milepost_cli.state import StateDirectory, UpRecord
 from otlp_debug_receiver import DebugReceiver, receiving_debug
 from processes import PATIENCE, AgentClient, Process, agent_process, running, scripted_process
 
@@ -69,6 +73,16 @@ def until(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
     return found
 
 
+def milepost_obs(scene: Scene, folder: Path, mode: str) -> None:
+    """The command, on a state directory that names this agent."""
+    state = StateDirectory(folder / "state")
+    with state.owned():
+        state.write(UpRecord(os.getpid(), time.time(), "ready", {"flow": scene.process.target}, {}, {}))
+        command = [sys.executable, "-m", "milepost_cli", "obs", mode, "--state", str(state.path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"flow: {mode}\n", "")
+
+
 @pytest.fixture
 def receiver() -> Iterator[DebugReceiver]:
     with receiving_debug() as receiver:
@@ -90,7 +104,9 @@ def scene(tmp_path: Path, receiver: DebugReceiver) -> Iterator[Scene]:
 
 
 @pytest.mark.requirement("OBS-1", "OBS-4")
-def test_logs_and_metrics_begin_and_stop_with_the_mode_in_one_process_and_its_services(scene: Scene) -> None:
+def test_logs_and_metrics_begin_and_stop_with_the_mode_in_one_process_and_its_services(
+    scene: Scene, tmp_path: Path
+) -> None:
     assert scene.mode().mode == SHIPPING
     scene.client.wait_ended(scene.client.start_run("in shipping").run_id)
     scene.switch(DEBUG, 600)
@@ -115,7 +131,7 @@ def test_logs_and_metrics_begin_and_stop_with_the_mode_in_one_process_and_its_se
         assert cpu.kind == "sum"
     assert not [log for log in scene.receiver.logs if log.logger.startswith(("opentelemetry", "grpc"))]
 
-    scene.switch(SHIPPING)
+    milepost_obs(scene, tmp_path, "shipping")
     stopped = time.time()
     scene.client.wait_ended(scene.client.start_run("in shipping again").run_id)
     begun = time.time()
@@ -128,6 +144,7 @@ def test_logs_and_metrics_begin_and_stop_with_the_mode_in_one_process_and_its_se
         metric for metric in scene.receiver.metrics if metric.service == "flow" and stopped < metric.time < begun
     ] == []
     assert [event.type for event in scene.own_events()].count("AgentStarted") == 1
+    assert ("debug", "shipping", "milepost obs") in scene.changes()
 
 
 @pytest.mark.requirement("OBS-1")

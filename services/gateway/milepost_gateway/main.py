@@ -16,6 +16,7 @@ from milepost_service import telemetry
 from milepost_service.errors import ConfigurationError
 from milepost_service.kubernetes.access import ApiAccess
 from milepost_service.logs import configure_logging
+from milepost_service.observability import ProcessObservability, add_metrics
 from milepost_service.server import run
 from milepost_service.settings import split_address
 
@@ -61,8 +62,14 @@ async def serve_gateway(settings: GatewaySettings, agents: Agents) -> None:
 
     with bound(settings.listen) as listener, _on_signals(stop):
         _log.info("serving on http://%s%s/", settings.listen, settings.gateway_prefix)
-        async with gateway.running():
-            await server.serve(sockets=[listener])
+        stop_metrics = add_metrics(gateway.metrics.collect)
+        observability = ProcessObservability(settings, NAME)
+        try:
+            async with gateway.running():
+                await server.serve(sockets=[listener])
+        finally:
+            await observability.close()
+            stop_metrics()
         _log.info("stopped")
 
 

@@ -1,6 +1,6 @@
 """What the gateway counts, as Prometheus reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -40,6 +40,9 @@ class Metrics:
         self._requests.labels(method, route, str(code)).inc()
         if seconds is not None:
             self._seconds.labels(route).observe(seconds)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._registry.collect()
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
