@@ -2,13 +2,12 @@
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
@@ -21,10 +20,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from milepost_service import telemetry
 from milepost_service.logs import extra_fields
 from milepost_service.telemetry.conventions import Attributes, Metrics
-from milepost_service.telemetry.counters import REFUSED, Signal, exports
+from milepost_service.telemetry.counters import REFUSED, exports
+from milepost_service.telemetry.destination import UnusableDestination, destination
 from milepost_service.telemetry.log_queue import LogQueue, NotedRecord
 from milepost_service.telemetry.prometheus_bridge import metrics_data
 from milepost_service.telemetry.resources import ResourceReader
+
+DebugSignal = Literal["logs", "metrics"]
 
 METRICS_SECONDS: Final = 10.0
 LOGS_SECONDS: Final = 0.5
@@ -35,7 +37,6 @@ LONGEST: Final = 16384
 EXPORT_SECONDS: Final = 5.0
 """How long one export may take, with all its tries."""
 
-_GENERAL: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _SEVERITIES: Final = {
     logging.DEBUG: SeverityNumber.DEBUG,
     logging.INFO: SeverityNumber.INFO,
@@ -46,11 +47,14 @@ _SEVERITIES: Final = {
 _log = logging.getLogger(__name__)
 
 
-def endpoint(signal: Signal) -> str:
+def endpoint(signal: DebugSignal) -> str:
     """Where the environment has it sent, without credentials, which gRPC does not take so; empty when nowhere."""
-    place = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or os.environ.get(_GENERAL, "")
-    scheme, separator, rest = place.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    try:
+        place = destination(signal)
+    except UnusableDestination as error:
+        _log.warning("%s are not exported: %s", signal, error)
+        return ""
+    return "" if place is None else place.endpoint
 
 
 class _Failures(logging.Filter):
@@ -154,7 +158,7 @@ class DebugExport:
         yield GaugeMetricFamily(Metrics.MEMORY_BYTES, "Memory in use.", value=reading.memory_bytes)
 
 
-def _send(signal: Signal, number: int, export: Callable[[], Enum]) -> bool:
+def _send(signal: DebugSignal, number: int, export: Callable[[], Enum]) -> bool:
     """Counts what becomes of so many items; whether they were taken."""
     try:
         sent = export().name == "SUCCESS"
