@@ -48,6 +48,16 @@ describe("timeline", () => {
     expect(rows.filter((row) => row.kind === "life")).toHaveLength(2);
   });
 
+  it("gives what the agent told at its start to the process that began", () => {
+    const journal = new Journal().write("RunAccepted", 0).write("StepStarted", 1, { service: "alpha" }, "code", 1);
+    journal.write("AgentStarted", 5, { cause: "crash" }).write("ObservabilityChanged", 5, { mode: "debug" });
+    journal.write("RunResumed", 6, { cause: "crash" });
+    const events = journal.events.map((event) => (/^(Agent|Obs)/.test(event.type) ? { ...event, run_id: "" } : event));
+    const { lives } = timelineOf(events);
+    expect(lives.map((life) => life.items.filter((item) => !isHopPart(item)).length)).toEqual([0, 1]);
+    expect(seconds(lives[0]?.end ?? null)).toBe(1);
+  });
+
   it("says when a service had begun the work for the process that died", () => {
     const [, lost, again] = spans(timelineOf(crash.events), "attempt");
     expect(lost?.status).toBe("lost");

@@ -31,6 +31,7 @@ export class Timeline implements Reader {
   private openMessages = new Map<string, Span>();
   private openPause: Span | null = null;
   private processStart: number | null = null;
+  private lastSign = Number.NaN;
 
   reset(): void {
     Object.assign(this, new Timeline());
@@ -42,6 +43,7 @@ export class Timeline implements Reader {
     this.start = Math.min(this.start, now);
     if (event.type === "RunResumed") this.begin(event, now);
     this.end = Number.isNaN(this.end) ? now : Math.max(this.end, now);
+    if (event.run_id) this.lastSign = this.end;
     if (this.lives.length === 0) this.lives.push(newLife(0, "", now, null));
     const handler = HANDLERS[event.type];
     if (handler) handler.call(this, event, now);
@@ -63,7 +65,7 @@ export class Timeline implements Reader {
   private begin(event: RunEvent, now: number): void {
     const before = this.lives.at(-1);
     if (before) {
-      before.end = this.end;
+      before.end = this.lastSign;
       const limit = Math.min(now, this.processStart ?? now);
       for (const span of this.openAttempts.values()) {
         this.close(span, Math.max(limit, span.start), "lost");
@@ -72,12 +74,11 @@ export class Timeline implements Reader {
       }
       this.openAttempts.clear();
       before.lost = Math.max(before.lost, recordsOf(event.data, "lost").length);
-      // The lane that begins says it already.
-      const last = before.items.at(-1);
-      if (last && !isHopPart(last) && last.events[0]?.type === "AgentStarted") before.items.pop();
     }
     this.processStart = null;
-    this.lives.push(newLife(this.lives.length, textOf(event.data, "cause") || "restart", now, event));
+    const life = newLife(this.lives.length, textOf(event.data, "cause") || "restart", now, event);
+    if (before) life.items.push(...takeAgentMarks(before));
+    this.lives.push(life);
     const { pending } = this;
     this.pending = pending ? { ...pending, since: now } : null;
   }
@@ -104,6 +105,8 @@ export class Timeline implements Reader {
     const service = textOf(event.data, "service");
     const detail = action === "invoke" ? `decides for ${service}` : action ? `decides to ${action}` : "decides";
     this.past(event, now, "decide", "Arbitrator", detail).status = "done";
+    const part = this.part(event);
+    part.role = textOf(event.data, "role") || part.role;
     const asks = action === "invoke" || action === "ask";
     this.pending = asks ? { kind: "attempt", step: event.step, since: now } : null;
   }
@@ -360,6 +363,16 @@ const HANDLERS: Readonly<Record<string, Handler | undefined>> = Object.assign(Ob
 
 function newLife(index: number, cause: string, start: number, event: RunEvent | null): Life {
   return { index, cause, start, end: null, items: [], lost: 0, event };
+}
+
+/** What the agent itself told while it started belongs to the process that begins, whose lane says that it did. */
+function takeAgentMarks(life: Life): Span[] {
+  const taken: Span[] = [];
+  for (let last = life.items.at(-1); last && !isHopPart(last) && !last.events[0]?.run_id; last = life.items.at(-1)) {
+    life.items.pop();
+    if (last.events[0]?.type !== "AgentStarted") taken.unshift(last);
+  }
+  return taken;
 }
 
 function hopKey(event: RunEvent): string {

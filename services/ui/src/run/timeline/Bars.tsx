@@ -64,6 +64,7 @@ function GrowingBar({ span, chart, labelled }: SpanBarsProps) {
       bar.current.style.width = `${drawn.width}%`;
       if (label.current) {
         const atLeft = drawn.left + drawn.width > MOST_RIGHT;
+        label.current.classList.toggle("bar-label-left", atLeft);
         label.current.style.left = atLeft ? "" : `${drawn.left + drawn.width}%`;
         label.current.style.right = atLeft ? `${100 - drawn.left}%` : "";
         label.current.textContent = formatDuration(Math.floor((now - start) / 100) * 100);
@@ -100,7 +101,7 @@ function Label({ left, right, text }: { left: number; right: number; text: strin
   const atLeft = right > MOST_RIGHT && left > 100 - MOST_RIGHT;
   const style = atLeft ? { right: `${100 - left}%` } : { left: `${Math.min(right, MOST_RIGHT)}%` };
   return (
-    <span className={`bar-label ${!atLeft && right > MOST_RIGHT ? "bar-label-in" : ""}`} style={style}>
+    <span className={`bar-label ${atLeft ? "bar-label-left" : right > MOST_RIGHT ? "bar-label-in" : ""}`} style={style}>
       {text}
     </span>
   );

@@ -14,7 +14,7 @@ import { startCause } from "../model/marks";
 import { extentOf, type Row, statusOf } from "../model/rows";
 import type { HopPart, Life, Span } from "../model/spans";
 import { useModel, useRunView } from "../runContext";
-import { KIND_WORDS, STATUS_LOOKS } from "./looks";
+import { KIND_WORDS, STATUS_LOOKS, statusLook } from "./looks";
 import { pendingText } from "./WaterfallRow";
 
 /** What is known of one line of the timeline. */
@@ -78,7 +78,7 @@ function OneSpan({ span }: { span: Span }) {
 
 function Times({ span }: { span: Span }) {
   const { timeline } = useModel();
-  const look = STATUS_LOOKS[span.status];
+  const look = statusLook(span.kind, span.status);
   const queue = span.segments.find((part) => part.kind === "queue");
   const work = span.segments.find((part) => part.kind === "work");
   return (

@@ -4,7 +4,7 @@ import { Button } from "../../components/Button";
 import { cutText } from "../../components/cutText";
 import { Icon } from "../../components/Icon";
 import { useModel } from "../runContext";
-import { KIND_WORDS, STATUS_LOOKS } from "./looks";
+import { KIND_WORDS, statusLook } from "./looks";
 
 const PAGE = 200;
 
@@ -32,7 +32,7 @@ export function TimelineTable({ onOpen }: { onOpen: (span: string) => void }) {
         </thead>
         <tbody>
           {spans.slice(0, shown).map((span) => {
-            const look = STATUS_LOOKS[span.status];
+            const look = statusLook(span.kind, span.status);
             return (
               <tr key={span.id}>
                 <td className="nowrap">{formatDuration(span.start - timeline.start)}</td>

@@ -4,11 +4,11 @@ import { cutText } from "../../components/cutText";
 import { Icon, type IconName } from "../../components/Icon";
 import { startCause } from "../model/marks";
 import { extentOf, type Row, statusOf } from "../model/rows";
-import type { HopPart, Life, Pending, Span, SpanStatus } from "../model/spans";
+import type { HopPart, Life, Pending, Span, SpanKind, SpanStatus } from "../model/spans";
 import { useRunView } from "../runContext";
 import { SpanBars } from "./Bars";
 import type { Chart } from "./chart";
-import { KIND_ICONS, STATUS_LOOKS } from "./looks";
+import { KIND_ICONS, STATUS_LOOKS, statusLook } from "./looks";
 
 /** A hop that was tried hundreds of times shows its newest tries on its own line; all of them when it is open. */
 const MOST_BARS = 200;
@@ -118,7 +118,7 @@ function HopLabel({ part, open, away, onTurn }: { part: HopPart; open: boolean; 
       <span className="wf-detail">
         {[role, part.cycle > 0 ? `cycle ${part.cycle}` : "", `hop ${part.hop}`].filter(Boolean).join(" · ")}
       </span>
-      <StatusSign status={statusOf(part)} away={away} />
+      <StatusSign kind="attempt" status={statusOf(part)} away={away} />
     </>
   );
 }
@@ -140,14 +140,14 @@ function SpanLabel({ span, away }: { span: Span; away: boolean }) {
       <span className="wf-detail" title={cutText(span.detail, 300)}>
         {cutText(span.detail, 120)}
       </span>
-      <StatusSign status={span.status} away={away} />
+      <StatusSign kind={span.kind} status={span.status} away={away} />
     </>
   );
 }
 
-function StatusSign({ status, away }: { status: SpanStatus; away: boolean }) {
+function StatusSign({ kind, status, away }: { kind: SpanKind; status: SpanStatus; away: boolean }) {
   if (away && status === "running") return <span className="wf-status tone-wait">no answer</span>;
-  const look = STATUS_LOOKS[status];
+  const look = statusLook(kind, status);
   if (!look.word || status === "done") return null;
   return (
     <span className={`wf-status tone-${look.tone}`} title={look.word}>
@@ -186,7 +186,7 @@ function spoken(row: Row): string {
   }
   const { span } = row;
   const length = span.end === null ? "not ended" : formatDuration(span.end - span.start);
-  return [STATUS_LOOKS[span.status].word, span.end === span.start ? "" : length].filter(Boolean).join(", ");
+  return [statusLook(span.kind, span.status).word, span.end === span.start ? "" : length].filter(Boolean).join(", ");
 }
 
 export function pendingText(pending: Pending): string {

@@ -40,3 +40,16 @@ export const STATUS_LOOKS: Record<SpanStatus, StatusLook> = {
   lost: { icon: "alert", word: "lost in a crash", tone: "bad" },
   note: { icon: "dot", word: "", tone: "idle" },
 };
+
+const OTHER_WORDS: Partial<Record<`${SpanKind} ${SpanStatus}`, string>> = {
+  "pause waiting": "paused",
+  "message waiting": "not received yet",
+  "message stopped": "never received",
+  "approval failed": "rejected",
+};
+
+/** How a span's status is said; some kinds have words of their own. */
+export function statusLook(kind: SpanKind, status: SpanStatus): StatusLook {
+  const look = STATUS_LOOKS[status];
+  return { ...look, word: OTHER_WORDS[`${kind} ${status}`] ?? look.word };
+}
