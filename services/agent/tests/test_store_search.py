@@ -51,7 +51,17 @@ async def test_runs_are_found_by_outcome_and_state_in_pages(store: Store) -> Non
 
 @pytest.mark.requirement("AGT-1")
 async def test_a_text_is_found_in_any_case_also_beyond_ascii_and_as_it_is_written(store: Store) -> None:
-    prompts = ["Write a PARSER", "über Straßen", "ÜBER alles", "100% sure_thing", "100x sureXthing", r"a\b", "uber"]
+    prompts = [
+        "Write a PARSER",
+        "über Straßen",
+        "ÜBER alles",
+        "100% sure_thing",
+        "100x sureXthing",
+        r"a\b",
+        "uber",
+        "list[int] * 2?",
+        "ä[*]",
+    ]
     for number, prompt in enumerate(prompts):
         await store.accept_run(new_run(f"r{number}", prompt=prompt))
     for text, wanted in {
@@ -59,6 +69,12 @@ async def test_a_text_is_found_in_any_case_also_beyond_ascii_and_as_it_is_writte
         "ÜbEr": ["r2", "r1"],
         "0% SURE_": ["r3"],
         r"\B": ["r5"],
+        "[INT] * 2?": ["r7"],
+        "[0": [],
+        "*": ["r8", "r7"],
+        "Ä[*": ["r8"],
+        "Ä?": [],
+        "STRASSE": [],
         "'; DROP TABLE runs; --": [],
     }.items():
         assert ids(await store.find_runs(RunFilter(text=text))) == wanted, text
@@ -67,7 +83,7 @@ async def test_a_text_is_found_in_any_case_also_beyond_ascii_and_as_it_is_writte
 @pytest.mark.requirement("AGT-1")
 async def test_an_id_is_found_by_its_beginning_however_old_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "PART", 2)
-    monkeypatch.setattr("milepost_agent.store.contents.SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr("milepost_agent.store.contents.PARTS", 1)
     await store.accept_run(replace(new_run(OLD), correlation_id=CORRELATION))
     for number in range(9):
         await store.accept_run(new_run(f"r{number}", prompt=f"cites {OLD[:6]}"))
@@ -78,20 +94,20 @@ async def test_an_id_is_found_by_its_beginning_however_old_it_is(store: Store, m
 
 
 @pytest.mark.requirement("AGT-1")
-@pytest.mark.parametrize("seconds", [0.0, 10.0], ids=["one part a page", "parts until the page is full"])
+@pytest.mark.parametrize("parts", [1, 100], ids=["one part a page", "parts until the page is full"])
 async def test_a_search_in_parts_finds_each_run_once_and_ends(
-    store: Store, monkeypatch: pytest.MonkeyPatch, seconds: float
+    store: Store, monkeypatch: pytest.MonkeyPatch, parts: int
 ) -> None:
     monkeypatch.setattr(search, "PART", 3)
-    monkeypatch.setattr("milepost_agent.store.contents.SEARCH_SECONDS", seconds)
+    monkeypatch.setattr("milepost_agent.store.contents.PARTS", parts)
     for number in range(20):
         await store.accept_run(new_run(f"r{number}", prompt="needle" if number % 7 == 0 else "hay"))
     assert await everything(store, RunFilter(text="needle"), 2) == ["r14", "r7", "r0"]
     assert await everything(store, RunFilter(text="hay"), 2) == [f"r{n}" for n in range(19, -1, -1) if n % 7]
     assert await everything(store, RunFilter(text="nowhere"), 2) == []
     first = await store.find_runs(RunFilter(text="needle"), limit=2)
-    assert len(first.runs) == (0 if seconds == 0.0 else 2)
-    assert len((await store.find_runs(RunFilter(text="hay"), limit=4)).runs) == (3 if seconds == 0.0 else 4)
+    assert len(first.runs) == (0 if parts == 1 else 2)
+    assert len((await store.find_runs(RunFilter(text="hay"), limit=4)).runs) == (3 if parts == 1 else 4)
 
 
 @pytest.mark.requirement("AGT-1")

@@ -1,7 +1,6 @@
 """What the store holds: runs, journal, ledger, messages, and what the agent keeps beside them."""
 
 import json
-import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -29,7 +28,8 @@ from milepost_agent.store.step import Steps, StepTransaction
 from milepost_agent.store.watch import Watchers
 
 _SET_META: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
-SEARCH_SECONDS: Final = 0.25
+PARTS: Final = 5
+"""Not a time: the same page again must hold the same runs."""
 _EPOCH: Final = "SELECT value FROM meta WHERE key = 'epoch'"
 _LAST_SEQUENCE: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
 
@@ -75,17 +75,17 @@ class Contents:
     async def find_runs(self, wanted: RunFilter, *, limit: int = 50, before: int | None = None) -> Page:
         """Runs that match, newest first, and where the next page begins.
 
-        A search for text ends after `SEARCH_SECONDS` with what it has found, which may be fewer than `limit` or none.
+        A search for text ends after `PARTS` parts with what it has found, which may be fewer than `limit` or none.
         """
-        until = time.monotonic() + SEARCH_SECONDS
         found: list[RunRecord] = []
-        while True:
+        for _ in range(PARTS):
             look = partial(search.page, wanted=wanted, limit=limit - len(found), before=before)
             part = await self._readers.read(look)
             found += part.runs
             before = part.before
-            if before is None or len(found) >= limit or time.monotonic() > until:
-                return Page(found, before)
+            if before is None or len(found) >= limit:
+                break
+        return Page(found, before)
 
     async def count_runs(self) -> dict[str, int]:
         """Runs by state; states without runs are left out."""

@@ -16,7 +16,10 @@ _ID: Final = """
 number IN (SELECT number FROM runs WHERE run_id >= ? AND run_id < ?
            UNION SELECT number FROM runs WHERE correlation_id >= ? AND correlation_id < ?)
 """
-_TEXT: Final = r"prompt LIKE ? ESCAPE '\' OR run_id LIKE ? ESCAPE '\' OR correlation_id LIKE ? ESCAPE '\'"
+_TEXT: Final = (
+    r"prompt LIKE ? ESCAPE '\' AND prompt GLOB ? OR run_id LIKE ? ESCAPE '\' OR correlation_id LIKE ? ESCAPE '\'"
+)
+"""LIKE is quick and knows upper and lower case of ASCII alone; GLOB, eight times slower, decides about the rest."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,11 @@ def _part(connection: apsw.Connection, wanted: RunFilter, limit: int, before: in
     """Looks through the next `PART` runs that are in question."""
     top = _newest(connection) + 1 if before is None else before
     floor = _floor(connection, top)
-    pattern = _pattern(wanted.text)
-    found = _listing(
-        connection,
-        wanted,
-        limit + 1,
-        top,
-        (f"number >= ? AND ({_TEXT})", (floor, f"%{pattern}%", *[f"{pattern}%"] * 2)),
-    )
-    if len(found) > limit:
-        return Page([run for run in found[:limit] if _has(run, wanted.text)], found[limit - 1].number)
-    return Page([run for run in found if _has(run, wanted.text)], floor if floor > 0 else None)
+    rough, exact = _rough(wanted.text), _in_any_case(wanted.text)
+    of_id = f"{rough}%" if wanted.text.isascii() else ""
+    matching = (f"number >= ? AND ({_TEXT})", (floor, f"%{rough}%", exact, of_id, of_id))
+    found = _cut(_listing(connection, wanted, limit + 1, top, matching), limit)
+    return found if found.before is not None else Page(found.runs, floor if floor > 0 else None)
 
 
 def _newest(connection: apsw.Connection) -> int:
@@ -95,12 +92,16 @@ def _bounds(text: str) -> tuple[str, str]:
     return text.lower(), text.lower() + "g"
 
 
-def _pattern(text: str) -> str:
-    """For LIKE, which knows upper and lower case of ASCII alone: any character where there is another."""
+def _rough(text: str) -> str:
+    """For LIKE; a letter that it does not know is any letter."""
     return "".join("_" if not letter.isascii() else f"\\{letter}" if letter in "%_\\" else letter for letter in text)
 
 
-def _has(run: RunRecord, text: str) -> bool:
-    """Whether a run that the pattern let through has the text."""
-    wanted = text.lower()
-    return wanted in run.prompt.lower() or run.run_id.startswith(wanted) or run.correlation_id.startswith(wanted)
+def _in_any_case(text: str) -> str:
+    """For GLOB; everything where LIKE has decided."""
+    return "*" if text.isascii() else f"*{''.join(map(_letter, text))}*"
+
+
+def _letter(letter: str) -> str:
+    forms = sorted({letter, *(form for form in (letter.lower(), letter.upper()) if len(form) == 1)})
+    return f"[{''.join(forms)}]" if len(forms) > 1 or letter in "*?[" else letter
