@@ -10,10 +10,9 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -120,7 +119,7 @@ async def measure(mode: str, runs: int, at_once: int, payload: int, folder: Path
         await spans.start()
     bench = Bench(store, "x" * payload)
     relax()
-    with debugging(store) if mode == "debug" else contextlib.nullcontext():
+    async with debugging(store) if mode == "debug" else contextlib.nullcontext():
         for _ in range(20):  # what is made at first use, of the export too
             await bench.run()
         await drained(spans)
@@ -155,23 +154,22 @@ async def drained(spans: Any) -> None:
         assert await asyncio.to_thread(wait_exported, spans, DRAIN_SECONDS), "the receiver does not take the spans"
 
 
-@contextlib.contextmanager
-def debugging(store: Store) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def debugging(store: Store) -> AsyncIterator[None]:
     """Logs in detail, and sends log records and metrics, as an agent in debug does."""
     from milepost_agent.metrics import Metrics  # noqa: PLC0415
-    from milepost_service.telemetry.otlp_debug import DebugExport  # noqa: PLC0415
+    from milepost_service.observability import ProcessObservability, add_metrics  # noqa: PLC0415
+    from milepost_service.telemetry.mode import process_mode  # noqa: PLC0415
 
-    logging.getLogger().setLevel(logging.DEBUG)
-    metrics, stop = Metrics(Counts()), threading.Event()
+    metrics = Metrics(Counts(), asyncio.get_running_loop())
     metrics.show(store)
-    export = DebugExport("bench", lambda: [metrics.collect], stop)
-    thread = threading.Thread(target=export.run)
-    thread.start()
+    add_metrics(metrics.collect)
+    observability = ProcessObservability(ProcessSettings(log_format="json"), "bench")
+    process_mode.decide("debug")
     try:
         yield
     finally:
-        stop.set()
-        thread.join(10)
+        await observability.close()
 
 
 if __name__ == "__main__":

@@ -102,9 +102,9 @@ class JournalExporter:
                 reader.forget()
                 reader.position = self._done
                 return
-            self._done = reader.position
             if len(batch):
-                self._cursor.save(self._done)
+                self._cursor.save(reader.position)
+            self._done = reader.position
             if reader.missing:
                 exports.gave_up("spans", reader.missing, REMOVED)
                 reader.missing = 0
