@@ -103,22 +103,26 @@ function RunsBody({ runs, away, filtered, onNew, onClear }: RunsBodyProps) {
     if (!isFetchingNextPage) void fetchNextPage();
   }, [fetchNextPage, isFetchingNextPage]);
 
-  if (runs.isPending) return <Loading what="runs" />;
-  if (runs.error && runs.rows.length === 0) return <ErrorState error={runs.error} retry={() => void runs.refetch()} />;
-  if (runs.rows.length === 0) return <NoRuns filtered={filtered} onNew={onNew} onClear={onClear} />;
   return (
     <>
-      <div className="card runs-card">
-        <RunsTable
-          rows={runs.rows}
-          hasMore={runs.hasNextPage}
-          onMore={more}
-          away={away}
-          selection={selection}
-          onSelection={setSelection}
-          onOpen={open}
-        />
-      </div>
+      {runs.isPending ? <Loading what="runs" /> : null}
+      {runs.error && runs.rows.length === 0 ? (
+        <ErrorState error={runs.error} retry={() => void runs.refetch()} />
+      ) : null}
+      {runs.isSuccess && runs.rows.length === 0 ? <NoRuns filtered={filtered} onNew={onNew} onClear={onClear} /> : null}
+      {runs.rows.length > 0 ? (
+        <div className="card runs-card">
+          <RunsTable
+            rows={runs.rows}
+            hasMore={runs.hasNextPage}
+            onMore={more}
+            away={away}
+            selection={selection}
+            onSelection={setSelection}
+            onOpen={open}
+          />
+        </div>
+      ) : null}
       {selected.length > 0 ? (
         <section className="bulk-bar" aria-label="Selection">
           <span role="status">{selected.length === 1 ? "1 run selected" : `${selected.length} runs selected`}</span>

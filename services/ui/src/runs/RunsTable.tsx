@@ -112,7 +112,7 @@ function Space({ height }: { height: number }) {
   return (
     // biome-ignore lint/a11y/noAriaHiddenOnFocusable: holds nothing that takes the focus
     <tr aria-hidden="true" className="space">
-      <td colSpan={columns.length} style={{ height }} />
+      <td style={{ height }} />
     </tr>
   );
 }

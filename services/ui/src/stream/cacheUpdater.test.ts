@@ -1,4 +1,4 @@
-import { type InfiniteData, QueryClient } from "@tanstack/react-query";
+import { type InfiniteData, QueryClient, QueryObserver } from "@tanstack/react-query";
 import { expect, it, vi } from "vitest";
 import { anEvent, aRun } from "../../test/samples";
 import { keys } from "../api/keys";
@@ -32,7 +32,7 @@ it("reads everything anew when something may have been missed", () => {
   const queries = withRuns();
   const renew = vi.spyOn(queries, "invalidateQueries");
   new CacheUpdater(queries).apply({ type: "resync", reason: "slow" });
-  expect(renew).toHaveBeenCalledWith();
+  expect(renew).toHaveBeenCalledWith({ queryKey: [], exact: false });
 });
 
 it("does not read lists anew for each step of a run", () => {
@@ -40,8 +40,26 @@ it("does not read lists anew for each step of a run", () => {
   const renew = vi.spyOn(queries, "invalidateQueries");
   const updater = new CacheUpdater(queries);
   updater.apply({ type: "journal", agent: "a", event: anEvent({ run_id: "r1", type: "StepStarted", sequence: 11 }) });
-  expect(renew).not.toHaveBeenCalledWith({ queryKey: keys.allRuns });
+  expect(renew).not.toHaveBeenCalledWith({ queryKey: keys.allRuns, exact: false });
   updater.apply({ type: "journal", agent: "a", event: anEvent({ run_id: "r1", type: "SomethingNew", sequence: 12 }) });
-  expect(renew).toHaveBeenCalledWith({ queryKey: keys.allRuns });
+  expect(renew).toHaveBeenCalledWith({ queryKey: keys.allRuns, exact: false });
   updater.stop();
+});
+
+it("reads a list again when its first reading was under way as something happened", async () => {
+  const queries = new QueryClient();
+  const answers: ((rows: string) => void)[] = [];
+  const observer = new QueryObserver(queries, {
+    queryKey: keys.runs({ state: "waiting" }),
+    queryFn: () => new Promise<string>((resolve) => answers.push(resolve)),
+  });
+  const leave = observer.subscribe(() => undefined);
+  const updater = new CacheUpdater(queries);
+  updater.apply({ type: "journal", agent: "a", event: anEvent({ type: "ApprovalRequested" }) });
+  answers[0]?.("as it was before");
+  await vi.waitFor(() => expect(answers).toHaveLength(2));
+  answers[1]?.("as it is");
+  await vi.waitFor(() => expect(observer.getCurrentResult().data).toBe("as it is"));
+  updater.stop();
+  leave();
 });

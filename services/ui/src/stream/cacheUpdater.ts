@@ -45,7 +45,7 @@ export class CacheUpdater {
         break;
       case "hello":
       case "resync":
-        void this.queries.invalidateQueries();
+        void this.renew();
         break;
     }
   }
@@ -84,9 +84,8 @@ export class CacheUpdater {
     if (!this.queries.getQueryState(keys.run(runId))) return;
     let throttle = this.runs.get(runId);
     if (!throttle) {
-      const renew = (queryKey: readonly unknown[]) => this.queries.invalidateQueries({ queryKey, exact: true });
       throttle = new Throttle(
-        () => Promise.all([renew(keys.run(runId)), renew(keys.runMessages(runId))]),
+        () => Promise.all([this.renew(keys.run(runId), true), this.renew(keys.runMessages(runId))]),
         RUN_PERIOD_MS,
       );
       this.runs.set(runId, throttle);
@@ -94,7 +93,16 @@ export class CacheUpdater {
     throttle.call();
   }
 
-  private renew(queryKey: readonly unknown[]): Promise<void> {
-    return this.queries.invalidateQueries({ queryKey });
+  /** A first read that is under way may be older than what was heard, and is not begun anew: so it is done again. */
+  private async renew(queryKey: readonly unknown[] = [], exact = false): Promise<void> {
+    const filters = { queryKey, exact };
+    const first = new Set(
+      this.queries
+        .getQueryCache()
+        .findAll({ ...filters, fetchStatus: "fetching" })
+        .filter((query) => query.state.data === undefined),
+    );
+    await this.queries.invalidateQueries(filters);
+    if (first.size > 0) await this.queries.invalidateQueries({ predicate: (query) => first.has(query) });
   }
 }
