@@ -25,6 +25,12 @@ ui-dev: setup ## the UI from its sources with hot reload, beside a Milepost that
 ui-test: setup ## Vitest, then Playwright with this machine's Chromium against real local mode (ARGS="crash --headed")
 	@$(PYTHON) tools/ui.py test $(ARGS)
 
+ui-pictures: setup ## the pictures of the documentation, taken anew
+	@MILEPOST_PICTURES=docs $(PYTHON) tools/ui.py browse pictures
+
+bench-ui: setup ## time from the commit of an event to the screen (artifacts/ui_latency.json)
+	@$(PYTHON) tools/ui.py browse latency
+
 kill-matrix: setup ## kills a real agent at every passage of every failpoint (ARGS="-k cyclic"); writes docs/durability.md
 	@GRPC_VERBOSITY=ERROR $(PY) tests/kill_matrix/kill_matrix.py $(ARGS)
 
@@ -69,5 +75,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist services/ui/node_modules services/gateway/milepost_gateway/static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test ui ui-dev ui-test kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs soak check fmt gen lock clean
+.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs soak check fmt gen lock clean
 .DEFAULT_GOAL := help

@@ -45,9 +45,9 @@ def test_each_disagreement_is_told_in_one_line(tmp_path: Path, not_yet: str, tes
 
 def test_a_test_of_the_ui_names_ids_at_the_beginning_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.spec.ts").write_text(
-        'import x;\ntest("AAA-1, AAA-2: both", () => {});\ntest.describe(\n  `AAA-2: one`, () => {});\n'
+        'import x;\ntest("AAA-1, UI-2: both", () => {});\ntest.describe(\n  `AAA-2: one`, () => {});\n'
         'test("nothing: AAA-9", () => {});\n'
     )
     (tmp_path / "b.ts").write_text('test("AAA-1: no test file", () => {});')
     found = [(naming.line, naming.ids) for path in files_of_tests(tmp_path) for naming in namings(path)]
-    assert found == [(2, ("AAA-1", "AAA-2")), (4, ("AAA-2",))]
+    assert found == [(2, ("AAA-1", "UI-2")), (4, ("AAA-2",))]

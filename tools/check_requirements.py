@@ -16,7 +16,7 @@ NOT_SEARCHED = {"node_modules", "artifacts", "__pycache__", "dist"}
 PYTHON_TESTS = re.compile(r"test_.*\.py")
 UI_TESTS = re.compile(r".*\.(spec|test)\.tsx?")
 # test("UI-1, UI-2: what it shows", ...), also test.describe(...) and it(...)
-UI_NAMING = re.compile(r"""\b(?:test|it|describe)(?:\.\w+)*\(\s*["'`]([A-Z0-9]{3}-\d+(?:, [A-Z0-9]{3}-\d+)*): """)
+UI_NAMING = re.compile(r"""\b(?:test|it|describe)(?:\.\w+)*\(\s*["'`]([A-Z0-9]+-\d+(?:, [A-Z0-9]+-\d+)*): """)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""`make ui`, `make ui-dev`, `make ui-test` and the UI's part of `make check`.
+"""`make ui`, `make ui-dev`, `make ui-test`, `make bench-ui` and the UI's part of `make check`.
 
-usage: ui.py build [--tell] | dev [URL] | test [ARGS...] | check
+usage: ui.py build [--tell] | dev [URL] | test [ARGS...] | browse [ARGS...] | check
 """
 
 from __future__ import annotations
@@ -57,18 +57,21 @@ def dev(target: str) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Vitest, then Playwright on the built UI; both are run even when the first fails."""
+    """Vitest, then the stories; both are run even when the first fails."""
+    units = _npm(_ready(ui_build()), "test")
+    return browse(arguments) or units
+
+
+def browse(arguments: list[str]) -> int:
+    """The stories that `arguments` of Playwright choose, on the built UI."""
     build()
-    node = _ready(ui_build())
-    units = _npm(node, "test")
     browser = os.environ.get("MILEPOST_CHROMIUM") or next(filter(os.path.exists, CHROMIUM), "")
     if not browser:
         raise ToolError(
             "Chromium is needed; Debian, Ubuntu: apt-get install chromium, or name one in MILEPOST_CHROMIUM"
         )
     environment = {"MILEPOST_CHROMIUM": browser, "MILEPOST_PYTHON": str(PYTHON)}
-    stories = _npm(node, "exec", "--", "playwright", "test", *arguments, environment=environment)
-    return units or stories
+    return _npm(_ready(ui_build()), "exec", "--", "playwright", "test", *arguments, environment=environment)
 
 
 def check() -> int:
@@ -107,8 +110,8 @@ def main() -> int:
     try:
         if command == "dev":
             return dev(*arguments[:1] or [DEV_TARGET])
-        if command == "test":
-            return test(arguments)
+        if command in ("test", "browse"):
+            return (test if command == "test" else browse)(arguments)
         if command == "check":
             return check()
         return build_for_set_up() if "--tell" in arguments else build()

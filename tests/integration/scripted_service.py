@@ -35,6 +35,9 @@ CAPABILITIES = os.environ["SCRIPTED_CAPABILITIES"].split(",")
 NUMBERED = "SCRIPTED_NUMBERED" in os.environ
 BEGINNING = 4
 """Characters that are streamed before the time of a call is over."""
+GATE = re.compile(r"\bgate=(\w+)/(\d+)/([\w-]+)")
+GATES = Path(os.environ.get("SCRIPTED_GATES", "."))
+GATE_SECONDS = 120.0
 HOLD = re.compile(r"\bhold=(\w+)/(\d+)/([\d.]+)")
 
 
@@ -95,6 +98,18 @@ async def hold(seconds: float) -> None:
 def held(text: str, role: str, place: int) -> float:
     """Seconds that a prompt asks for at this call."""
     return sum(float(found[3]) for found in HOLD.finditer(text) if (found[1], found[2]) == (role, str(place)))
+
+
+async def gates_opened(request: Any, place: int) -> None:
+    """Waits for the gates that the prompt names at this call."""
+    wanted = [
+        GATES / found[3]
+        for found in GATE.finditer(request.prompt)
+        if (found[1], found[2]) == (request.role, str(place))
+    ]
+    deadline = time.monotonic() + GATE_SECONDS
+    while not all(gate.exists() for gate in wanted) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
 
 
 async def main() -> None:

@@ -7,12 +7,13 @@ test("UI-2, DUR-3: an agent that is killed while its run is watched comes back i
   api,
 }) => {
   test.setTimeout(150_000);
-  const { run_id } = await api.start("press", "A text that survives hold=coder/1/12");
+  const { run_id } = await api.start("press", "A text that survives gate=coder/1/crash");
   await openRun(page, run_id);
   const same = await markPage(page);
   await expect(page.getByRole("treegrid").getByText("draft").first()).toBeVisible();
   await world.kill("press");
   await expect(page.getByText("resumed after a crash")).toBeVisible({ timeout: 60_000 });
+  world.openGate("crash");
   await expect(page.getByText("Your approval is needed")).toBeVisible({ timeout: 60_000 });
   await page.getByRole("button", { name: "Approve", exact: true }).click();
   await expect(status(page)).toContainText("Completed");

@@ -39,7 +39,7 @@ export const test = base.extend<Own, { world: World }>({
         world.remove();
       }
     },
-    { scope: "worker", timeout: 180_000 },
+    { scope: "worker", timeout: 300_000 },
   ],
   signedIn: [true, { option: true }],
   baseURL: async ({ world }, use) => use(world.running.ui),
@@ -93,8 +93,8 @@ function client(world: World): Api {
     run: async (runId) => (await ask("GET", `runs/${runId}`)).run,
     untilRun: (runId, what, holds) =>
       until(`run ${runId} ${what}`, async () => {
-        const run = await api.run(runId);
-        return holds(run) && run;
+        const run = await api.run(runId).catch(() => undefined); // its agent may be on its way back
+        return run && holds(run) && run;
       }),
   };
   return api;

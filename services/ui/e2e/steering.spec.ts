@@ -34,10 +34,11 @@ test("UI-1: a question is answered where it is asked", async ({ page, api }) => 
   await expect(status(page)).toContainText("Completed");
 });
 
-test("UI-1: a run is paused, told something, resumed and cancelled from its page", async ({ page, api }) => {
-  const { run_id } = await api.start("press", "Hold me hold=coder/1/3");
+test("UI-1: a run is paused, told something, resumed and cancelled from its page", async ({ page, world, api }) => {
+  const { run_id } = await api.start("press", "Hold me gate=coder/1/steer");
   await openRun(page, run_id, "messages");
   await page.getByRole("button", { name: "Pause" }).click();
+  world.openGate("steer");
   await expect(status(page)).toContainText("Paused");
   await page.getByRole("button", { name: "Message" }).click();
   const dialog = page.getByRole("dialog");

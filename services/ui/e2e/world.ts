@@ -1,6 +1,6 @@
 // Real local mode for one worker of Playwright: `milepost up` on a state directory and ports of its own.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -11,6 +11,7 @@ export const HERE = dirname(fileURLToPath(import.meta.url));
 export const ROOT = join(HERE, "../../..");
 export const PYTHON = process.env.MILEPOST_PYTHON ?? join(ROOT, ".venv/bin/python");
 const BIN = dirname(PYTHON);
+const LAUNCHER = join(ROOT, "cli/milepost_cli/launcher.py");
 const PATIENCE_MS = 120_000;
 const run = promisify(execFile);
 
@@ -70,7 +71,7 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** A process of the test's own, in its own group, with its output in a file; ended by `stop`. */
+/** A process of the test's own, in its own group, with its output in a file; ended by `stop`, or with the worker. */
 export class OwnProcess {
   readonly child: ChildProcess;
   readonly log: string;
@@ -79,7 +80,8 @@ export class OwnProcess {
     this.log = log;
     const out = openSync(log, "a");
     const env = { ...process.env, GRPC_VERBOSITY: "ERROR", ...environment };
-    this.child = spawn(command, args, { cwd: ROOT, env, stdio: ["ignore", out, out], detached: true });
+    const launched = ["-I", "-S", LAUNCHER, String(process.pid), command, ...args];
+    this.child = spawn(PYTHON, launched, { cwd: ROOT, env, stdio: ["ignore", out, out], detached: true });
   }
 
   get ended(): boolean {
@@ -161,6 +163,7 @@ export class World {
     const python = [join(HERE, "scripted"), process.env.PYTHONPATH].filter(Boolean).join(":");
     this.up = new OwnProcess(join(BIN, "milepost"), ["up", ...manifests, ...options], join(this.folder, "up.log"), {
       PYTHONPATH: python,
+      SCRIPTED_GATES: this.folder,
     });
     await until("milepost up is ready", () => {
       if (this.up?.ended) throw new Error(`milepost up ended: ${readFileSync(this.up.log, "utf8")}`);
@@ -206,6 +209,11 @@ export class World {
   async journal(runId: string): Promise<JournalEvent[]> {
     const lines = (await this.cli("watch", runId, "--json")).trim().split("\n");
     return lines.map((line) => JSON.parse(line).event).filter(Boolean);
+  }
+
+  /** Lets the calls go on that wait for this gate, see tests/integration/scripted_service.py. */
+  openGate(name: string): void {
+    writeFileSync(join(this.folder, name), "");
   }
 
   /** SIGKILL to a process of local mode, which starts it again. Returns once the old one is gone. */
