@@ -1,5 +1,8 @@
 """The tables of names in docs/observability.md are written from conventions.py."""
 
+import ast
+import re
+
 import pytest
 
 from gen_observability import PAGE, SOURCE, names, table, written
@@ -38,3 +41,16 @@ def test_every_name_of_our_own_is_explained() -> None:
     ]
     assert unexplained == []
     assert [name for name, text in names(SOURCE.read_text(), "Spans") if not text] == []
+
+
+@pytest.mark.parametrize("group", ["Spans", "Attributes", "Operations", "Kinds", "Metrics"])
+def test_every_constant_is_used(group: str) -> None:
+    """What nothing sends is not promised."""
+    files = [path for path in SOURCE.parents[3].glob("*/milepost_*/**/*.py") if path != SOURCE]
+    code = "\n".join(path.read_text() for path in files)
+    classes = [node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.ClassDef)]
+    [found] = [node for node in classes if node.name == group]
+    targets = [node.targets[0] for node in found.body if isinstance(node, ast.Assign)]
+    constants = [target.id for target in targets if isinstance(target, ast.Name)]
+    assert len(constants) > 5
+    assert [name for name in constants if not re.search(rf"\.{name}\b", code)] == []

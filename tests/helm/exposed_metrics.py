@@ -51,7 +51,7 @@ async def of_agent(folder: Path) -> Exposed:
     counts = Counts()
     counts.failures["DiskFull"] += 1
     counts.backup_succeeded(1.0)
-    metrics = AgentMetrics(counts)
+    metrics = AgentMetrics(counts, asyncio.get_running_loop())
     store = await Store.open(folder / "milepost.db")
     metrics.show(store)
     try:

@@ -18,8 +18,6 @@ class Spans:
     """The router ranks services for a step."""
     ARBITRATE = "agent.arbitrate"
     """The arbitrator decides what to do."""
-    FINISH = "agent.finish"
-    """The outcome of a run is stored."""
     WAIT = "agent.wait"
     """The run waits for a person."""
     CHECKPOINT_SAVE = "checkpoint.save"
@@ -83,11 +81,9 @@ class Attributes:
     GEN_AI_TOOL_CALL_RESULT = "gen_ai.tool.call.result"
     """At most 2,000 characters."""
 
-    # OpenInference's, by which a viewer of agents sorts spans and draws their graph.
+    # OpenInference's, by which a viewer of agents sorts spans.
     OPENINFERENCE_SPAN_KIND = "openinference.span.kind"
     """`CHAIN`, `AGENT`, `LLM`, `EMBEDDING`, `RETRIEVER` or `TOOL`."""
-    GRAPH_NODE_ID = "graph.node.id"
-    GRAPH_NODE_PARENT_ID = "graph.node.parent_id"
 
     RPC_SYSTEM = "rpc.system"
     RPC_SERVICE = "rpc.service"
@@ -101,14 +97,8 @@ class Attributes:
     # Ours: of the run and its steps.
     STEP = "milepost.step"
     """Name of the step in the workflow."""
-    TASK_ID = "milepost.task.id"
-    """LangGraph's task, the same after a restart."""
     SERVICE = "milepost.service"
     """The service that a step or a decision is about; `service.name` is the process that made the span."""
-    CAPABILITY = "milepost.capability"
-    """The tag that the step asks for."""
-    WORKFLOW = "milepost.workflow"
-    """Name of the workflow."""
     WORKFLOW_DIGEST = "milepost.workflow.digest"
     """Which generation of the workflow the run is pinned to."""
     EPOCH = "milepost.epoch"
