@@ -73,6 +73,15 @@ describe("graph", () => {
     expect(nodes.map((node) => node.done)).toEqual([0, 2, 1]);
   });
 
+  it("enters a step once, also when it is routed again after a question", () => {
+    const { edges } = modelOf(asked.events).graph.view(SHAPE);
+    expect(edges.map(({ from, to, taken }) => [from, to, taken]).slice(0, 2)).toEqual([
+      [START, "research", 1],
+      ["research", "code", 1],
+    ]);
+    expect(edges.filter((edge) => edge.from === edge.to)).toEqual([]);
+  });
+
   it("makes do without the workflow", () => {
     const { nodes, edges } = modelOf(plain.events).graph.view(null);
     expect(nodes.map((node) => node.step.name)).toEqual(["research", "code", "review"]);
@@ -102,6 +111,15 @@ describe("decisions", () => {
     const { pairs } = modelOf(asked.events).decisions;
     expect(pairs[2]?.decision?.choices[0]?.likelihood).toBeCloseTo(Math.exp(-2.195), 3);
     expect(pairs[1]?.decision?.choices[0]?.likelihood).toBeNull();
+  });
+
+  it("never puts a decision beside the recommendation for another step", () => {
+    const journal = new Journal().write("Recommended", 0, {}, "code", 1).write("Decided", 1, {}, "review", 1);
+    const { pairs } = modelOf(journal.events).decisions;
+    expect(pairs.map((pair) => [pair.step, pair.decision === null])).toEqual([
+      ["code", true],
+      ["review", false],
+    ]);
   });
 
   it("tells an overruled recommendation", () => {
