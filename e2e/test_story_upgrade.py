@@ -8,7 +8,8 @@ import pytest
 
 from e2e_agent import assert_nothing_repeated, outcome
 from e2e_cluster import restarts
-from e2e_install import DEFINITIONS, RELEASE, Installation
+from e2e_gateway import NAME as GATEWAY
+from e2e_install import DEFINITIONS, NAMESPACE, RELEASE, Installation
 from e2e_manifests import model, workflow
 from e2e_story import Story
 from e2e_waiting import eventually, stays
@@ -35,6 +36,7 @@ def test_upgrade(story: Story, installation: Installation, tmp_path: Path) -> No
     agent = story.agent()
     agent.wait_ready_services({"worker"})
     before = restarts(story.pods())
+    token = story.cluster.get("Secret", GATEWAY, NAMESPACE)["data"]
     run = agent.start_run("Write a function. hold=coder/1/15")
     agent.wait_event(run.run_id, "StepStarted", step="code")
     installation.install()
@@ -43,6 +45,7 @@ def test_upgrade(story: Story, installation: Installation, tmp_path: Path) -> No
     assert (outcome(ended), ended.recoveries) == ("COMPLETED", 0), agent.history(run.run_id)
     story.wait_ready(("AgentWorkflow", "flow"), ("ModelService", "smollm2"))
     assert restarts(story.pods()) == before
+    assert story.cluster.get("Secret", GATEWAY, NAMESPACE)["data"] == token, "the gateway's token stays"
 
 
 @pytest.mark.cluster
