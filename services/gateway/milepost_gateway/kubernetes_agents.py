@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from milepost_gateway.addresses import AgentAddress, Mode
@@ -41,7 +41,7 @@ class KubernetesAgents:
         self._access = access
         self._namespaces = namespaces or ("",)
 
-    async def watch(self) -> AsyncIterator[Sequence[AgentAddress]]:
+    async def watch(self) -> AsyncGenerator[Sequence[AgentAddress], None]:
         changed = asyncio.Event()
         kinds: tuple[Kind, Kind] = ("StatefulSet", "Pod")
         lists = [_List(kind, namespace, changed) for namespace in self._namespaces for kind in kinds]

@@ -1,14 +1,26 @@
 """Which agents a cluster has, from its StatefulSets and pods, also while pods are away."""
 
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from milepost_gateway.addresses import AgentAddress
-from milepost_gateway.kubernetes_agents import SELECTOR, Key, addresses_of
+from milepost_gateway.kubernetes_agents import SELECTOR, Key, KubernetesAgents, addresses_of
 from milepost_gateway.main import agents_of
 from milepost_gateway.settings import GatewaySettings
 from milepost_service.errors import ConfigurationError
+from milepost_service.kubernetes.access import ApiAccess
 
 Objects = dict[Key, dict[str, Any]]
 
@@ -69,3 +81,72 @@ def test_outside_of_a_cluster_it_is_refused_in_one_line(monkeypatch: pytest.Monk
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ConfigurationError, match="MILEPOST_GATEWAY_DISCOVERY: kubernetes needs KUBERNETES_SERVICE_H"):
         agents_of(GatewaySettings(gateway_discovery="kubernetes"))
+
+
+class ApiServer:
+    """Answers lists and watches of two namespaces from `objects`, as an API server does."""
+
+    def __init__(self, objects: dict[str, list[dict[str, Any]]]) -> None:
+        self.objects = objects
+        self.watches: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+
+    async def answer(self, request: Request) -> Response:
+        path, query = request.url.path, request.query_params
+        if path not in self.objects:
+            return JSONResponse({"message": "forbidden"}, 403)
+        assert query["labelSelector"] == SELECTOR
+        if "watch" not in query:
+            return JSONResponse({"metadata": {"resourceVersion": "1"}, "items": self.objects[path]})
+        queue = self.watches[path] = asyncio.Queue()
+
+        async def events() -> AsyncIterator[str]:
+            while True:
+                yield json.dumps(await queue.get()) + "\n"
+
+        return StreamingResponse(events())
+
+
+@contextlib.asynccontextmanager
+async def served(api: ApiServer) -> AsyncIterator[str]:
+    app = Starlette(routes=[Route("/{path:path}", api.answer)])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=0))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        await serving
+
+
+def versioned(objects: Objects) -> list[dict[str, Any]]:
+    return [{**each, "metadata": {**each["metadata"], "resourceVersion": "2"}} for each in objects.values()]
+
+
+@pytest.mark.requirement("AGT-1")
+async def test_agents_of_several_namespaces_are_followed_and_one_that_is_refused_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("milepost_gateway.kubernetes_agents.FIRST_LOOK_SECONDS", 1.0)
+    (tmp_path / "token").write_text("token")
+    api = ApiServer(
+        {
+            "/apis/apps/v1/namespaces/a/statefulsets": versioned(stateful_set("flow", "a")),
+            "/api/v1/namespaces/a/pods": versioned(pod("flow-0", "a", podIP="10.0.0.1")),
+            "/apis/apps/v1/namespaces/b/statefulsets": [],
+            "/api/v1/namespaces/b/pods": [],
+        }
+    )
+    async with served(api) as url, asyncio.timeout(60):
+        agents = KubernetesAgents(ApiAccess(url, "", tmp_path / "token", tmp_path / "ca"), ["a", "b", "refused"])
+        async with contextlib.aclosing(agents.watch()) as lists:
+            assert [each.target for each in await anext(lists)] == ["10.0.0.1:50051"]
+            place = "/apis/apps/v1/namespaces/b/statefulsets"
+            while place not in api.watches:
+                await asyncio.sleep(0.01)
+            [later] = versioned(stateful_set("later", "b"))
+            api.watches[place].put_nowait({"type": "ADDED", "object": later})
+            assert [each.agent for each in await anext(lists)] == ["a.flow-0", "b.later-0"]
+            [moved] = versioned(pod("flow-0", "a", podIP="10.0.0.2"))
+            api.watches["/api/v1/namespaces/a/pods"].put_nowait({"type": "MODIFIED", "object": moved})
+            assert (await anext(lists))[0].target == "10.0.0.2:50051"
+            api.watches[place].put_nowait({"type": "DELETED", "object": later})
+            assert [each.agent for each in await anext(lists)] == ["a.flow-0"]
