@@ -55,6 +55,7 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
         yield capability_pb2.InvokeResponse(delta=text[:BEGINNING])
         await asyncio.sleep(self._seconds)
         await hold(held(request.prompt, request.role, place) if first else 0)
+        await gates_opened(request, place)
         verdict = ""
         if request.verdicts:
             verdict = request.verdicts[1 if place <= self._rejections else 0]

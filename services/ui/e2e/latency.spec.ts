@@ -13,7 +13,7 @@ test("SPD-6: how long an event takes from its commit to the screen", async ({ pa
   for (let number = 0; number < RUNS; number += 1) {
     const { run_id } = await api.start("press", `Measure me gate=coder/1/measure-${number}`);
     await openRun(page, run_id, "events");
-    await expect(page.getByRole("button", { name: /StepStarted/ })).toBeVisible();
+    await expect(page.getByRole("button", { name: /StepStarted/ }).first()).toBeVisible();
     await page.evaluate(watchLines);
     world.openGate(`measure-${number}`);
     await api.untilRun(run_id, "waits", (run) => run.state === "waiting");

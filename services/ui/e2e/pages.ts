@@ -37,30 +37,41 @@ export async function openRun(page: Page, runId: string, view = "timeline"): Pro
   await expect(page.getByRole("navigation", { name: "Views of this run" })).toBeVisible();
 }
 
-/** Sequence numbers that the list of raw events shows, from its first line to its last, read by scrolling through. */
+/** Events of the agent itself, which the page of a run shows among those of the run while it is open. */
+const OF_THE_AGENT = ["AgentStarted", "ObservabilityChanged"];
+
+/** Sequence numbers that the list of raw events shows of its run, from its first line to its last. */
 export async function shownSequences(page: Page): Promise<number[]> {
   const box = page.getByRole("region", { name: "List of events" });
   await box.evaluate((element) => element.scrollTo({ top: 0 }));
   const lines = new Map<number, number>();
+  const strangers = new Set<number>();
   for (;;) {
-    for (const [place, sequence] of await sequencesInSight(page)) lines.set(place, sequence);
+    for (const [place, sequence, type] of await sequencesInSight(page)) {
+      lines.set(place, sequence);
+      if (OF_THE_AGENT.includes(type)) strangers.add(sequence);
+    }
     const moved = await box.evaluate((element) => {
       const before = element.scrollTop;
       element.scrollBy({ top: element.clientHeight / 2 });
       return element.scrollTop > before;
     });
-    if (!moved) return [...lines].sort(([one], [other]) => one - other).map(([, sequence]) => sequence);
+    if (!moved) {
+      const inOrder = [...lines].sort(([one], [other]) => one - other).map(([, sequence]) => sequence);
+      return inOrder.filter((sequence) => !strangers.has(sequence));
+    }
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   }
 }
 
-/** The lines of raw events that are in sight now: place in the list and sequence number. */
-export async function sequencesInSight(page: Page): Promise<[number, number][]> {
+/** The lines of raw events that are in sight now: place in the list, sequence number, type. */
+export async function sequencesInSight(page: Page): Promise<[number, number, string][]> {
   const lines = page.getByRole("region", { name: "List of events" }).locator("li");
   return lines.evaluateAll((items) =>
-    items.map((item): [number, number] => [
+    items.map((item): [number, number, string] => [
       Number((item as HTMLElement).dataset.index),
       Number(item.querySelector(".event-sequence")?.textContent),
+      item.querySelector(".event-type")?.textContent ?? "",
     ]),
   );
 }
