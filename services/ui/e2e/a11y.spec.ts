@@ -2,6 +2,9 @@ import { expectAccessible, inBothThemes } from "./axe";
 import { expect, test } from "./fixtures";
 import { expectNoSidewaysScroll, open, openRun } from "./pages";
 
+// axe looks at every element of every view, in two themes.
+test.setTimeout(240_000);
+
 const PAGES = ["", "runs", "messages", "backups"];
 
 test("UI-2: axe finds nothing on any page, light or dark", async ({ page }) => {
