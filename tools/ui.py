@@ -59,7 +59,10 @@ def dev(target: str) -> int:
 def test(arguments: list[str]) -> int:
     """Vitest, then the stories; both are run even when the first fails."""
     units = _npm(_ready(ui_build()), "test")
-    return browse(arguments) or units
+    stories = browse(arguments)
+    words = {True: "passed", False: "FAILED"}
+    print(f"ui-test: Vitest {words[units == 0]}, stories in the browser {words[stories == 0]}", flush=True)
+    return stories or units
 
 
 def browse(arguments: list[str]) -> int:

@@ -245,11 +245,12 @@ def _decided(hop: agent_pb2.Hop, event: EventRecord) -> None:
 
 
 def _completed(hop: agent_pb2.Hop, event: EventRecord) -> None:
-    hop.role = event.data["role"]
-    hop.service = event.data["service"]
-    hop.output = event.data["output"][:MAX_OUTPUT_CHARACTERS]
-    hop.verdict = event.data["verdict"]
-    hop.cycle = event.data["cycle"]
+    # What an older release journaled may lack what was added since.
+    hop.role = event.data.get("role", "")
+    hop.service = event.data.get("service", "")
+    hop.output = event.data.get("output", "")[:MAX_OUTPUT_CHARACTERS]
+    hop.verdict = event.data.get("verdict", "")
+    hop.cycle = event.data.get("cycle", 0)
     hop.end_time.CopyFrom(timestamp(event.time))
 
 
