@@ -10,7 +10,7 @@ import pytest
 from helm_chart import NAMESPACE, Chart, Object, environment_of, of_component, of_kind, one, pod_of
 from milepost_gateway.settings import GatewaySettings
 
-LOCAL_ONLY = {"agents", "gateway_static", "grace_seconds"}
+LOCAL_ONLY = {"agents", "gateway_static", "grace_seconds", "obs_mode"}
 """Settings that a pod has no use for, or whose default is right."""
 
 pytestmark = pytest.mark.requirement("PKG-2")
