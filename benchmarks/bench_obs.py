@@ -7,10 +7,10 @@ of its time for the same runs as a multiple of that of "off" in the same round, 
 once with many at once; the worse of the two counts.
 
 What is measured is what runs feel. Making a span and sending it takes about as long as a durable step that does
-nothing, so it is done behind the runs: the exporter gets 1 % of a core while the process is busy, and the spans of the
-rest of a burst come when it is over. "left" is how many journal events had not been exported when the last run ended,
-"drained" how long it took until they were; "dropped" must be 0. Real steps wait for models, and leave no such backlog:
-1 % of a core is a few hundred spans a second.
+nothing, so it is done behind the runs: the exporter gets 0.5 % of a core while the process is busy, and the spans of
+the rest of a burst come when it is over. "left" is how many journal events had not been exported when the last run
+ended, "drained" how long it took until they were; "dropped" must be 0. Real steps wait for models, and leave no such
+backlog: 0.5 % of a core is a hundred spans a second and more, and who falls far behind gets 5 %.
 
 Prints a table, writes artifacts/bench_obs.json, and ends with one line of JSON.
 """

@@ -30,6 +30,8 @@ BATCH: Final = 512
 """Spans of one request; a page more at most."""
 MOST_LAG: Final = 200_000
 """Events that wait to be exported at most; the oldest beyond that are given up."""
+PRESSING_LAG: Final = MOST_LAG // 4
+"""From so many on the exporter takes a larger share of the time, before any is given up."""
 STOP_SECONDS: Final = 1.0
 """How long the end of the process waits. What is not sent then is sent by the next one."""
 LAGGED: Final = "too far behind"
@@ -119,7 +121,7 @@ class JournalExporter:
         while len(batch) < BATCH and events == PAGE:
             spans, events = reader.read()
             batch.add(spans)
-            self._stop.wait(pace.rest())
+            self._stop.wait(pace.rest(pressed=self.lag() > PRESSING_LAG))
         return batch, events
 
     def _send(self, batch: "Request", pace: Pace) -> bool:
@@ -130,7 +132,7 @@ class JournalExporter:
             answer: Answer = self._connection.send(request)
             if not answer.again:
                 settle(len(batch), answer, exports, self._told)
-                self._stop.wait(pace.rest())
+                self._stop.wait(pace.rest(pressed=self.lag() > PRESSING_LAG))
                 return True
             if self._stop.is_set():
                 return False

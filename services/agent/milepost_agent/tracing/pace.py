@@ -3,8 +3,10 @@
 import time
 from typing import Final
 
-BUSY_SHARE: Final = 0.01
+BUSY_SHARE: Final = 0.005
 """Of one core, while the process does something else."""
+PRESSED_SHARE: Final = 0.05
+"""Of one core, while the process does something else and has done so for so long that work might be given up."""
 IDLE_SHARE: Final = 0.25
 BUSY: Final = 0.2
 """The process is busy when all else in it takes more than this of one core."""
@@ -17,7 +19,7 @@ class Pace:
     """Says after each piece of work how long to rest. For one thread."""
 
     def __init__(self) -> None:
-        self._share = BUSY_SHARE
+        self._busy = True
         self._owed = 0.0
         self._own = time.thread_time()
         self._start()
@@ -25,15 +27,16 @@ class Pace:
     def _start(self) -> None:
         self._window = (time.monotonic(), time.process_time(), time.thread_time())
 
-    def rest(self) -> float:
-        """Seconds."""
+    def rest(self, *, pressed: bool) -> float:
+        """Seconds. `pressed`: there is so much work that a small share is not enough."""
         own = time.thread_time()
         self._owed += own - self._own
         self._own = own
         began, process, thread = self._window
         if (passed := time.monotonic() - began) >= WINDOW:
             others = (time.process_time() - process) - (own - thread)
-            self._share = BUSY_SHARE if others / passed > BUSY else IDLE_SHARE
+            self._busy = others / passed > BUSY
             self._start()
-        rest, self._owed = self._owed / self._share, 0.0
+        busy_share = PRESSED_SHARE if pressed else BUSY_SHARE
+        rest, self._owed = self._owed / (busy_share if self._busy else IDLE_SHARE), 0.0
         return min(rest, LONGEST_REST)
