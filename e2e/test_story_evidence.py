@@ -28,9 +28,9 @@ def test_evidence(story: Story, chaos: Chaos, tmp_path: Path) -> None:
     assert outcome(run) == "COMPLETED"
     chaos.sigkill(story.get("Pod", "flow-0"))
     eventually(
-        "the agent is up again",
+        "the agent is up again, and the kubelet tells of its first container",
         lambda: ready_pods(story.pods("flow")),
-        lambda pods: pods and pods[0]["status"]["containerStatuses"][0]["restartCount"] == 1,
+        lambda pods: pods and "terminated" in pods[0]["status"]["containerStatuses"][0].get("lastState", {}),
         within=60,
     )
     collect(story.cluster, namespaces_of_interest(story.cluster, [story.namespace]), tmp_path)
