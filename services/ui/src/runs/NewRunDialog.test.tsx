@@ -64,7 +64,9 @@ it("does not send what is empty or too long, and says how long it is", async () 
 });
 
 it("asks for a token instead of sending when nothing may be changed", async () => {
-  const { calls } = await renderWithApp(dialog, { "GET config": () => ({ ...CONFIG, writable: false, token_required: true }) });
+  const { calls } = await renderWithApp(dialog, {
+    "GET config": () => ({ ...CONFIG, writable: false, token_required: true }),
+  });
   const user = userEvent.setup();
   await user.click(screen.getByLabelText("Prompt"));
   await user.paste("Merge");
