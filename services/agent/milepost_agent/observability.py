@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from milepost_agent.observability_rules import CRASH_DETECTED, DEADLINE_PASSED, 
 from milepost_agent.store import NewEvent, NewRequest, Store
 from milepost_service import telemetry
 from milepost_service.correlation import current_correlation_id, new_correlation_id
+from milepost_service.json_form import iso_time
 from milepost_service.telemetry.mode import Mode, ProcessMode, process_mode
 
 META_KEY: Final = "observability"
@@ -221,11 +221,6 @@ class Observability:
 
 
 def _changed(record: ModeRecord, previous: Mode, cause: str) -> NewEvent:
-    until = None if record.until is None else iso(record.until)
+    until = None if record.until is None else iso_time(record.until)
     data = {"mode": record.mode, "previous": previous, "until": until, "cause": cause}
     return NewEvent("ObservabilityChanged", data=data, traceparent=telemetry.traceparent())
-
-
-def iso(seconds: float) -> str:
-    """Seconds since the epoch as a time in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -52,6 +52,11 @@ def iso(time: Timestamp) -> str:
     return time.ToDatetime(tzinfo=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def iso_time(seconds: float) -> str:
+    """As `iso`, of seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def local_time(time: Timestamp) -> datetime:
     return time.ToDatetime(tzinfo=UTC).astimezone()
 

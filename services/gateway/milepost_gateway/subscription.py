@@ -1,9 +1,9 @@
 """One client of the stream: where it is in each journal, and what it is sent next."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from milepost_gateway.agent import Agent
@@ -14,6 +14,7 @@ from milepost_gateway.hub import Hub
 from milepost_gateway.journal import Entry, dump
 from milepost_gateway.metrics import Metrics
 from milepost_gateway.replay import Replay
+from milepost_service.json_form import iso_time
 
 HEARTBEAT = 15.0  # seconds
 RETRY_MS = 1000
@@ -93,7 +94,7 @@ class Subscription:
             if feed.journal.last is not None:
                 self._places[feed.agent.id] = Place(feed.journal.last, feed, feed.journal.generation)
         cursor = self._cursor()
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = iso_time(time.time())
         data = dump({"cursor": cursor.decode(), "server_time": now})
         return b"retry: %d\nid: %b\nevent: hello\ndata: %b\n\n" % (RETRY_MS, cursor, data)
 

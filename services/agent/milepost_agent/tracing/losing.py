@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from milepost_agent.store import ACCEPTED, RunRecord, Store
 from milepost_agent.tracing.epochs import STARTED, Epochs
 from milepost_agent.tracing.projection import project
+from milepost_service.json_form import iso_time
 
 
 def was_driven(record: RunRecord) -> bool:
@@ -34,10 +34,5 @@ async def lost_spans(
         lost = None
         if projection is not None:
             lost = projection.lost(epochs.before_last(), driven=record.run_id in driven, in_order=in_order)
-        found[record.run_id] = [] if lost is None else [{**asdict(lost), "since": _iso(lost.since)}]
+        found[record.run_id] = [] if lost is None else [{**asdict(lost), "since": iso_time(lost.since)}]
     return found
-
-
-def _iso(time: float) -> str:
-    """UTC, to the millisecond."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

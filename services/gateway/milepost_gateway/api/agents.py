@@ -1,8 +1,8 @@
 """Agents, the services that they know, and their observability mode."""
 
 import asyncio
+import time
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -18,7 +18,7 @@ from milepost_gateway.fleet import Fleet
 from milepost_gateway.overview import agents_json, services_json
 from milepost_gateway.schema import FLAG, TEXT, TIME, extended, listing, message, nullable, record
 from milepost_gateway.version import version
-from milepost_service.json_form import to_json
+from milepost_service.json_form import iso_time, to_json
 
 CAUSE = "ui"
 MODE = message(agent_pb2.GetObservabilityResponse)
@@ -67,7 +67,7 @@ class AgentsApi:
     async def config(self, call: Call[Nothing, Nothing]) -> dict[str, Any]:
         return {
             "version": version(),
-            "server_time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "server_time": iso_time(time.time()),
             "writable": self._access.may_write(call.request),
             "token_required": self._access.needs_token,
             "mode": self._fleet.mode,

@@ -1,10 +1,10 @@
 """Runs: listed, looked at, started."""
 
 import re
+import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any
 
 import grpc.aio
@@ -21,7 +21,7 @@ from milepost_gateway.journal import dump
 from milepost_gateway.paging import Part, Source, merged
 from milepost_gateway.schema import FLAG, INTEGER, TEXT, extended, listing, message, nullable, record
 from milepost_gateway.version import version
-from milepost_service.json_form import to_json
+from milepost_service.json_form import iso_time, to_json
 
 EVENTS_BYTES = 16 * 1024 * 1024
 EVENTS_SECONDS = 20.0
@@ -208,7 +208,7 @@ class RunReads:
         form, run = to_json(found), found.run
         head = {
             "format": EXPORT_FORMAT,
-            "exported_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "exported_at": iso_time(time.time()),
             "version": version(),
             "agent": agent.id,
             "run": form["run"],
