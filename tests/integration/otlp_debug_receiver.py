@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,8 +12,8 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 
 from milepost_service.testing import free_port
+from otlp_receiver import PATIENCE, service_of, serving
 
-PATIENCE = 60.0
 Item = TypeVar("Item")
 
 
@@ -81,7 +80,7 @@ class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
             for resource in request.resource_logs:
                 for scope in resource.scope_logs:
                     for record in scope.log_records:
-                        self._receiver.logs.append(_log(_service(resource), scope.scope.name, record))
+                        self._receiver.logs.append(_log(service_of(resource), scope.scope.name, record))
             self._receiver.news.notify_all()
         return logs_service_pb2.ExportLogsServiceResponse()
 
@@ -96,7 +95,7 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
             for resource in request.resource_metrics:
                 for scope in resource.scope_metrics:
                     for metric in scope.metrics:
-                        self._receiver.metrics.append(_metric(_service(resource), metric))
+                        self._receiver.metrics.append(_metric(service_of(resource), metric))
             self._receiver.news.notify_all()
         return metrics_service_pb2.ExportMetricsServiceResponse()
 
@@ -105,27 +104,20 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
 def receiving_debug() -> Iterator[DebugReceiver]:
     """A receiver that listens."""
     receiver = DebugReceiver()
-    server = grpc.server(ThreadPoolExecutor(4))
     add_logs: Any = logs_service_pb2_grpc.add_LogsServiceServicer_to_server
     add_metrics: Any = metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server
-    add_logs(_Logs(receiver), server)
-    add_metrics(_Metrics(receiver), server)
-    server.add_insecure_port(receiver.endpoint.removeprefix("http://"))
-    server.start()
-    try:
+
+    def add_servicers(server: grpc.Server) -> None:
+        add_logs(_Logs(receiver), server)
+        add_metrics(_Metrics(receiver), server)
+
+    with serving(receiver.endpoint, add_servicers):
         yield receiver
-    finally:
-        server.stop(0).wait()
 
 
 def _refuse(receiver: DebugReceiver, context: Any) -> None:
     if receiver.refuses:
         context.abort(grpc.StatusCode.PERMISSION_DENIED, "not today")
-
-
-def _service(resource: Any) -> str:
-    names = [pair.value.string_value for pair in resource.resource.attributes if pair.key == "service.name"]
-    return names[0] if names else ""
 
 
 def _log(service: str, logger: str, record: Any) -> ReceivedLog:

@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from milepost_service.testing import free_port
 
 PATIENCE = 60.0
+add_spans: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
 
 
 @dataclass(frozen=True)
@@ -72,19 +73,26 @@ class OtlpReceiver(trace_service_pb2_grpc.TraceServiceServicer):
 def receiving(receiver: OtlpReceiver | None = None) -> Iterator[OtlpReceiver]:
     """A receiver that listens; a new one, unless one is given."""
     receiver = receiver or OtlpReceiver()
+    with serving(receiver.endpoint, lambda server: add_spans(receiver, server)):
+        yield receiver
+
+
+@contextmanager
+def serving(endpoint: str, add_servicers: Callable[[grpc.Server], None]) -> Iterator[None]:
+    """A gRPC server at an endpoint."""
     server = grpc.server(ThreadPoolExecutor(4))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)
-    server.add_insecure_port(receiver.endpoint.removeprefix("http://"))
+    add_servicers(server)
+    server.add_insecure_port(endpoint.removeprefix("http://"))
     server.start()
     try:
-        yield receiver
+        yield
     finally:
         server.stop(0).wait()
 
 
 def _spans_of(request: Any) -> Iterator[ReceivedSpan]:
     for resource in request.resource_spans:
-        service = _attributes(resource.resource.attributes).get("service.name", "")
+        service = service_of(resource)
         for scope in resource.scope_spans:
             for span in scope.spans:
                 yield ReceivedSpan(
@@ -101,6 +109,11 @@ def _spans_of(request: Any) -> Iterator[ReceivedSpan]:
                     start=span.start_time_unix_nano,
                     end=span.end_time_unix_nano,
                 )
+
+
+def service_of(resource: Any) -> str:
+    """The name of the service that sent it."""
+    return str(_attributes(resource.resource.attributes).get("service.name", ""))
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:
