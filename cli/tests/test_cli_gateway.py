@@ -9,23 +9,19 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_process import LIMIT, Milepost
+from cli_supervised import Up, is_ready, supervisor_of, until
 
 from milepost_cli.errors import StartError
 from milepost_cli.gateway import gateway_port, hindrance, make_token
 from milepost_cli.ports import free_port
 from milepost_cli.state import StateDirectory, UpRecord
-
-SUPERVISE = Path(__file__).with_name("cli_supervise.py")
-Up = Callable[[Sequence[dict[str, Any]]], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -38,10 +34,7 @@ def up(tmp_path: Path, directory: StateDirectory) -> Iterator[Up]:
     started: list[subprocess.Popen[str]] = []
 
     def start(processes: Sequence[dict[str, Any]]) -> subprocess.Popen[str]:
-        plan = tmp_path / "plan.json"
-        plan.write_text(json.dumps(processes))
-        command = [sys.executable, str(SUPERVISE), str(directory.path), str(plan)]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        started.append(supervisor_of(directory, tmp_path / "plan.json", processes))
         return started[-1]
 
     yield start
@@ -52,21 +45,6 @@ def up(tmp_path: Path, directory: StateDirectory) -> Iterator[Up]:
 
 def process(name: str, role: str, port: int | None = None) -> dict[str, Any]:
     return {"name": name, "role": role, "target": f"127.0.0.1:{port or free_port(())}", "arguments": []}
-
-
-def until(directory: StateDirectory, condition: Callable[[UpRecord], bool]) -> UpRecord:
-    deadline = time.monotonic() + LIMIT
-    record = None
-    while time.monotonic() < deadline:
-        record = directory.read()
-        if record is not None and condition(record):
-            return record
-        time.sleep(0.02)
-    raise AssertionError(f"never came to be; last seen: {record}")
-
-
-def is_ready(record: UpRecord) -> bool:
-    return record.state == "ready" and all(child.state == "ready" for child in record.processes.values())
 
 
 @pytest.mark.requirement("CLI-1")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,13 @@ import grpc
 import psutil
 import pytest
 from cli_process import LIMIT, Milepost
+from cli_supervised import Up, is_ready, supervisor_of, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from milepost_cli.ports import free_port
 from milepost_cli.state import StateDirectory, UpRecord
 
-SUPERVISE = Path(__file__).with_name("cli_supervise.py")
 HEALTH_PROCESS = Path(__file__).with_name("cli_health_process.py")
-Up = Callable[[Sequence[dict[str, Any]]], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -36,16 +34,8 @@ def up(tmp_path: Path, directory: StateDirectory) -> Iterator[Up]:
     started: list[subprocess.Popen[str]] = []
 
     def start(processes: Sequence[dict[str, Any]]) -> subprocess.Popen[str]:
-        plan = tmp_path / f"plan{len(started)}.json"
-        plan.write_text(json.dumps(processes))
-        supervisor = subprocess.Popen(
-            [sys.executable, str(SUPERVISE), str(directory.path), str(plan)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(supervisor)
-        return supervisor
+        started.append(supervisor_of(directory, tmp_path / f"plan{len(started)}.json", processes))
+        return started[-1]
 
     yield start
     for supervisor in started:
@@ -63,22 +53,6 @@ def process(name: str, *arguments: str, role: str = "model") -> dict[str, Any]:
 
 def agent_and(*others: dict[str, Any]) -> list[dict[str, Any]]:
     return [*others, process("agent", "--knows", *(other["name"] for other in others), role="agent")]
-
-
-def until(directory: StateDirectory, condition: Callable[[UpRecord], bool]) -> UpRecord:
-    """The first record that fulfils the condition; fails with the last one seen."""
-    deadline = time.monotonic() + LIMIT
-    record = None
-    while time.monotonic() < deadline:
-        record = directory.read() if directory.is_owned() else None
-        if record is not None and condition(record):
-            return record
-        time.sleep(0.02)
-    raise AssertionError(f"never came to be; last seen: {record}")
-
-
-def is_ready(record: UpRecord) -> bool:
-    return record.state == "ready" and all(child.state == "ready" for child in record.processes.values())
 
 
 def pids(record: UpRecord) -> list[int]:
