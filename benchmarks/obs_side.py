@@ -35,7 +35,7 @@ STEPS = 4
 DRAIN_SECONDS = 120.0
 log = logging.getLogger("milepost_agent.nodes.arbitrate")
 SERVICES = [{"service": name, "capability": "coding", "confidence": 0.4} for name in ("coder", "writer")]
-RECOMMENDED = {"services": SERVICES, "none_probability": 0.1, "relevance": 0.9, "path": "head", "duration_ms": 2.0}
+RECOMMENDED = {"services": SERVICES, "none_probability": 0.1, "relevance": 0.9, "path": "embedding", "duration_ms": 2.0}
 CHOICES = [
     {"choice": f"invoke:{name}", "probability": 0.5, "prior": 0.5, "log_probability": -1.0}
     for name in ("coder", "writer")

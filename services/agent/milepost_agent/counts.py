@@ -17,6 +17,8 @@ class Counts:
     ended: Counter[str] = field(default_factory=Counter)
     """Runs that ended, by outcome."""
     recoveries: int = 0
+    recommendations: Counter[str] = field(default_factory=Counter)
+    """Recommendations of the router that a run went on with, by the path that answered."""
     last_backup: float | None = None
     """When the newest verified backup was made, in seconds since the epoch; None when there is none."""
     backup_failures: int = 0
@@ -40,5 +42,7 @@ class Counts:
         for event in events:
             if event.type == "RunCompleted":
                 self.ended[str(event.data.get("outcome", ""))] += 1
+            elif event.type == "Recommended":
+                self.recommendations[str(event.data.get("path", ""))] += 1
             elif event.type == "RunResumed":
                 self.recoveries += 1

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from milepost_agent.conversion import OUTCOMES
 from milepost_agent.counts import Counts
 from milepost_agent.errors import StoreError
+from milepost_agent.router.recommendation import Path as AnswerPath
 from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
 from milepost_service.prometheus import add_classes, counter_by
 from milepost_service.telemetry.conventions import Metrics as MetricNames
@@ -40,6 +41,8 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "milepost_run_recoveries", "Times that a run went on after it was stopped.", value=self._counts.recoveries
         )
+        paths = {**dict.fromkeys(get_args(AnswerPath), 0), **self._counts.recommendations}
+        yield _by("path", MetricNames.ROUTER_RECOMMENDATIONS, "Recommendations of the router.", paths)
         yield CounterMetricFamily(
             "milepost_backup_failures",
             "Backups that could not be made or did not verify.",

@@ -13,7 +13,7 @@ from milepost_agent.tracing.projection import Lost, project
 RUN = "11111111-2222-4333-8444-555555555555"
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
 TRACE = run_trace(RUN, "")
-RECOMMENDED = {"services": [{"service": "w", "confidence": 0.7}], "path": "head", "duration_ms": 1.0, "relevance": 1.0}
+RECOMMENDED = {"services": [{"service": "w", "confidence": 0.7}], "path": "embedding", "duration_ms": 1.0}
 INVOKE = {"action": "invoke", "service": "w", "agreed": True, "reason": "fits", "duration_ms": 0.5, "role": "coder"}
 COMPLETED = {"role": "coder", "service": "w", "duration_ms": 100.0, "usage": {"prompt_tokens": 3}}
 
@@ -370,6 +370,19 @@ def test_spans_carry_the_attributes_that_others_search_by() -> None:
     assert spans[ARBITRATE]["milepost.decision.agreed"] is True
     assert (spans[STEP]["gen_ai.operation.name"], spans[STEP]["gen_ai.agent.name"]) == ("invoke_agent", "coder")
     assert (spans[STEP]["milepost.verdict"], spans[STEP]["milepost.call.attempt"]) == ("revise", 1)
+
+
+@pytest.mark.requirement("RTR-5")
+def test_a_ranking_says_which_path_answered_and_why_not_the_one_before() -> None:
+    """The reason is there where a path failed, and nowhere else."""
+    reason = "language model: late after 2.0 s"
+    failed = Journal().add("Recommended", **{**RECOMMENDED, "path": "keywords", "fallback_reason": reason})
+    well = Journal().add("Recommended", **RECOMMENDED, fallback_reason=None)
+    [ranked], [ranked_well] = failed.spans(), well.spans()
+    assert ranked.attributes["milepost.router.path"] == "keywords"
+    assert ranked.attributes["milepost.router.fallback_reason"] == reason
+    assert ranked_well.attributes["milepost.router.path"] == "embedding"
+    assert "milepost.router.fallback_reason" not in ranked_well.attributes
 
 
 def test_events_that_nobody_knows_and_fields_that_are_missing_change_nothing() -> None:

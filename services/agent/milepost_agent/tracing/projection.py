@@ -99,9 +99,10 @@ class RunProjection:
         up.attributes |= {
             Key.ROUTER_CONFIDENCE: float(services[0]["confidence"]) if services else 0.0,
             Key.ROUTER_CANDIDATES: [str(each["service"]) for each in services],
-            Key.ROUTER_METHOD: str(data.get("path", "")),
+            Key.ROUTER_PATH: str(data.get("path", "")),
             Key.ROUTER_RELEVANCE: float(data.get("relevance", 1.0)),
             Key.ROUTER_MS: float(data.get("duration_ms", 0.0)),
+            **({Key.ROUTER_FALLBACK_REASON: text(reason)} if (reason := data.get("fallback_reason")) else {}),
         }
         self._now(ARBITRATE, event, epoch, self._clarified)
         return [self._draw.node(up, event.time)]

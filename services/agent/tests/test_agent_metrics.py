@@ -1,0 +1,30 @@
+"""The metrics of an agent, of a real store and what is committed to it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from milepost_agent.counts import Counts
+from milepost_agent.metrics import Metrics
+from milepost_agent.store import NewEvent, NewRun, Store
+
+
+@pytest.mark.requirement("RTR-5")
+async def test_recommendations_are_counted_by_the_path_that_answered(tmp_path: Path) -> None:
+    """When they are committed; each path is there from the beginning, so that its first answer is a change."""
+    counts = Counts()
+    store = await Store.open(tmp_path / "milepost.db")
+    store.listen(counts.committed)
+    await store.accept_run(NewRun("run", "correlation", "hash", "flow", "digest", "go", 4, 0))
+    for number, path in enumerate(["embedding", "keywords", "embedding"]):
+        store.note("run", NewEvent("Recommended", data={"path": path}, key=str(number)))
+    await store.journal_own([NewEvent("AgentStarted")], correlation_id="correlation")
+    await store.close()
+    families = {family.name: family for family in Metrics(counts, asyncio.get_running_loop()).collect()}
+    samples = families["milepost_router_recommendations"].samples
+    assert {sample.labels["path"]: sample.value for sample in samples} == {
+        "embedding": 2,
+        "keywords": 1,
+        "language_model": 0,
+    }
