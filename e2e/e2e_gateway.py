@@ -37,7 +37,9 @@ class GatewayClient:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._tunnel = Tunnel(NAMESPACE, lambda: str(self.pod()["metadata"]["name"]), PORT)
-        transport = httpx.HTTPTransport(uds=self._tunnel.target.removeprefix("unix:"), retries=3)
+        # A connection that is kept leads to the pod that it was made to, which may be gone by the next request.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        transport = httpx.HTTPTransport(uds=self._tunnel.target.removeprefix("unix:"), retries=3, limits=limits)
         self._http = httpx.Client(transport=transport, base_url="http://gateway", timeout=30)
         secret = cluster.get("Secret", NAME, NAMESPACE)
         self.token = base64.b64decode(secret["data"]["token"]).decode()

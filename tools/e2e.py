@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from console import ToolError
 from image_layers import ROLES
@@ -137,7 +138,7 @@ def load(command: Sequence[str], names: Sequence[str], kubeconfig: Path) -> None
 
 
 def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Sequence[str]) -> tuple[int, str]:
-    """Exit code and end of the output of pytest, which takes back what it made when it is told to stop."""
+    """Exit code and end of the output of pytest, which takes back what it made, and tells of it, when it is stopped."""
     shutil.rmtree(ARTIFACTS, ignore_errors=True)
     paths = [] if any(Path(each.split("::")[0]).exists() for each in arguments) else ["e2e"]
     command = [sys.executable, "-m", "pytest", "-m", "cluster", *paths, *arguments]
@@ -158,9 +159,8 @@ def run_stories(kubeconfig: Path, tag: str, names: Sequence[str], arguments: Seq
         return tests.wait(), said
     except KeyboardInterrupt:
         tests.send_signal(signal.SIGINT)
-        pass_on(tests)
-        tests.wait(STOP_SECONDS)
-        raise
+        said = pass_on(tests)
+        return tests.wait(STOP_SECONDS), said
     finally:
         if tests.poll() is None:
             tests.kill()
@@ -204,8 +204,14 @@ def run(settings: Settings, arguments: Sequence[str]) -> int:
     return status
 
 
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Once: who ends a group of processes may tell each of them, and `make` tells its own too."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         return run(Settings.of(os.environ), sys.argv[1:])
     except ToolError as error:
