@@ -1,5 +1,6 @@
 """The router: which ready services fit a text, how surely, and why. Knows nothing of graphs, RPC or clusters."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from milepost_agent.router.background import BackgroundRouter
@@ -9,6 +10,9 @@ from milepost_agent.router.tags import LABELS, NONE, TAGS
 
 if TYPE_CHECKING:
     from milepost_agent.router.router import Router
+
+# Read when numpy is imported: threads of its own would wait for one another wherever a neighbour keeps a core busy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __all__ = [
     "LABELS",

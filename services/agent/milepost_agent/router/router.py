@@ -102,16 +102,20 @@ class EmbeddingEngine:
         embedding = self._embedder.embed(text)
         tags = _named(self._heads.probabilities(embedding.vector, text))
         self._services.learn(candidates)
-        evidence = [self._evidence(embedding.vector, each) for each in candidates]
+        evidence = self._evidence(embedding.vector, candidates)
         scores = score(tags, evidence, capability)
         services = _worth_naming(scores, capability)
         asked = Asked(capability, len(candidates))
         why = explain_embedding(self._nearest(embedding.vector), tags, services, asked, embedding.truncated)
         return services, scores.none_probability, why
 
-    def _evidence(self, vector: Vector, candidate: Candidate) -> Evidence:
-        compared = self._services.compare(vector, candidate)
-        return Evidence(candidate, self._heads.affinity.odds(compared), speaks=compared.nearest is not None)
+    def _evidence(self, vector: Vector, candidates: Sequence[Candidate]) -> list[Evidence]:
+        compared = self._services.compare(vector, candidates)
+        odds = self._heads.affinity.odds
+        return [
+            Evidence(candidate, odds(similar), speaks=similar.nearest is not None)
+            for candidate, similar in zip(candidates, compared, strict=True)
+        ]
 
     def _nearest(self, vector: Vector) -> NearestExample:
         cosines = self._heads.example_vectors @ vector

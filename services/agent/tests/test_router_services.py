@@ -1,0 +1,141 @@
+"""What services say of themselves, compared all at once: the same cosines as one by one, in bounded time and memory."""
+
+import subprocess
+import sys
+import zlib
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milepost_agent.router import Candidate, service_vectors
+from milepost_agent.router.affinity import Similarities, similarities
+from milepost_agent.router.embedding import Embedder, Embedding, Vector
+from milepost_agent.router.service_vectors import ServiceVectors
+
+WIDTH = 16
+
+
+class Texts:
+    """Gives every text a vector of its own, and remembers what it was asked for."""
+
+    width = WIDTH
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+
+    def embed(self, text: str) -> Embedding:
+        self.embedded.append(text)
+        return Embedding(vector_of(text), truncated=False)
+
+
+def vector_of(text: str) -> Vector:
+    vector = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(WIDTH).astype(np.float32)
+    return cast("Vector", vector / np.linalg.norm(vector))
+
+
+def made() -> tuple[ServiceVectors, Texts]:
+    texts = Texts()
+    return ServiceVectors(cast("Embedder", texts)), texts
+
+
+def service(name: str, *examples: str) -> Candidate:
+    return Candidate(name, ("coding",), f"what {name} does", examples)
+
+
+def same(one: Similarities, other: Similarities) -> bool:
+    pairs: Any = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(a is b if a is None or b is None else abs(a - b) < 1e-5 for a, b in pairs)
+
+
+services = st.lists(
+    st.builds(service, st.text("abc", min_size=1, max_size=3), st.text("xy", max_size=4), st.text("xy", max_size=4))
+    | st.builds(service, st.text("abc", min_size=1, max_size=3)),
+    max_size=6,
+)
+
+
+@given(sets=st.lists(services, min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_all_at_once_gives_the_cosines_of_one_by_one_while_sets_change(sets: list[list[Candidate]]) -> None:
+    vectors, _ = made()
+    asked = vector_of("asked")
+    for candidates in [*sets, *sets]:
+        assert vectors.learn(candidates, 60)
+        found = vectors.compare(asked, candidates)
+        for each, got in zip(candidates, found, strict=True):
+            examples = tuple(map(vector_of, each.examples))
+            assert same(got, similarities(asked, vector_of(each.description), examples))
+
+
+def test_without_time_a_service_is_compared_by_what_is_known_and_later_by_the_rest() -> None:
+    vectors, _ = made()
+    known, new = service("known", "one", "two"), service("new", "three")
+    vectors.learn([known], 60)
+    assert not vectors.learn([known, new], 0)
+    before = vectors.compare(vector_of("asked"), [known, new])
+    assert before[0].nearest is not None
+    assert before[1] == Similarities(0.0)
+    assert vectors.learn([known, new], 60)
+    assert vectors.compare(vector_of("asked"), [known, new])[1].nearest is not None
+
+
+def test_a_text_is_embedded_once_however_often_services_say_it() -> None:
+    vectors, texts = made()
+    for _ in range(3):
+        vectors.learn([service("one", "shared"), service("two", "shared")], 60)
+        vectors.learn([service("two", "shared")], 60)
+    assert sorted(texts.embedded) == ["shared", "what one does", "what two does"]
+
+
+def test_of_services_that_say_too_much_all_descriptions_and_first_examples_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service_vectors, "CAPACITY", 9)
+    vectors, texts = made()
+    many = [service(name, *(f"{name}{number}" for number in range(5))) for name in "abc"]
+    assert vectors.learn(many, 60)
+    assert texts.embedded[3:] == ["a0", "b0", "c0", "a1", "b1", "c1"]
+    for each, got in zip(many, vectors.compare(vector_of("asked"), many), strict=True):
+        expected = similarities(
+            vector_of("asked"), vector_of(each.description), tuple(map(vector_of, each.examples[:2]))
+        )
+        assert same(got, expected)
+
+
+def test_texts_in_use_stay_while_those_of_services_that_are_gone_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service_vectors, "CAPACITY", 8)
+    vectors, texts = made()
+    kept = [service("kept", "first", "second")]
+    for number in range(30):
+        passing = [*kept, service(f"passing{number}", f"example{number}")]
+        assert vectors.learn(passing, 60)
+        expected = similarities(
+            vector_of("asked"), vector_of("what kept does"), (vector_of("first"), vector_of("second"))
+        )
+        assert same(vectors.compare(vector_of("asked"), passing)[0], expected)
+    assert len(texts.embedded) == 3 + 2 * 30
+
+
+ONE_THREAD = """
+import os
+from milepost_agent.router import Candidate, Router, default_model_file
+router = Router.load(default_model_file())
+assert router.fallback_reason is None, router.fallback_reason
+many = [Candidate(f"s{n}", ("coding",), "Writes code", (f"Write program {n % 40}",)) for n in range(500)]
+router.learn(many)
+assert router.recommend("Write a sorting function", many).path == "embedding"
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.models
+@pytest.mark.requirement("RTR-1")
+def test_the_router_computes_on_the_one_thread_that_asks_it() -> None:
+    """With a second one, a busy neighbour on the other core multiplies the slowest answers."""
+    done = subprocess.run([sys.executable, "-c", ONE_THREAD], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "1"
