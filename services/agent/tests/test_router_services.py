@@ -1,7 +1,5 @@
 """What services say of themselves, compared all at once: the same cosines as one by one, in bounded time and memory."""
 
-import subprocess
-import sys
 import zlib
 from typing import Any, cast
 
@@ -119,23 +117,3 @@ def test_texts_in_use_stay_while_those_of_services_that_are_gone_are_forgotten(
         )
         assert same(vectors.compare(vector_of("asked"), passing)[0], expected)
     assert len(texts.embedded) == 3 + 2 * 30
-
-
-ONE_THREAD = """
-import os
-from milepost_agent.router import Candidate, Router, default_model_file
-router = Router.load(default_model_file())
-assert router.fallback_reason is None, router.fallback_reason
-many = [Candidate(f"s{n}", ("coding",), "Writes code", (f"Write program {n % 40}",)) for n in range(500)]
-router.learn(many)
-assert router.recommend("Write a sorting function", many).path == "embedding"
-print(len(os.listdir("/proc/self/task")))
-"""
-
-
-@pytest.mark.models
-@pytest.mark.requirement("RTR-1")
-def test_the_router_computes_on_the_one_thread_that_asks_it() -> None:
-    """With a second one, a busy neighbour on the other core multiplies the slowest answers."""
-    done = subprocess.run([sys.executable, "-c", ONE_THREAD], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "1"
