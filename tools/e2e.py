@@ -212,6 +212,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, interrupt)
+    # In the background of a shell it is ignored, by children too: pytest could then not be stopped.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return run(Settings.of(os.environ), sys.argv[1:])
     except ToolError as error:
