@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from milepost_cli.errors import CliError, NotRunningError, UsageError
 from milepost_cli.get_options import add_get, whole_number
+from milepost_cli.router_options import add_router
 from milepost_cli.state import DEFAULT_STATE, StateDirectory
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     _add_steering(commands, place)
     _add_backups(commands, place)
     _add_obs(commands, place)
+    add_router(commands)
     ui = commands.add_parser(
         "ui", parents=[local], help="print the address of the web UI; open it where there is a display"
     )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from milepost_agent.router.tags import LABELS
 
 DATA_DIR = Path(__file__).with_name("data")
+MAX_LINE_BYTES = 4 * 1024 * 1024
+SHAPE = '{"query": "...", "label": "..."}'
+SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -18,12 +23,21 @@ class Example:
     label: str
 
 
-def read_examples(path: Path) -> list[Example]:
-    """Read a file; raises ValueError with file, line, what is wrong and what is allowed."""
+def read_examples(path: Path, labels: Sequence[str] = LABELS) -> list[Example]:
+    """Read a file whose labels are among `labels`; blank lines are passed over.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a line is not an example; says file, line, what is wrong and what is allowed.
+    """
     examples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if line.strip():
-            examples.append(_parse(line, f"{path}:{number}"))
+    with path.open("rb") as file:
+        for number in count(1):
+            line = file.readline(MAX_LINE_BYTES + 1)
+            if not line:
+                break
+            if line.strip():
+                examples.append(_parse(line, f"{path}:{number}", labels))
     return examples
 
 
@@ -38,12 +52,20 @@ def fingerprint() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def _parse(line: str, where: str) -> Example:
+def _parse(line: bytes, where: str, labels: Sequence[str]) -> Example:
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"{where}: is too long; allowed: at most {MAX_LINE_BYTES >> 20} MiB a line")
     try:
-        values = json.loads(line)
-        query, label = values["query"], values["label"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{where}: not an example ({error}); allowed: {{"query": "...", "label": "..."}}') from error
-    if not isinstance(query, str) or label not in LABELS:
-        raise ValueError(f"{where}: label {label!r}; allowed: {', '.join(LABELS)}, with a text as query")
-    return Example(query, label)
+        values = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: is not UTF-8 text (byte {error.start}); allowed: {SHAPE}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: is not JSON ({error.msg} at column {error.colno}); allowed: {SHAPE}") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{where}: has too long a number or is nested too deeply; allowed: {SHAPE}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("query"), str):
+        raise ValueError(f"{where}: has no text as query; allowed: {SHAPE}")
+    if values.get("label") not in labels:
+        shown = json.dumps(values["label"])[:SHOWN_CHARACTERS] if "label" in values else "is missing"
+        raise ValueError(f"{where}: label {shown}; allowed: {', '.join(labels)}")
+    return Example(values["query"], values["label"])
