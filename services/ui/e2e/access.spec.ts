@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { expectAccessible } from "./axe";
 import { expect, test, watchFaults } from "./fixtures";
 import { connection, expectNoSidewaysScroll, open } from "./pages";
 
@@ -23,10 +24,12 @@ test("UI-1: without a token the page reads and changes nothing; a wrong one is r
   await key.click();
   await page.getByRole("textbox", { name: "Token" }).fill("wrong");
   await page.getByRole("button", { name: "Use token" }).click();
-  await expect(key).toHaveAttribute("title", /not accept|may not change/);
-  await key.click();
+  const dialog = page.getByRole("dialog", { name: "Token" });
+  await expect(dialog.getByRole("alert")).toContainText("does not know this token");
+  await expectAccessible(page, "a refused token");
   await page.getByRole("textbox", { name: "Token" }).fill(TOKEN);
   await page.getByRole("button", { name: "Use token" }).click();
+  await expect(dialog).toBeHidden();
   await expect(key).toBeHidden();
   await page.reload();
   await expect(connection(page)).toHaveText("Live");
@@ -39,6 +42,18 @@ test("a token in the link is used and does not stay in the address", async ({ pa
   await open(page, `${gateway.url}runs#token=${TOKEN}`);
   await expect(page.getByRole("button", { name: "Read-only" })).toBeHidden();
   expect(page.url()).toBe(`${gateway.url}runs`);
+  await gateway.stop();
+});
+
+test("UI-1: a wrong token in the link is told, and forgotten", async ({ page, world }) => {
+  const gateway = await world.gateway(withToken(world.folder));
+  await open(page, `${gateway.url}runs#token=wrong`);
+  await expect(page.getByRole("dialog", { name: "Token" })).toContainText("did not accept the token");
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("button", { name: "Read-only" })).toBeVisible();
+  await page.reload();
+  await expect(connection(page)).toHaveText("Live");
+  await expect(page.getByRole("dialog")).toBeHidden();
   await gateway.stop();
 });
 

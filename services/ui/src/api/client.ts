@@ -8,11 +8,13 @@ export interface RequestOptions {
   query?: Record<string, QueryValue>;
   body?: unknown;
   signal?: AbortSignal;
+  /** Instead of the tab's. */
+  token?: string;
 }
 
 /** The answer of the gateway, whole. Throws `ApiError`; a refused token is asked for again. */
 export async function send(path: string, options: RequestOptions = {}): Promise<Response> {
-  const token = tokenStore.get().token;
+  const token = options.token ?? tokenStore.get().token;
   const headers: Record<string, string> = { Accept: "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   if (options.body !== undefined) headers["Content-Type"] = "application/json";

@@ -1,4 +1,6 @@
 const KEY = "milepost.token";
+const SENDABLE = /^[\x21-\x7e]+$/;
+const REFUSED = "The gateway did not accept the token.";
 
 export interface TokenState {
   token: string | null;
@@ -26,10 +28,12 @@ export class TokenStore {
     return () => this.listeners.delete(listener);
   };
 
+  /** A token that no request can carry is refused here. */
   set(token: string): void {
     const clean = token.trim();
-    write(this.storage, clean || null);
-    this.update({ token: clean || null, asking: null });
+    const usable = isSendable(clean) ? clean : null;
+    write(this.storage, usable);
+    this.update({ token: usable, asking: clean && !usable ? REFUSED : null });
   }
 
   forget(): void {
@@ -51,7 +55,7 @@ export class TokenStore {
     write(this.storage, null);
     this.update({
       token: null,
-      asking: token ? "The gateway did not accept the token." : "The gateway wants a token for this.",
+      asking: token ? REFUSED : "The gateway wants a token for this.",
     });
   }
 
@@ -59,6 +63,11 @@ export class TokenStore {
     this.state = state;
     for (const listener of this.listeners) listener();
   }
+}
+
+/** Whether a header can carry it: printable ASCII without spaces. */
+export function isSendable(token: string): boolean {
+  return SENDABLE.test(token);
 }
 
 /** Takes `#token=` out of the location, so that it stays neither in the address bar nor in the history. */

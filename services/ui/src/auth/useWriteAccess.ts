@@ -3,6 +3,7 @@ import { useSyncExternalStore } from "react";
 import { getConfig } from "../api/endpoints";
 import { keys } from "../api/keys";
 import type { Config } from "../api/types";
+import { givesRights } from "./checkToken";
 import { tokenStore } from "./tokenStore";
 
 export interface WriteAccess {
@@ -18,23 +19,25 @@ export function useToken() {
 
 export function useConfig() {
   const { token } = useToken();
-  return useQuery({ queryKey: keys.config(token), queryFn: getConfig, staleTime: 60_000 });
+  return useQuery({ queryKey: keys.config(token), queryFn: () => readConfig(token), staleTime: 60_000 });
 }
 
 export function useWriteAccess(): WriteAccess {
-  const { token } = useToken();
-  const config = useConfig();
-  return accessOf(config.data, token);
+  return accessOf(useConfig().data);
 }
 
-export function accessOf(config: Config | undefined, token: string | null): WriteAccess {
+/** A token that the gateway does not know is forgotten, and another is asked for. */
+async function readConfig(token: string | null): Promise<Config> {
+  const config = await getConfig();
+  if (token && !givesRights(config)) tokenStore.refused(token);
+  return config;
+}
+
+export function accessOf(config: Config | undefined): WriteAccess {
   if (!config) return { allowed: false, reason: "The gateway has not answered yet.", canEnterToken: false };
   if (config.writable) return { allowed: true, reason: "", canEnterToken: true };
   if (!config.token_required) {
     return { allowed: false, reason: "Read-only: this gateway changes nothing.", canEnterToken: false };
-  }
-  if (token) {
-    return { allowed: false, reason: "Read-only: this token may not change anything.", canEnterToken: true };
   }
   return { allowed: false, reason: "Read-only: enter a token to change something.", canEnterToken: true };
 }
