@@ -70,11 +70,12 @@ class Gateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self.hub.overview.close()
 
     def _endpoints(self) -> list[Endpoint]:
         where = Whereabouts(self.fleet)
         return [
-            *AgentsApi(self.fleet, self._access).endpoints(),
+            *AgentsApi(self.fleet, self.hub.overview, self._access).endpoints(),
             *RunReads(self.fleet, where).endpoints(),
             *Steering(where).endpoints(),
             *Backups(self.fleet).endpoints(),

@@ -5,9 +5,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from milepost_gateway.fleet import Fleet
 from milepost_gateway.journal import dump
-from milepost_gateway.overview import agents_json, services_json
+from milepost_gateway.overview import Overview
 
 SHORTEST = 2.0
 """Seconds between two looks, but when an agent came or went."""
@@ -22,10 +21,10 @@ class Board:
     `changed` is called when one is new; `watched` says whether anybody looks; while nobody does nothing is asked.
     """
 
-    def __init__(self, fleet: Fleet, changed: Callable[[], None], watched: Callable[[], bool]) -> None:
+    def __init__(self, overview: Overview, changed: Callable[[], None], watched: Callable[[], bool]) -> None:
         self.agents: bytes | None = None
         self.services: bytes | None = None
-        self._fleet = fleet
+        self._overview = overview
         self._changed, self._watched = changed, watched
         self._wake = asyncio.Event()
         self._dirty = self._urgent = False
@@ -67,10 +66,8 @@ class Board:
                 continue
 
     async def _look(self) -> None:
-        agents, services = (
-            dump(found)
-            for found in await asyncio.gather(agents_json(self._fleet.agents), services_json(self._fleet.agents))
-        )
+        found = await asyncio.gather(self._overview.agents(), self._overview.services())
+        agents, services = map(dump, found)
         if not self._watched():
             return
         before = self.agents, self.services

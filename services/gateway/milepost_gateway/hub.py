@@ -8,6 +8,7 @@ from milepost_gateway.board import Board
 from milepost_gateway.errors import ApiError
 from milepost_gateway.fleet import Fleet
 from milepost_gateway.journal import Entry
+from milepost_gateway.overview import Overview
 
 
 class Hub:
@@ -15,7 +16,8 @@ class Hub:
 
     def __init__(self, fleet: Fleet, max_clients: int) -> None:
         self.fleet = fleet
-        self.board = Board(fleet, self.wake, lambda: bool(self._clients))
+        self.overview = Overview(lambda: fleet.agents, lambda: self.board.touch())
+        self.board = Board(self.overview, self.wake, lambda: bool(self._clients))
         self.closing = asyncio.Event()
         self._max_clients = max_clients
         self._clients: set[asyncio.Event] = set()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from scripted_agent import GatewayServer, ScriptedAgent
@@ -10,6 +11,7 @@ from scripted_agent import GatewayServer, ScriptedAgent
 from milepost.agent.v1 import agent_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_gateway.agent import READ_SECONDS
+from milepost_gateway.overview import ASK_SECONDS
 
 
 def run(number: int, agent: str) -> agent_pb2.Run:
@@ -205,3 +207,39 @@ async def test_correlation_id_and_trace_go_on_to_the_agent(server: GatewayServer
     for strange in ("a b", "x" * 129, '"', ""):
         answer = await server.client.get("/api/runs", headers={"X-Correlation-Id": strange})
         assert len(answer.headers["x-correlation-id"]) == 36
+
+
+async def test_hung_agent_is_shown_as_it_was_last_seen_and_holds_nothing_up(
+    agent: ScriptedAgent, second: ScriptedAgent
+) -> None:
+    """Proves that answers come at once, that the hung agent is marked soon, and that it is well again afterwards."""
+    second.services = [registry_pb2.Service(name="docs", state=registry_pb2.SERVICE_STATE_READY)]
+    async with GatewayServer([agent.address, second.address]) as server:
+
+        async def seen() -> tuple[dict[str, Any], list[Any], float]:
+            begun = time.monotonic()
+            agents, services = await asyncio.gather(
+                *(server.client.get(f"/api/{what}") for what in ("agents", "services"))
+            )
+            took = time.monotonic() - begun
+            return agents.json()["agents"][1], services.json()["services"], took
+
+        assert (await seen())[0]["reachable"]
+        second.hang = True
+        first, services, _ = await seen()
+        assert first["reachable"]
+        assert [each["name"] for each in services] == ["docs"]
+        times = []
+        shown = first
+        while shown["reachable"]:
+            shown, _, took = await seen()
+            times.append(took)
+            await asyncio.sleep(0.02)
+        assert "did not answer in time" in shown["error"]
+        assert shown["status"] == first["status"]
+        assert min(times) < ASK_SECONDS / 2  # it answered without the agent
+        second.hang = False
+        while not shown["reachable"] or not services:
+            shown, services, _ = await seen()
+            await asyncio.sleep(0.02)
+        assert shown["error"] == ""

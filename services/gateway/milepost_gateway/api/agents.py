@@ -15,7 +15,7 @@ from milepost_gateway.api.inputs import SetMode
 from milepost_gateway.endpoint import Call, Endpoint, Nothing
 from milepost_gateway.errors import ApiError
 from milepost_gateway.fleet import Fleet
-from milepost_gateway.overview import agents_json, services_json
+from milepost_gateway.overview import Overview
 from milepost_gateway.schema import FLAG, TEXT, TIME, extended, listing, message, nullable, record
 from milepost_gateway.version import version
 from milepost_service.json_form import iso_time, to_json
@@ -48,8 +48,9 @@ CONFIG = record(
 
 
 class AgentsApi:
-    def __init__(self, fleet: Fleet, access: Access) -> None:
+    def __init__(self, fleet: Fleet, overview: Overview, access: Access) -> None:
         self._fleet = fleet
+        self._overview = overview
         self._access = access
 
     def endpoints(self) -> list[Endpoint]:
@@ -74,10 +75,10 @@ class AgentsApi:
         }
 
     async def agents(self, call: Call[Nothing, Nothing]) -> dict[str, Any]:
-        return await agents_json(self._fleet.agents)
+        return await self._overview.agents()
 
     async def services(self, call: Call[Nothing, Nothing]) -> dict[str, Any]:
-        return await services_json(self._fleet.agents)
+        return await self._overview.services()
 
     async def mode(self, call: Call[Nothing, Nothing]) -> dict[str, Any]:
         return await _mode(self._fleet.agent(call.path["agent"]))
