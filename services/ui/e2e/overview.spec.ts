@@ -1,5 +1,5 @@
 import { expect, test } from "./fixtures";
-import { open } from "./pages";
+import { ATTENTION_RUN, connection, open } from "./pages";
 
 interface Observability {
   mode: string;
@@ -47,6 +47,44 @@ test("UI-1: the overview tells the services, what they use, the durability, and 
     .first()
     .click();
   await expect(page).toHaveURL(new RegExp(run_id));
+});
+
+test("UI-1: a run that was given up is listed until it is started again or dismissed, and stays among the runs", async ({
+  page,
+}) => {
+  await open(page, "");
+  const item = page.getByRole("listitem").filter({ hasText: "Ask a service that kills." });
+  await expect(item).toContainText("died three times in the step choose");
+  await item.getByRole("link", { name: "Start again…" }).click();
+  const form = page.getByRole("dialog", { name: "New run" });
+  await expect(form.getByLabel("Prompt")).toHaveValue("Ask a service that kills.");
+  await expect(form.getByLabel("Workflow")).toHaveValue("asking");
+  await page.keyboard.press("Escape");
+  await open(page, "");
+  await item.getByRole("button", { name: "Dismiss" }).click();
+  await expect(item).toBeHidden();
+  await page.reload();
+  await expect(connection(page)).toHaveText("Live");
+  await expect(page.getByRole("heading", { name: "Waits for a person" })).toBeVisible();
+  await expect(item).toBeHidden();
+  await open(page, "runs?outcome=NeedsAttention");
+  await page.getByRole("link", { name: /Ask a service that kills/ }).click();
+  await expect(page).toHaveURL(new RegExp(ATTENTION_RUN));
+  await page.getByRole("link", { name: "Start again…" }).click();
+  await form.getByRole("button", { name: "Start run" }).click();
+  await expect(page.getByText("The run asks a question")).toBeVisible();
+});
+
+test("UI-1: a step is approved on the overview, with the form of the run's own page", async ({ page, api }) => {
+  const { run_id } = await api.start("press", `Approved from afar ${Date.now()}`);
+  const { prompt } = await api.untilRun(run_id, "waits", (run) => run.state === "waiting");
+  await open(page, "");
+  const item = page.getByRole("listitem").filter({ hasText: prompt });
+  await item.getByLabel("Comment (optional)").fill("seen on the overview");
+  await item.getByRole("button", { name: "Approve", exact: true }).click();
+  await expect(item).toBeHidden();
+  const run = await api.untilRun(run_id, "ended", (one) => one.state === "ended");
+  expect(run.outcome).toBe("Completed");
 });
 
 test("UI-1: a backup is made, told as verified, downloaded, and is the agent's file of runs", async ({ page, api }) => {

@@ -3,6 +3,7 @@ import { expect } from "./fixtures";
 
 export const LONG_RUN = "00000000-0000-4000-8000-000000005000";
 export const ODD_RUN = "00000000-0000-4000-8000-00000000dead";
+export const ATTENTION_RUN = "00000000-0000-4000-8000-00000000a77e";
 
 export type Theme = "light" | "dark";
 

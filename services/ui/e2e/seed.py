@@ -2,7 +2,8 @@
 
 usage: seed.py FOLDER_OF_THE_AGENT
 
-They go in through the agent's own store: a run of 5,100 spans, and one with everything that a page must bear.
+They go in through the agent's own store: a run of 5,100 spans, one with everything that a page must bear, and one
+that was given up.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from milepost_agent.store import ENDED, NewEvent, NewMessage, NewRun, Store
 
 LONG_RUN = "00000000-0000-4000-8000-000000005000"
 ODD_RUN = "00000000-0000-4000-8000-00000000dead"
+ATTENTION_RUN = "00000000-0000-4000-8000-00000000a77e"
 HOPS = 1_700  # with three spans each: recommendation, decision, step
 MARKUP = (
     "<img src=x onerror=\"document.body.dataset.injected='yes'\"><script>document.body.dataset.injected='yes'</script>"
@@ -65,9 +67,10 @@ async def accept(store: Store, run_id: str, prompt: str, hops: int) -> None:
     await store.accept_run(run)
 
 
-async def end(store: Store, run_id: str, result: str) -> None:
-    update = {"state": ENDED, "outcome": "Completed", "result": result, "remaining_hops": 0}
-    await store.commit(run_id, events=[NewEvent("RunCompleted", data={"outcome": "Completed"})], update=update)
+async def end(store: Store, run_id: str, result: str, outcome: str = "Completed", reason: str = "") -> None:
+    told = {"outcome": outcome, "reason": reason}
+    update = {"state": ENDED, **told, "result": result, "remaining_hops": 0}
+    await store.commit(run_id, events=[NewEvent("RunCompleted", data=told)], update=update)
 
 
 async def seed(folder: Path) -> None:
@@ -90,6 +93,8 @@ async def seed(folder: Path) -> None:
         ]
         await store.commit(ODD_RUN, events=[*odd_events(), *sent], messages=messages)
         await end(store, ODD_RUN, MARKUP)
+        await accept(store, ATTENTION_RUN, "Ask a service that kills.", 3)
+        await end(store, ATTENTION_RUN, "", "NeedsAttention", "The process died three times in the step choose.")
     finally:
         await store.close()
 

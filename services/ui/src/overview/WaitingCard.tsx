@@ -2,18 +2,20 @@ import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import type { ListedRun } from "../api/types";
 import { uuid } from "../api/uuid";
+import { Button } from "../components/Button";
 import { Card } from "../components/Card";
 import { Countdown } from "../components/Countdown";
 import { oneLine } from "../components/cutText";
 import { ErrorState } from "../components/ErrorState";
 import { RunBadge } from "../components/RunBadge";
 import { Time } from "../components/Time";
+import { toasts } from "../components/toastStore";
 import { WriteButton } from "../components/WriteButton";
-import { ApprovalForm } from "../pending/ApprovalForm";
-import { QuestionForm } from "../pending/QuestionForm";
-import { useRunAction } from "../pending/useRunAction";
+import { dismissals } from "../pending/dismissals";
+import { PendingForm } from "../pending/PendingForm";
 import { useNeedsAttention, usePaused, useWaiting } from "../pending/useWaiting";
-import "../pending/pending.css";
+import { StartAgain } from "../runs/StartAgain";
+import { useRunAction } from "../runs/useRunAction";
 
 const SHOWN = 5;
 
@@ -35,14 +37,14 @@ export function WaitingCard() {
         <ul className="waiting-list">
           {waiting.runs.slice(0, SHOWN).map((run) => (
             <Item key={run.run_id} run={run}>
-              <Pending run={run} />
+              {run.pending_input ? <PendingForm runId={run.run_id} pending={run.pending_input} /> : null}
             </Item>
           ))}
           {paused.runs.slice(0, SHOWN).map((run) => (
             <Item key={run.run_id} run={run} aside={<Resume runId={run.run_id} />} />
           ))}
           {attention.runs.slice(0, SHOWN).map((run) => (
-            <Item key={run.run_id} run={run} />
+            <Item key={run.run_id} run={run} aside={<Attention runId={run.run_id} />} />
           ))}
         </ul>
       ) : null}
@@ -87,13 +89,6 @@ function Item({ run, aside, children }: ItemProps) {
   );
 }
 
-function Pending({ run }: { run: ListedRun }) {
-  const { question, approval } = run.pending_input ?? { question: null, approval: null };
-  if (question) return <QuestionForm key={question.question_id} runId={run.run_id} question={question} />;
-  if (approval) return <ApprovalForm key={approval.approval_id} runId={run.run_id} approval={approval} />;
-  return <p className="soft">Open the run to see what it waits for.</p>;
-}
-
 function Resume({ runId }: { runId: string }) {
   const [requestId] = useState(uuid);
   const action = useRunAction(runId);
@@ -106,6 +101,22 @@ function Resume({ runId }: { runId: string }) {
     >
       Let it go on
     </WriteButton>
+  );
+}
+
+/** It has ended and is not tried again by itself: a person starts it anew, or takes note of it. */
+function Attention({ runId }: { runId: string }) {
+  const dismiss = () => {
+    dismissals.add(runId);
+    toasts.show("ok", "Dismissed in this browser.", "The run stays among the runs that need attention.");
+  };
+  return (
+    <span className="button-row">
+      <StartAgain runId={runId} small />
+      <Button className="button-small" icon="check" onClick={dismiss}>
+        Dismiss
+      </Button>
+    </span>
   );
 }
 

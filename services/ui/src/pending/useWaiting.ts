@@ -1,9 +1,13 @@
+import { useSyncExternalStore } from "react";
 import type { ListedRun } from "../api/types";
+import { clock } from "../clock/clock";
 import { useRuns } from "../runs/useRuns";
+import { dismissals } from "./dismissals";
 
 const WAITING = { state: "waiting" };
 const PAUSED = { state: "paused" };
 const ATTENTION = { outcome: "NeedsAttention" };
+const LISTED_MS = 7 * 24 * 3_600_000;
 
 export interface Pending {
   runs: ListedRun[];
@@ -28,12 +32,19 @@ export function usePaused(): Pending {
   );
 }
 
+/** Runs that were given up because they killed their process: listed for a week, unless they are dismissed. */
 export function useNeedsAttention(): Pending {
   const query = useRuns(ATTENTION);
+  const dismissed = useSyncExternalStore(dismissals.subscribe, dismissals.get);
   return pending(
     query,
-    query.rows.filter((run) => run.outcome === "NeedsAttention"),
+    query.rows.filter((run) => wantsALook(run, clock.now(), dismissed)),
   );
+}
+
+export function wantsALook(run: ListedRun, now: number, dismissed: ReadonlySet<string>): boolean {
+  if (run.outcome !== "NeedsAttention" || dismissed.has(run.run_id)) return false;
+  return now - Date.parse(run.end_time ?? run.update_time ?? "") < LISTED_MS;
 }
 
 function pending(query: ReturnType<typeof useRuns>, runs: ListedRun[]): Pending {

@@ -11,7 +11,7 @@ import { ErrorState } from "../components/ErrorState";
 import { Loading } from "../components/Loading";
 import { PageHead } from "../components/PageHead";
 import { effectiveRun } from "./effectiveRun";
-import { PendingInput } from "./header/PendingInput";
+import { PendingPanel } from "./header/PendingPanel";
 import { RunHeader } from "./header/RunHeader";
 import { RunNotices } from "./header/RunNotices";
 import { useAnnouncements } from "./header/useAnnouncements";
@@ -73,7 +73,7 @@ function LoadedRun({ runId }: { runId: string }) {
       <div className="run-page">
         <RunHeader readAt={detail.dataUpdatedAt} />
         <RunNotices runError={detail.error} journalError={journal.error} />
-        {run.pending_input ? <PendingInput pending={run.pending_input} /> : null}
+        {run.pending_input ? <PendingPanel pending={run.pending_input} /> : null}
         <nav className="run-tabs" aria-label="Views of this run">
           {VIEWS.map(({ to, label }, place) => (
             <Link

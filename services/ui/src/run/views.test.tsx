@@ -1,14 +1,13 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { configure, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
+import { configure, fireEvent, render, screen, within } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { aRun } from "../../test/samples";
-import type { ListedRun, PendingInput as Pending } from "../api/types";
+import type { ListedRun } from "../api/types";
 import { newQueryClient } from "../app/queryClient";
 import { AnswersView } from "./answers/AnswersView";
 import { DecisionsView } from "./decisions/DecisionsView";
 import { effectiveRun } from "./effectiveRun";
-import { PendingInput } from "./header/PendingInput";
 import { recoveriesText } from "./header/recoveries";
 import { RunMessagesView } from "./messages/RunMessagesView";
 import asked from "./model/fixtures/asked.json";
@@ -43,82 +42,14 @@ function show(view: ReactNode, events: readonly unknown[] = [], fields: Partial<
   );
 }
 
-/** Presses a button that changes something, as soon as this page knows that it may. */
-async function press(name: string) {
-  const button = await screen.findByRole("button", { name });
-  await waitFor(() => expect(button).not.toHaveAttribute("aria-disabled"));
-  fireEvent.click(screen.getByRole("button", { name }));
+/** A gateway with the same answer for every request. */
+function gateway(body: unknown): void {
+  vi.stubGlobal("fetch", async () => Response.json(body));
 }
-
-/** A gateway that lets everybody write, and answers each other request with `status` and `body`. */
-function gateway(status: number, body: unknown) {
-  const sent: { url: string; body: unknown }[] = [];
-  vi.stubGlobal("fetch", async (url: string, init: RequestInit = {}) => {
-    if (url.endsWith("/api/config")) {
-      return Response.json({ version: "1", server_time: new Date().toISOString(), writable: true });
-    }
-    sent.push({ url, body: init.body ? JSON.parse(String(init.body)) : null });
-    return Response.json(body, { status });
-  });
-  return sent;
-}
-
-describe("what the run waits for", () => {
-  const approval: Pending = {
-    approval: { approval_id: "a1", step: "review", text: "Approve step review?" },
-    question: null,
-    expire_time: null,
-  };
-  const question: Pending = {
-    approval: null,
-    question: { question_id: "q1", text: "Which one?", options: ["docs", "smollm2"] },
-    expire_time: null,
-  };
-
-  it("is approved with a comment, once", async () => {
-    const sent = gateway(200, { run: aRun() });
-    show(<PendingInput pending={approval} />);
-    fireEvent.change(screen.getByLabelText(/Comment/), { target: { value: "go on" } });
-    await press("Approve");
-    expect(await screen.findByText(/You approved/)).toBeInTheDocument();
-    expect(screen.queryByRole("button", { name: "Approve" })).not.toBeInTheDocument();
-    const posts = sent.filter((each) => each.body);
-    expect(posts.map((each) => [each.url.split("/").at(-1), each.body])).toEqual([
-      ["approval", { approval_id: "a1", approve: true, comment: "go on" }],
-    ]);
-  });
-
-  it("says calmly that somebody else was quicker", async () => {
-    gateway(409, { error: { code: "FAILED_PRECONDITION", message: "was answered before, and differently" } });
-    show(<PendingInput pending={approval} />);
-    await press("Reject");
-    expect(await screen.findByText(/Somebody else answered meanwhile/)).toBeInTheDocument();
-    expect(screen.queryByRole("alert")).not.toBeInTheDocument();
-  });
-
-  it("keeps the form when the agent is away, and says why", async () => {
-    gateway(503, { error: { code: "UNAVAILABLE", message: "the agent review does not answer" } });
-    show(<PendingInput pending={approval} />);
-    await press("Approve");
-    expect(await screen.findByRole("alert")).toHaveTextContent("the agent review does not answer");
-    expect(screen.getByRole("button", { name: "Approve" })).toBeEnabled();
-  });
-
-  it("takes an offered answer into the field, to be changed before it is sent", async () => {
-    const sent = gateway(200, { run: aRun() });
-    show(<PendingInput pending={question} />);
-    fireEvent.click(screen.getByRole("button", { name: "docs" }));
-    expect(screen.getByLabelText("Answer")).toHaveValue("docs");
-    fireEvent.change(screen.getByLabelText("Answer"), { target: { value: "docs, please" } });
-    await press("Answer");
-    expect(await screen.findByText(/You answered/)).toBeInTheDocument();
-    expect(sent.find((each) => each.body)?.body).toEqual({ question_id: "q1", answer: "docs, please" });
-  });
-});
 
 describe("text from outside", () => {
   it("is shown as text by every view, and never becomes a part of the page", async () => {
-    gateway(200, { messages: [], next_page_token: "" });
+    gateway({ messages: [], next_page_token: "" });
     const step = { service: HTML, role: HTML, output: HTML, verdict: HTML, citations: [{ source: HTML, quote: HTML }] };
     const services = [{ service: HTML, capability: HTML, confidence: 1 }];
     const events = new Journal()

@@ -4,6 +4,8 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { aRun } from "../../test/samples";
 import { CONFIG, renderWithApp } from "../../test/withApp";
 import { tokenStore } from "../auth/tokenStore";
+import { dismissals } from "../pending/dismissals";
+import { NewRun } from "./NewRun";
 import { NewRunDialog } from "./NewRunDialog";
 
 const WORKFLOWS = [
@@ -79,4 +81,36 @@ it("asks for a token instead of sending when nothing may be changed", async () =
   await user.click(screen.getByRole("button", { name: "Start run" }));
   expect(tokenStore.get().asking).toContain("Read-only");
   expect(calls.filter((call) => call.method === "POST")).toEqual([]);
+});
+
+const again = <NewRun open like="r1" onClose={() => undefined} workflows={WORKFLOWS} />;
+
+it("is filled in as an earlier run was, which needs no attention once another is started for it", async () => {
+  const { calls } = await renderWithApp(again, {
+    "GET config": () => CONFIG,
+    "GET runs/r1": () => ({
+      run: aRun({ run_id: "r1", prompt: "Merge", workflow: "review" }),
+      graph: null,
+      agent: "a",
+    }),
+    "POST runs": () => ({ run: aRun({ run_id: "r9" }), agent: "review", existing: false }),
+  });
+  expect(await screen.findByLabelText("Prompt")).toHaveValue("Merge");
+  expect(screen.getByLabelText("Workflow")).toHaveValue("review");
+  expect(dismissals.get().has("r1")).toBe(false);
+  await waitFor(() => expect(screen.getByRole("button", { name: "Start run" })).not.toHaveAttribute("aria-disabled"));
+  await userEvent.click(screen.getByRole("button", { name: "Start run" }));
+  await waitFor(() => expect(dismissals.get().has("r1")).toBe(true));
+  const sent = calls.find((call) => call.method === "POST")?.body as Record<string, string>;
+  expect(sent).toMatchObject({ workflow: "review", prompt: "Merge" });
+  expect(sent.correlation_id).not.toBe(aRun().correlation_id);
+});
+
+it("says that the earlier run is not there, and can be filled in by hand", async () => {
+  await renderWithApp(again, {
+    "GET config": () => CONFIG,
+    "GET runs/r1": () => Response.json({ error: { code: "", message: "there is no run r1" } }, { status: 404 }),
+  });
+  expect(await screen.findByRole("alert")).toHaveTextContent("there is no run r1");
+  expect(screen.getByLabelText("Prompt")).toHaveValue("");
 });

@@ -17,12 +17,17 @@ interface NewRunDialogProps {
   open: boolean;
   onClose: () => void;
   workflows: readonly WorkflowChoice[];
+  /** What the form begins with. */
+  initial?: { workflow: string; prompt: string } | undefined;
+  /** Why it does not begin with what was asked for. */
+  problem?: string | undefined;
+  onStarted?: (() => void) | undefined;
 }
 
 /** What was typed stays when the dialog is closed by mistake. */
-export function NewRunDialog({ open, onClose, workflows }: NewRunDialogProps) {
-  const [chosen, setChosen] = useState("");
-  const [prompt, setPrompt] = useState("");
+export function NewRunDialog({ open, onClose, workflows, initial, problem, onStarted }: NewRunDialogProps) {
+  const [chosen, setChosen] = useState(initial?.workflow ?? "");
+  const [prompt, setPrompt] = useState(initial?.prompt ?? "");
   const request = useRef<NewRun | null>(null);
   const navigate = useNavigate();
   const start = useMutation({
@@ -31,13 +36,16 @@ export function NewRunDialog({ open, onClose, workflows }: NewRunDialogProps) {
       setPrompt("");
       request.current = null;
       announce("The run was accepted.");
+      onStarted?.();
       void navigate({ to: "/runs/$runId", params: { runId: run.run_id } });
     },
   });
-  const workflow = chosen || workflows.find((choice) => choice.reachable)?.workflow || workflows[0]?.workflow || "";
-  const problem = promptProblem(prompt);
+  const known = workflows.some((choice) => choice.workflow === chosen);
+  const workflow =
+    (known && chosen) || workflows.find((choice) => choice.reachable)?.workflow || workflows[0]?.workflow || "";
+  const unfit = promptProblem(prompt);
   const send = () => {
-    if (problem || start.isPending || !workflow) return;
+    if (unfit || start.isPending || !workflow) return;
     request.current = newRun(request.current, workflow, prompt);
     start.mutate(request.current);
   };
@@ -48,6 +56,11 @@ export function NewRunDialog({ open, onClose, workflows }: NewRunDialogProps) {
   return (
     <Dialog open={open} onClose={onClose} title="New run" wide>
       <form onSubmit={submit} className="stack">
+        {problem ? (
+          <p className="form-error" role="alert">
+            {problem}
+          </p>
+        ) : null}
         <WorkflowField workflow={workflow} workflows={workflows} onChange={setChosen} />
         <PromptField prompt={prompt} onChange={setPrompt} onSend={send} />
         {start.error ? <Refusal error={start.error} /> : null}
@@ -55,7 +68,7 @@ export function NewRunDialog({ open, onClose, workflows }: NewRunDialogProps) {
           <span className="faint small dialog-hint">
             <Kbd keys="Ctrl Enter" /> starts it
           </span>
-          <WriteButton submit variant="primary" busy={start.isPending} disabled={Boolean(problem) || !workflow}>
+          <WriteButton submit variant="primary" busy={start.isPending} disabled={Boolean(unfit) || !workflow}>
             Start run
           </WriteButton>
         </div>

@@ -11,7 +11,7 @@ import { Loading } from "../components/Loading";
 import { PageHead } from "../components/PageHead";
 import { WriteButton } from "../components/WriteButton";
 import { BulkCancelDialog } from "./BulkCancelDialog";
-import { NewRunDialog } from "./NewRunDialog";
+import { NewRun } from "./NewRun";
 import { RunsFilter } from "./RunsFilter";
 import { RunsTable } from "./RunsTable";
 import { isFiltered, type RunsSearch } from "./runsSearch";
@@ -74,7 +74,12 @@ export function RunsPage() {
         onNew={() => change({ new: "1" })}
         onClear={() => change({ q: undefined, workflow: undefined, state: undefined, outcome: undefined })}
       />
-      <NewRunDialog open={search.new === "1"} onClose={() => change({ new: undefined })} workflows={workflows} />
+      <NewRun
+        open={search.new === "1"}
+        like={search.like}
+        onClose={() => change({ new: undefined, like: undefined })}
+        workflows={workflows}
+      />
     </>
   );
 }

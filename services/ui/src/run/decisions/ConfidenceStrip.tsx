@@ -1,5 +1,5 @@
 import type { ScoredService } from "../model/decisions";
-import { percentText } from "./DecisionsView";
+import { percentText } from "./percentText";
 
 const MOST = 5;
 

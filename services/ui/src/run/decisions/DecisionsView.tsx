@@ -6,7 +6,10 @@ import type { IconName } from "../../components/Icon";
 import { Loading } from "../../components/Loading";
 import type { Decision, DecisionPair, Recommendation, Verdict } from "../model/decisions";
 import { useModel, useRunView } from "../runContext";
+import { ChoiceList } from "./ChoiceList";
 import { ConfidenceStrip } from "./ConfidenceStrip";
+import { percentText } from "./percentText";
+import { wayOf } from "./wayOf";
 
 const VERDICTS: Record<Verdict, { tone: Tone; icon: IconName; word: string }> = {
   agreed: { tone: "ok", icon: "check", word: "Agreed" },
@@ -92,7 +95,14 @@ function Unknown() {
 }
 
 function RecommendationSide({ recommendation }: { recommendation: Recommendation }) {
-  return <ConfidenceStrip services={recommendation.services} none={recommendation.none} />;
+  const { services, none, path, fallbackReason } = recommendation;
+  return (
+    <>
+      <ConfidenceStrip services={services} none={none} />
+      {path ? <p className="decision-path small soft">Ranked {wayOf(path)}.</p> : null}
+      {fallbackReason ? <p className="small soft">It fell back: {cutText(fallbackReason, 400)}</p> : null}
+    </>
+  );
 }
 
 function DecisionSide({ decision, recommended }: { decision: Decision; recommended: string | undefined }) {
@@ -107,6 +117,7 @@ function DecisionSide({ decision, recommended }: { decision: Decision; recommend
         {best ? <span className="decision-share">{percentText(best.posterior)}</span> : null}
       </p>
       <p className="soft">{cutText(decision.reason, 600)}</p>
+      <ChoiceList choices={decision.choices} />
     </>
   );
 }
@@ -160,6 +171,7 @@ function Numbers({ pair }: { pair: DecisionPair }) {
           <>
             <Item label="Router's reasoning" text={cutText(recommendation.reasoning, 1000)} />
             <Item label="Router's path" text={recommendation.path} />
+            <Item label="Why it fell back" text={cutText(recommendation.fallbackReason, 1000)} />
             <Item label="Router's time" text={timeText(recommendation.durationMs)} />
             <Item
               label="Need for the capability"
@@ -192,12 +204,6 @@ function Share({ value, kind }: { value: number; kind: string }) {
       {value.toFixed(3)}
     </span>
   );
-}
-
-export function percentText(value: number): string {
-  if (value > 0 && value < 0.01) return "<1 %";
-  if (value < 1 && value > 0.99) return ">99 %";
-  return `${Math.round(value * 100)} %`;
 }
 
 function timeText(milliseconds: number | null): string {

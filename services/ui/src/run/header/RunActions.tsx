@@ -1,8 +1,7 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
-import { actOnRun, exportRun, type RunAction } from "../../api/endpoints";
+import { exportRun } from "../../api/endpoints";
 import { explain } from "../../api/errors";
-import { keys } from "../../api/keys";
 import { uuid } from "../../api/uuid";
 import { saveFile } from "../../backups/saveFile";
 import { Button } from "../../components/Button";
@@ -10,6 +9,8 @@ import { Dialog } from "../../components/Dialog";
 import { ErrorState } from "../../components/ErrorState";
 import { toasts } from "../../components/toastStore";
 import { WriteButton } from "../../components/WriteButton";
+import { StartAgain } from "../../runs/StartAgain";
+import { useRunAction } from "../../runs/useRunAction";
 import { useRunView } from "../runContext";
 import { MessageDialog } from "./MessageDialog";
 
@@ -17,7 +18,7 @@ import { MessageDialog } from "./MessageDialog";
 export function RunActions() {
   const { run, runId } = useRunView();
   const [dialog, setDialog] = useState<"cancel" | "message" | null>(null);
-  const act = useRunAction();
+  const act = useRunAction(runId);
   const download = useMutation({
     mutationFn: async () => saveFile(await exportRun(runId), `milepost-run-${runId}.json`),
     onError: (error) => toasts.show("bad", "The run was not exported", explain(error).advice),
@@ -44,6 +45,7 @@ export function RunActions() {
           Pause
         </WriteButton>
       ) : null}
+      {live ? null : <StartAgain runId={runId} />}
       {live ? (
         <>
           <WriteButton icon="messages" onClick={() => setDialog("message")}>
@@ -68,21 +70,11 @@ export function RunActions() {
   );
 }
 
-function useRunAction(done?: () => void) {
-  const { runId } = useRunView();
-  const queries = useQueryClient();
-  return useMutation({
-    mutationFn: (action: RunAction) => actOnRun(runId, action),
-    onSuccess: () => done?.(),
-    onError: (error) => toasts.show("bad", explain(error).title, explain(error).advice),
-    onSettled: () => void queries.invalidateQueries({ queryKey: keys.run(runId), exact: true }),
-  });
-}
-
 function CancelDialog({ onClose }: { onClose: () => void }) {
+  const { runId } = useRunView();
   const [reason, setReason] = useState("");
   const [requestId] = useState(uuid);
-  const act = useRunAction(onClose);
+  const act = useRunAction(runId, onClose);
   return (
     <Dialog
       open

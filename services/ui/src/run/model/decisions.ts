@@ -15,7 +15,10 @@ export interface Recommendation {
   /** Probability in [0, 1] that the request needs the step's capability; null when it was not told. */
   readonly relevance: number | null;
   readonly reasoning: string;
+  /** Which way the router went, for example "embedding"; a newer router may tell one that is not known here. */
   readonly path: string;
+  /** Why it went no better way; empty when it did not have to. */
+  readonly fallbackReason: string;
   readonly durationMs: number | null;
   /** Milliseconds since the epoch. */
   readonly time: number;
@@ -88,6 +91,7 @@ function readRecommendation(event: RunEvent): Recommendation {
     relevance: numberOf(data, "relevance"),
     reasoning: textOf(data, "reasoning"),
     path: textOf(data, "path"),
+    fallbackReason: textOf(data, "fallback_reason"),
     durationMs: numberOf(data, "duration_ms"),
     time: millis(event.time, 0),
   };

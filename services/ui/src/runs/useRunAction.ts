@@ -4,22 +4,12 @@ import { explain } from "../api/errors";
 import { keys } from "../api/keys";
 import { toasts } from "../components/toastStore";
 
-const DONE: Record<RunAction["action"], string> = {
-  cancel: "The run was cancelled.",
-  pause: "The run stops at the end of its step.",
-  resume: "The run goes on.",
-  answer: "The answer was given; the run goes on.",
-  approval: "The decision was taken; the run goes on.",
-};
-
-/** Steers a run and says how it went. Sending the same action again after a failure is safe. */
-export function useRunAction(runId: string) {
+/** Steers a run; where it stands afterwards is shown by its state. Sending the same action again is safe. */
+export function useRunAction(runId: string, done?: () => void) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (action: RunAction) => actOnRun(runId, action),
-    onSuccess: (_run, { action }) => {
-      toasts.show("ok", DONE[action]);
-    },
+    onSuccess: () => done?.(),
     onError: (error) => {
       const { title, advice } = explain(error);
       toasts.show("bad", title, advice);
