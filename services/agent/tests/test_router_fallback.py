@@ -41,7 +41,7 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, content: bytes |
 def test_no_model_at_all_is_a_reason() -> None:
     answer = Router.load(None).recommend("Calculate 17 * 4", [CODER, TOOLBOX])
     assert (answer.path, answer.services[0].service) == ("keywords", "toolbox")
-    assert answer.fallback_reason == "no router model is configured"
+    assert answer.fallback_reason == "embedding: no router model is configured"
 
 
 @pytest.mark.models
@@ -70,7 +70,7 @@ def test_a_model_that_fails_in_a_call_is_replaced_for_that_call_only(monkeypatch
         broken.setattr(Embedder, "embed", fail)
         answer = router.recommend("Implement a function in Python", [CODER, TOOLBOX])
         assert (answer.path, answer.services[0].service) == ("keywords", "coder")
-        assert answer.fallback_reason == "llama.cpp could not embed 3 tokens (status -2)"
+        assert answer.fallback_reason == "embedding: llama.cpp could not embed 3 tokens (status -2)"
         assert router.score_tags("Implement a function")["coding"] > 0.3
     assert router.recommend("Implement a function in Python", [CODER, TOOLBOX]).path == "embedding"
 

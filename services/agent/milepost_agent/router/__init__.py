@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from milepost_agent.router.background import BackgroundRouter
+from milepost_agent.router.language_model_settings import LanguageModelSettings
 from milepost_agent.router.model_file import default_model_file
 from milepost_agent.router.recommendation import Candidate, Recommendation, Recommender, ScoredService
 from milepost_agent.router.tags import LABELS, NONE, TAGS
@@ -20,6 +21,7 @@ __all__ = [
     "TAGS",
     "BackgroundRouter",
     "Candidate",
+    "LanguageModelSettings",
     "Recommendation",
     "Recommender",
     "Router",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from milepost_agent.router.language_model_settings import LanguageModelSettings
 from milepost_agent.router.recommendation import Candidate, Recommendation
 
 if TYPE_CHECKING:
@@ -17,10 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 class BackgroundRouter:
-    """Loads its router once, in the thread that asks first: numpy, the library of the model and its weights."""
+    """Loads its router once, in the thread that asks first: numpy, the library of the model and its weights.
 
-    def __init__(self, model: Path | None) -> None:
+    A larger model is loaded by a thread of its own meanwhile, for which nobody waits.
+    """
+
+    def __init__(self, model: Path | None, language_model: LanguageModelSettings | None = None) -> None:
         self._model = model
+        self._language_model = language_model
         self._router: Router | None = None
         self._lock = threading.Lock()
 
@@ -30,9 +35,9 @@ class BackgroundRouter:
             if self._router is None:
                 from milepost_agent.router.router import Router  # noqa: PLC0415 - what this class is for
 
-                self._router = Router.load(self._model)
+                self._router = Router.load(self._model, language_model=self._language_model)
                 if self._router.fallback_reason:
-                    _log.warning("The router answers by keywords: %s", self._router.fallback_reason)
+                    _log.warning("The router has no embedding model: %s", self._router.fallback_reason)
             return self._router
 
     def recommend(self, text: str, candidates: Sequence[Candidate], capability: str | None = None) -> Recommendation:
@@ -46,3 +51,9 @@ class BackgroundRouter:
     def learn(self, candidates: Sequence[Candidate]) -> None:
         """As `Router.learn`."""
         self.load().learn(candidates)
+
+    def close(self) -> None:
+        """Ends what is being loaded or read by a larger model."""
+        with self._lock:
+            if self._router is not None:
+                self._router.close()

@@ -5,8 +5,6 @@ One thread on purpose: with two, a busy neighbour on the other core multiplies t
 
 from __future__ import annotations
 
-import ctypes
-import importlib
 import threading
 import weakref
 from dataclasses import dataclass
@@ -17,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost_agent.router.errors import ModelUnusableError
+from milepost_agent.router.llama import load_llama
 
 Vector = NDArray[np.float32]
 
 MAX_TOKENS = 128
 KEPT_FROM_START = 88  # the rest of MAX_TOKENS comes from the end: what is asked stands before or after what is pasted
 MAX_CHARACTERS = 8000
-
-_kept_callbacks: list[object] = []
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Embedder:
         """Load the model; raises ModelUnusableError when it is missing, broken, or gives no sentence vectors."""
         if not path.is_file():
             raise ModelUnusableError(f"model file {path} is missing")
-        self._llama = _load_llama()
+        self._llama = load_llama()
         self._lock = threading.Lock()
         self._model = self._llama.llama_model_load_from_file(str(path).encode(), self._model_params())
         if not self._model:
@@ -101,17 +98,6 @@ class Embedder:
 
 def _middle_out(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]} {text[-limit // 2 :]}"
-
-
-def _load_llama() -> Any:
-    try:
-        llama = importlib.import_module("llama_cpp")
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ModelUnusableError(f"llama-cpp-python cannot be loaded ({error})") from error
-    if not _kept_callbacks:
-        _kept_callbacks.append(llama.llama_log_callback(lambda level, text, user_data: None))
-    llama.llama_log_set(_kept_callbacks[0], ctypes.c_void_p(0))
-    return llama
 
 
 def _release(llama: Any, context: Any, model: Any) -> None:

@@ -8,7 +8,11 @@ class RouterError(Exception):
 
 
 class ModelUnusableError(RouterError):
-    """The embedding model cannot be loaded, is of another kind, or failed while it ran."""
+    """A model cannot be loaded, is of another kind, or failed or was late while it ran."""
+
+
+class StoppedError(RouterError):
+    """A forward pass was told to end before it had."""
 
 
 class HeadsUnusableError(RouterError):

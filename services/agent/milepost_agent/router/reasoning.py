@@ -43,6 +43,16 @@ def explain_embedding(
     return f"{_outcome(services, tags[NONE], asked)} {reads}; {like}.{cut}"
 
 
+def explain_language_model(
+    model: str, tags: Mapping[str, float], services: Sequence[ScoredService], asked: Asked, truncated: bool
+) -> str:
+    """What follows for the services, and how the model reads the text."""
+    first, second = sorted(tags, key=lambda tag: -tags[tag])[:2]
+    reads = f"{model} reads the text as {_name(first)} {tags[first]:.2f}, ahead of {_name(second)} {tags[second]:.2f}"
+    cut = " Only its start and its end were read." if truncated else ""
+    return f"{_outcome(services, tags[NONE], asked)} {reads}.{cut}"
+
+
 def explain_keywords(
     matched: Mapping[str, Sequence[str]],
     tags: Mapping[str, float],
