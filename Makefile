@@ -57,6 +57,9 @@ bench-router: setup ## the time of an answer of the router: alone, beside genera
 bench-obs: setup ## what telemetry costs the runs: off, shipping and debug beside each other (ARGS="--rounds 3")
 	@$(PY) benchmarks/bench_obs.py $(ARGS)
 
+router-docs: setup ## the router's numbers in docs/workflows.md and its diagram, measured anew
+	@$(PY) tools/gen_router_docs.py
+
 soak: setup ## 10,000 runs with retention on: the file stops growing and no step waits (ARGS="--runs 3000 --agent-runs 0")
 	@$(PY) benchmarks/soak.py $(ARGS)
 
@@ -78,5 +81,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist services/ui/node_modules services/gateway/milepost_gateway/static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-router soak check fmt gen lock clean
+.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-router router-docs soak check fmt gen lock clean
 .DEFAULT_GOAL := help

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from milepost_agent.evaluation.metrics import Bin
 from milepost_agent.evaluation.report import Report
 
-WIDTH, HEIGHT = 560, 470
+WIDTH, HEIGHT = 560, 482
 LEFT, TOP = 64, 72
 SIDE = 460  # of the plot, across
 PLOT, STRIP = 250, 56  # heights of the plot and of the counts below it
@@ -30,7 +30,7 @@ svg { color-scheme: light dark; font: 13px system-ui, sans-serif; }
 def reliability_diagram(report: Report) -> str:
     """SVG; each bin that is not empty is a group with its numbers in `data-` attributes."""
     quality = report.quality
-    what = f"{report.queries} queries, top-1 {quality.top1:.3f}, expected calibration error {quality.ece:.3f}"
+    what = f"{report.queries} queries, top-1 {quality.top1:.3f}, ECE {quality.ece:.3f}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-labelledby="title description">',
@@ -39,7 +39,7 @@ def reliability_diagram(report: Report) -> str:
         f"<style>{STYLE}</style>",
         f'<rect class="card" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',
         _text(LEFT, 30, "How often the router is right, by how sure it is", "ink", "font-size: 16px; font-weight: 600"),
-        _text(LEFT, 50, f"{what}, path {report.path}", "quiet"),
+        _text(LEFT, 50, f"{what}, answered by {report.path}", "quiet"),
         *_axes(),
         *_bars(report.bins),
         *_legend(),

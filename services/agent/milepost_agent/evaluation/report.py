@@ -51,7 +51,7 @@ class Report:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Values that `json.dumps` takes, rounded to four digits; what cannot be said is None, nothing is NaN."""
+    """Values that `json.dumps` takes, rounded to six digits; what cannot be said is None, nothing is NaN."""
     found = asdict(report)
     quality, latency = found.pop("quality"), found.pop("latency")
     ordered = {"data": found.pop("data"), "path": report.path, **quality, **latency, **found}
@@ -68,7 +68,7 @@ def _rounded(value: Any) -> Any:
         return {name: _rounded(each) for name, each in value.items()}
     if isinstance(value, tuple):
         return [_rounded(each) for each in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _lines(report: Report) -> Iterator[str]:
