@@ -41,7 +41,7 @@ CHOICES = [
     for name in ("coder", "writer")
 ]
 DECIDED = {"action": "invoke", "service": "coder", "agreed": True, "choices": CHOICES, "duration_ms": 1.0}
-REASON = "invoke:coder has probability 0.62 (router prior 0.50, model coder -1.20 per token; next invoke:writer 0.38)"
+REASON = "coder (0.62) over writer (0.38): the router gave 0.50, model coder agrees; 2 of 3 hops left"
 USAGE = {"prompt_tokens": 120, "completion_tokens": 80, "duration_ms": 900.0, "queue_ms": 3.0}
 
 

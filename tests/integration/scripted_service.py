@@ -84,7 +84,10 @@ class Scripted(capability_pb2_grpc.CapabilityServiceServicer, model_pb2_grpc.Mod
         text = "\n".join(message.content for message in request.chat.messages)
         place, first = self._place("score", dict(context.invocation_metadata()))
         await hold(held(text, "score", place) if first else 0)
-        scored = [model_pb2.ScoredCandidate(candidate=each, tokens=1) for each in request.candidates]
+        scored = [
+            model_pb2.ScoredCandidate(candidate=each, tokens=1, baseline_log_probability=0.0)
+            for each in request.candidates
+        ]
         return model_pb2.ScoreResponse(candidates=scored)
 
 

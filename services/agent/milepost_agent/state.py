@@ -34,16 +34,25 @@ class Message(TypedDict):
 
 
 class Choice(TypedDict):
-    """One valid choice of the arbitrator with the numbers behind it; probabilities in [0, 1]."""
+    """One valid choice of the arbitrator with the numbers behind it; probabilities in [0, 1].
+
+    `log_probability` is the mean per token of the choice under the model, `evidence` (nats, at most 0) what the request
+    makes of it beside the best; both are 0 when no model was heard.
+    """
 
     choice: str
     probability: float
     prior: float
     log_probability: float
+    evidence: float
 
 
 class Decision(TypedDict):
-    """What the arbitrator decided; `action` is invoke, skip, finish or ask."""
+    """What the arbitrator decided; `action` is invoke, skip, finish or ask.
+
+    `agreed` is true when the service that is invoked is the one that the router recommended first. An invoked service
+    that is not was overruled; to skip, finish or ask is neither.
+    """
 
     action: str
     service: str

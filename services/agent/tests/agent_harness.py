@@ -121,7 +121,9 @@ class ScriptedService(
         self.prompts.append(request.chat.messages[-1].content)
         return model_pb2.ScoreResponse(
             candidates=[
-                model_pb2.ScoredCandidate(candidate=each, log_probability=self.scores(each), tokens=1)
+                model_pb2.ScoredCandidate(
+                    candidate=each, log_probability=self.scores(each), tokens=1, baseline_log_probability=0.0
+                )
                 for each in request.candidates
             ]
         )

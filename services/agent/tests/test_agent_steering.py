@@ -142,7 +142,8 @@ async def test_low_confidence_takes_the_default_service(tmp_path: Path, worker: 
         decided = next(event.data for event in await harness.events(record.run_id) if event.type == "Decided")
     await fallback.stop()
     assert (decided["service"], len(fallback.requests), len(worker.requests)) == ("fallback", 1, 0)
-    assert "below 1.00: default service" in decided["reason"]
+    assert decided["reason"].startswith("default service fallback: the router gave ")
+    assert decided["reason"].endswith(", below the threshold of 1.00; 3 of 3 hops left")
 
 
 @pytest.mark.requirement("AGT-3")

@@ -28,6 +28,8 @@ MIN_ANSWER_TOKENS = 16
 _log = logging.getLogger(__name__)
 
 Emit = Callable[[str], None]
+_Worked = tuple[list[float], list[float] | None, float]
+"""Scores after the prompt, those after the baseline, milliseconds in the queue."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Scored:
-    """Natural log-probability of one continuation, summed over its tokens."""
+    """Natural log-probability of one continuation, summed over its tokens; and after the baseline, if there was one."""
 
     text: str
     log_probability: float
     tokens: int
+    baseline_log_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -185,20 +188,29 @@ class Engine:
             async for item in items:
                 yield item
 
-    async def score(self, prompt: Sequence[int], candidates: Sequence[str]) -> Scores:
-        """Each candidate as the continuation of the prompt."""
+    async def score(
+        self, prompt: Sequence[int], candidates: Sequence[str], baseline: Sequence[int] | None = None
+    ) -> Scores:
+        """Each candidate as the continuation of the prompt and, when there is one, of a baseline.
+
+        The baseline comes first: what the prompt begins with like it is not computed again.
+        """
         self._require_text()
         parts = [self.weights.tokens_of(text, begin=False, control=False) for text in candidates]
         room = self.context_tokens - max(map(len, parts))
         if room < 1:
             raise PromptTooLongError(max(map(len, parts)), self.prompt_limit, self.context_tokens)
-        kept = prompt[max(0, len(prompt) - room) :]
+        kept = _last(prompt, room)
 
-        def work(job: Job[tuple[list[float], float]]) -> tuple[list[float], float]:
-            return self._score(job, kept, parts), job.queue_ms
+        def work(job: Job[_Worked]) -> _Worked:
+            against = None if baseline is None else self._score(job, _last(baseline, room), parts)
+            return self._score(job, kept, parts), against, job.queue_ms
 
-        scores, queue_ms = await self.worker.run(work)
-        scored = [Scored(text, value, len(part)) for text, value, part in zip(candidates, scores, parts, strict=True)]
+        scores, against, queue_ms = await self.worker.run(work)
+        scored = [
+            Scored(text, value, len(part), None if against is None else against[index])
+            for index, (text, value, part) in enumerate(zip(candidates, scores, parts, strict=True))
+        ]
         return Scores(scored, len(kept) < len(prompt), len(kept), queue_ms)
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
@@ -281,9 +293,7 @@ class Engine:
         scores = self._score(job, prompt, parts)
         return choice.options[int(np.argmax(scores))]
 
-    def _score(
-        self, job: "Job[tuple[list[float], float]] | Job[Finished]", prompt: Sequence[int], parts: list[list[int]]
-    ) -> list[float]:
+    def _score(self, job: "Job[_Worked] | Job[Finished]", prompt: Sequence[int], parts: list[list[int]]) -> list[float]:
         context = self._context
         assert context is not None
         context.prefill(prompt, job.cancelled)
@@ -307,6 +317,10 @@ class Engine:
         if tokens >= 8 and speed:
             self.tokens_per_second = speed
         return speed
+
+
+def _last(tokens: Sequence[int], count: int) -> Sequence[int]:
+    return tokens[max(0, len(tokens) - count) :]
 
 
 def _log_softmax(logits: Logits) -> Logits:

@@ -75,12 +75,18 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         for candidate in candidates:
             check_prompt(candidate, "candidates")
         prompt = await self._prompt_of(request)
+        baseline = await self._tokens_of(request.baseline) if request.HasField("baseline") else None
         with model_span(_operation(request), self._engine.weights.name) as span:
-            scores = await self._engine.score(prompt, candidates)
+            scores = await self._engine.score(prompt, candidates, baseline)
             tell_scores(span, scores)
         return model_pb2.ScoreResponse(
             candidates=[
-                model_pb2.ScoredCandidate(candidate=item.text, log_probability=item.log_probability, tokens=item.tokens)
+                model_pb2.ScoredCandidate(
+                    candidate=item.text,
+                    log_probability=item.log_probability,
+                    tokens=item.tokens,
+                    baseline_log_probability=item.baseline_log_probability,
+                )
                 for item in scores.items
             ],
             truncated=scores.truncated,
@@ -99,10 +105,12 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def _prompt_of(self, request: model_pb2.GenerateRequest | model_pb2.ScoreRequest) -> list[int]:
         """Tokens of the request's input; tokenising a long one takes a while, so not in the event loop."""
         if request.WhichOneof("input") == "chat":
-            turns = _turns_of(request.chat.messages)
-            return await asyncio.to_thread(self._engine.chat.tokens_of, turns)
+            return await self._tokens_of(request.chat)
         check_prompt(request.prompt)
         return await asyncio.to_thread(self._engine.raw_tokens, request.prompt)
+
+    async def _tokens_of(self, chat: model_pb2.ChatInput) -> list[int]:
+        return await asyncio.to_thread(self._engine.chat.tokens_of, _turns_of(chat.messages))
 
 
 def answer_with(engine: Engine, resource: ModelService) -> Answer:

@@ -109,6 +109,24 @@ async def test_a_score_of_several_tokens_is_the_sum_of_its_conditional_parts(eng
     assert whole[0].log_probability == pytest.approx(parts, abs=0.05)
 
 
+async def test_a_baseline_is_scored_beside_the_prompt_and_what_they_share_is_computed_once(engine: Engine) -> None:
+    prompt, baseline = (
+        engine.raw_tokens(f"{'A list of capitals follows. ' * 20}The capital of {country} is")
+        for country in ("France", "somewhere")
+    )
+    candidates = [" Paris", " London"]
+    alone = (await engine.score(baseline, candidates)).items
+    await engine.score(engine.raw_tokens("Something else"), candidates)
+    before = engine.prefilled_tokens
+    both = (await engine.score(prompt, candidates, baseline)).items
+    assert engine.prefilled_tokens - before < len(prompt) + 10
+    assert [item.baseline_log_probability for item in both] == pytest.approx(
+        [item.log_probability for item in alone], abs=0.05
+    )
+    evidence = [item.log_probability - (item.baseline_log_probability or 0.0) for item in both]
+    assert evidence[0] > evidence[1], "France speaks for Paris, whatever its name is worth by itself"
+
+
 async def test_scoring_cuts_a_prompt_that_is_too_long_at_its_beginning(engine: Engine) -> None:
     scores = await engine.score(engine.raw_tokens("word " * 2000 + "The capital of France is"), [" Paris"])
     scored, truncated = scores.items, scores.truncated

@@ -186,16 +186,18 @@ class Decision(_message.Message):
     def __init__(self, action: _Optional[str] = ..., service: _Optional[str] = ..., agreed: _Optional[bool] = ..., reason: _Optional[str] = ..., choices: _Optional[_Iterable[_Union[ScoredChoice, _Mapping]]] = ..., duration_ms: _Optional[float] = ...) -> None: ...
 
 class ScoredChoice(_message.Message):
-    __slots__ = ("choice", "probability", "prior", "log_probability")
+    __slots__ = ("choice", "probability", "prior", "log_probability", "evidence")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     PRIOR_FIELD_NUMBER: _ClassVar[int]
     LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     choice: str
     probability: float
     prior: float
     log_probability: float
-    def __init__(self, choice: _Optional[str] = ..., probability: _Optional[float] = ..., prior: _Optional[float] = ..., log_probability: _Optional[float] = ...) -> None: ...
+    evidence: float
+    def __init__(self, choice: _Optional[str] = ..., probability: _Optional[float] = ..., prior: _Optional[float] = ..., log_probability: _Optional[float] = ..., evidence: _Optional[float] = ...) -> None: ...
 
 class PendingInput(_message.Message):
     __slots__ = ("question", "approval", "expire_time")

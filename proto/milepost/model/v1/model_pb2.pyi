@@ -100,14 +100,16 @@ class GenerateResult(_message.Message):
     def __init__(self, finish_reason: _Optional[_Union[GenerateResult.FinishReason, str]] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("chat", "prompt", "candidates")
+    __slots__ = ("chat", "prompt", "candidates", "baseline")
     CHAT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
     chat: ChatInput
     prompt: str
     candidates: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, chat: _Optional[_Union[ChatInput, _Mapping]] = ..., prompt: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ...) -> None: ...
+    baseline: ChatInput
+    def __init__(self, chat: _Optional[_Union[ChatInput, _Mapping]] = ..., prompt: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., baseline: _Optional[_Union[ChatInput, _Mapping]] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
     __slots__ = ("candidates", "truncated")
@@ -118,14 +120,16 @@ class ScoreResponse(_message.Message):
     def __init__(self, candidates: _Optional[_Iterable[_Union[ScoredCandidate, _Mapping]]] = ..., truncated: _Optional[bool] = ...) -> None: ...
 
 class ScoredCandidate(_message.Message):
-    __slots__ = ("candidate", "log_probability", "tokens")
+    __slots__ = ("candidate", "log_probability", "tokens", "baseline_log_probability")
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     candidate: str
     log_probability: float
     tokens: int
-    def __init__(self, candidate: _Optional[str] = ..., log_probability: _Optional[float] = ..., tokens: _Optional[int] = ...) -> None: ...
+    baseline_log_probability: float
+    def __init__(self, candidate: _Optional[str] = ..., log_probability: _Optional[float] = ..., tokens: _Optional[int] = ..., baseline_log_probability: _Optional[float] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
     __slots__ = ("texts",)

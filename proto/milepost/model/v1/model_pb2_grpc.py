@@ -76,7 +76,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Score(self, request, context):
-        """Scores each candidate as the continuation of the prompt.
+        """Scores each candidate as the continuation of the prompt and, when asked to, of a baseline.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

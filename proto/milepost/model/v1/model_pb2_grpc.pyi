@@ -39,7 +39,7 @@ class ModelServiceStub:
     RESOURCE_EXHAUSTED when the queue is full, INVALID_ARGUMENT when the prompt does not fit the context.
     """
     Score: _grpc.UnaryUnaryMultiCallable[_model_pb2.ScoreRequest, _model_pb2.ScoreResponse]
-    """Scores each candidate as the continuation of the prompt."""
+    """Scores each candidate as the continuation of the prompt and, when asked to, of a baseline."""
     Embed: _grpc.UnaryUnaryMultiCallable[_model_pb2.EmbedRequest, _model_pb2.EmbedResponse]
     """Embeds texts. FAILED_PRECONDITION when the model makes no embeddings."""
 
@@ -54,7 +54,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     RESOURCE_EXHAUSTED when the queue is full, INVALID_ARGUMENT when the prompt does not fit the context.
     """
     Score: _aio.UnaryUnaryMultiCallable[_model_pb2.ScoreRequest, _model_pb2.ScoreResponse]  # type: ignore[assignment]
-    """Scores each candidate as the continuation of the prompt."""
+    """Scores each candidate as the continuation of the prompt and, when asked to, of a baseline."""
     Embed: _aio.UnaryUnaryMultiCallable[_model_pb2.EmbedRequest, _model_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embeds texts. FAILED_PRECONDITION when the model makes no embeddings."""
 
@@ -84,7 +84,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_pb2.ScoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.ScoreResponse, _abc.Awaitable[_model_pb2.ScoreResponse]]:
-        """Scores each candidate as the continuation of the prompt."""
+        """Scores each candidate as the continuation of the prompt and, when asked to, of a baseline."""
 
     @_abc_1.abstractmethod
     def Embed(

@@ -3,7 +3,8 @@
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
@@ -14,9 +15,17 @@ from milepost.model.v1 import model_pb2
 from milepost_agent.clients import CallContext
 from milepost_agent.errors import LedgerConflict, ServiceCallFailed
 from milepost_agent.flow import FAILED, find_step
-from milepost_agent.nodes.choices import FINISH, INVOKE, SKIP, priors, rank
+from milepost_agent.nodes.case import Case
+from milepost_agent.nodes.choices import FINISH, INVOKE, SKIP, Score, priors, rank
 from milepost_agent.nodes.dependencies import NodeDependencies, Task, begin
-from milepost_agent.nodes.prompt import arbitration_prompt
+from milepost_agent.nodes.prompt import Question
+from milepost_agent.nodes.reasons import (
+    explain,
+    explain_answer,
+    explain_default,
+    explain_nothing_fits,
+    explain_question,
+)
 from milepost_agent.router import Recommendation
 from milepost_agent.state import Choice, Decision, Message, RunContext, RunState, StateUpdate
 from milepost_agent.tracing import ARBITRATE
@@ -26,8 +35,18 @@ log = logging.getLogger(__name__)
 
 ASK = "ask"
 SCORE_METHOD = "/milepost.model.v1.ModelService/Score"
-SCORE_SECONDS = 60.0
+SCORE_SECONDS = 30.0
+SCORE_SHARE = 0.25
+"""A model that is slow leaves the step most of its time: it is heard for 30 s, or for a quarter of what the hop has."""
 MOST_WORDINGS = 16
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the model said of each choice; nothing when it was not asked, or was `unheard` for the reason given."""
+
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    unheard: str = ""
 
 
 class Arbitrate:
@@ -39,18 +58,12 @@ class Arbitrate:
         step = find_step(self._dependencies.spec, task.step)
         recommendation = Recommendation.from_dict(state["recommendation"])
         inbox = await self._inbox(task, step)
+        case = Case(self._dependencies.spec, {**state, "inbox": inbox}, step, recommendation)
         with task.within(ARBITRATE, int(bool(state.get("clarification")))):
-            decision = await self._decide(task, {**state, "inbox": inbox}, step, recommendation)
+            decision = await self._decide(task, case)
             if decision is None:
-                return {"outcome": FAILED, "reason": _nothing_fits(step, recommendation)}
-            log.info(
-                "Step %s: recommended %s, decided %s (%s): %s",
-                step.name,
-                recommendation.services[0].service if recommendation.services else "none",
-                decision["service"] or decision["action"],
-                "agreed" if decision["agreed"] else "overruled",
-                decision["reason"],
-            )
+                return {"outcome": FAILED, "reason": explain_nothing_fits(case)}
+            _log(case, decision)
         if decision["action"] == ASK:
             answer = self._ask(task, step, recommendation)
             task.record("Decided", **decision, role=step.role)
@@ -79,27 +92,25 @@ class Arbitrate:
             for record in records
         ]
 
-    async def _decide(self, task: Task, state: RunState, step: Step, recommendation: Recommendation) -> Decision | None:
+    async def _decide(self, task: Task, case: Case) -> Decision | None:
         """The decision, or None when nothing may be chosen."""
         started = time.perf_counter()
-        spec = self._dependencies.spec
-        first = recommendation.services[0] if recommendation.services else None
-        recommended = first.service if first else ""
-        confidence = first.confidence if first else 0.0
-        threshold = spec.router.confidence_threshold
+        if chosen := _answered(case):
+            return _decision(INVOKE + chosen, [], case, explain_answer(case, chosen), started)
         # A named service is not up for choice, and a step that nothing fits is skipped when it may be.
-        if step.service_ref is None and not step.optional and confidence < threshold:
-            doubt = f"confidence {confidence:.2f} is below {threshold:.2f}"
-            if spec.arbitrator.on_low_confidence == ASK and not state.get("clarification"):
-                return _decision(ASK, [], recommended, f"{doubt}: the user is asked", started)
-            if default := self._default_service(step):
-                return _decision(INVOKE + default, [], recommended, f"{doubt}: default service", started)
-        prior = priors(spec, state, step, recommendation)
+        if case.is_doubtful and case.step.service_ref is None and not case.step.optional:
+            if case.spec.arbitrator.on_low_confidence == ASK and not case.state.get("clarification"):
+                return _decision(ASK, [], case, explain_question(case), started)
+            if default := self._default_service(case.step):
+                return _decision(INVOKE + default, [], case, explain_default(case, default), started)
+            if case.step.capability is None and case.recommendation.none_probability > case.confidence:
+                return None
+        prior = priors(case)
         if not prior:
             return None
-        scores, note = await self._scores(task, state, step, recommendation, list(prior))
-        ranked = rank(prior, scores, spec.arbitrator.weight)
-        return _decision(ranked[0]["choice"], ranked, recommended, _reason(ranked, note), started)
+        opinion = await self._opinion(task, case, list(prior)) if len(prior) > 1 else Opinion()
+        ranked = rank(prior, opinion.scores, case.spec.arbitrator.weight)
+        return _decision(ranked[0]["choice"], ranked, case, explain(case, ranked, opinion.unheard), started)
 
     def _default_service(self, step: Step) -> str:
         """The workflow's default service if it is ready and can do the step, else an empty string."""
@@ -109,23 +120,18 @@ class Arbitrate:
         ready = self._dependencies.registry.ready(capability=step.capability or "", name=default.name)
         return ready[0].name if ready else ""
 
-    async def _scores(
-        self, task: Task, state: RunState, step: Step, recommendation: Recommendation, choices: Sequence[str]
-    ) -> tuple[dict[str, float], str]:
-        """Mean log-probability per token of each choice, or none with a note why no model was heard."""
-        if len(choices) == 1:
-            return {}, "the only valid choice"
-        name = self._dependencies.spec.arbitrator.model_ref.name
-        known = (self._dependencies.registry.get(each.service) for each in recommendation.services)
-        services = [found for found in known if found]
-        chat = arbitration_prompt(self._dependencies.spec, state, step, recommendation, services, choices)
-        request = model_pb2.ScoreRequest(chat=chat, candidates=choices)
+    async def _opinion(self, task: Task, case: Case, choices: Sequence[str]) -> Opinion:
+        """What the model makes of each choice; or nothing, and why the router's prior decides alone."""
+        known = map(self._dependencies.registry.get, case.confidences)
+        question = Question(case, [entry for entry in known if entry], choices)
+        name = case.spec.arbitrator.model_ref.name
         try:
-            answer = await self._score(task, name, request)
+            answer = await self._score(task, name, question.request())
         except ServiceCallFailed as error:
-            return {}, f"{error}: decided by the router's prior"
-        scored = answer.candidates
-        return {each.candidate: each.log_probability / max(each.tokens, 1) for each in scored}, f"model {name}"
+            return Opinion(unheard=f"{error}: decided by the router's prior")
+        if scores := question.scores(answer):
+            return Opinion(scores)
+        return Opinion(unheard=f"{name} did not score every choice with its baseline: decided by the router's prior")
 
     async def _score(self, task: Task, name: str, request: model_pb2.ScoreRequest) -> model_pb2.ScoreResponse:
         """The model's opinion, asked for once for each wording.
@@ -136,7 +142,8 @@ class Arbitrate:
         Raises:
             ServiceCallFailed: the model gave none.
         """
-        deadline = self._dependencies.now() + SCORE_SECONDS
+        now = self._dependencies.now()
+        deadline = now + min(SCORE_SECONDS, SCORE_SHARE * (task.hop_deadline - now))
         for ordinal in count():
             context = task.call_context(ordinal, deadline)
             try:
@@ -179,33 +186,36 @@ class Arbitrate:
         return answer
 
 
-def _decision(choice: str, ranked: list[Choice], recommended: str, reason: str, started: float) -> Decision:
+def _answered(case: Case) -> str:
+    """The service that the user has just named in answer to the question, if it still is one to choose from."""
+    if case.state.get("decision", {}).get("action") != ASK:
+        return ""
+    answer = case.state.get("clarification", "").strip().lower()
+    return next((each.service for each in case.recommendation.services if each.service == answer), "")
+
+
+def _decision(choice: str, ranked: list[Choice], case: Case, reason: str, started: float) -> Decision:
     service = choice.removeprefix(INVOKE) if choice.startswith(INVOKE) else ""
     return {
         "action": "invoke" if service else choice,
         "service": service,
-        "agreed": bool(service) and service == recommended,
+        "agreed": bool(service) and service == case.recommended,
         "reason": reason,
         "choices": ranked,
         "duration_ms": (time.perf_counter() - started) * 1000,
     }
 
 
-def _reason(ranked: list[Choice], note: str) -> str:
-    best = ranked[0]
-    words = f"{best['choice']} has probability {best['probability']:.2f} (router prior {best['prior']:.2f}"
-    if best["log_probability"]:
-        words += f", {note} {best['log_probability']:.2f} per token"
-        note = ""
-    if len(ranked) > 1:
-        words += f"; next {ranked[1]['choice']} {ranked[1]['probability']:.2f}"
-    return f"{words})" + (f": {note}" if note else "")
-
-
-def _nothing_fits(step: Step, recommendation: Recommendation) -> str:
-    return (
-        f"NoServiceFits: step {step.name}: no ready service fits this request (none fits: "
-        f"{recommendation.none_probability:.2f}); give the step a capability or the workflow a default service"
+def _log(case: Case, decision: Decision) -> None:
+    agreement = {"invoke": ", agreed" if decision["agreed"] else ", overruled"}.get(decision["action"], "")
+    log.info(
+        "Step %s: recommended %s (%.2f), decided %s%s: %s",
+        case.step.name,
+        case.recommended or "none",
+        case.confidence,
+        decision["service"] or decision["action"],
+        agreement,
+        decision["reason"],
     )
 
 

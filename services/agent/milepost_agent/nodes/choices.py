@@ -1,16 +1,24 @@
 """The choices that are valid now, and how prior and model combine.
 
-The posterior of a choice is proportional to prior * likelihood ** weight. The prior comes from the router, the
-likelihood is the geometric mean of the model's token probabilities of the choice, the weight is
-`spec.arbitrator.weight`.
+    posterior(choice) = prior(choice) * exp(weight * evidence(choice)), over the sum of that for all choices
+    evidence(choice)  = log p(choice | prompt) - log p(choice | the same prompt without its content), in nats
+
+The prior is the router's: its confidence in a service over that in all services that may be chosen. The evidence is
+what the request itself makes of a choice in the eyes of the model; the content-free prompt takes away what small models
+owe to the length and the words of a choice, and to the router's opinion, which is in the prior and would count twice.
+A choice counts as at most e ** LARGEST_EVIDENCE times less likely than the best. The weight is `spec.arbitrator.weight`
+in [0, 1]; 0 follows the router. So with the weight 0.3 the model moves the odds of two choices by a factor of 4.5 at
+most, and with 1.0 by 148.
+
+The set of choices is a function of the checkpointed state and the recommendation: no text adds to it.
 """
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from milepost_agent.router import Recommendation
-from milepost_agent.state import Choice, RunState, best_draft
-from milepost_crds import AgentWorkflowSpec, Step
+from milepost_agent.nodes.case import Case
+from milepost_agent.state import Choice, best_draft
 
 FINISH = "finish"
 SKIP = "skip"
@@ -18,46 +26,52 @@ INVOKE = "invoke:"
 SMALLEST_PRIOR = 1e-3
 FINISH_PRIOR = 0.05
 FINISH_PRIOR_UNDER_PRESSURE = 0.75
+LARGEST_EVIDENCE = 5.0
 
 
-def priors(spec: AgentWorkflowSpec, state: RunState, step: Step, recommendation: Recommendation) -> dict[str, float]:
+@dataclass(frozen=True)
+class Score:
+    """What the model makes of a choice: log-probability in all and over its tokens, and in all without content."""
+
+    log_probability: float
+    tokens: int
+    baseline: float
+
+
+def priors(case: Case) -> dict[str, float]:
     """The valid choices with their prior probabilities, which sum to 1.
 
     A step that may be skipped is skipped with the probability that the request does not need its capability.
     Services share the rest by the router's confidence.
     """
-    relevance = state.get("relevance", 1.0) if step.optional else 1.0
-    confidences = {each.service: max(each.confidence, SMALLEST_PRIOR) for each in recommendation.services}
+    relevance = case.state.get("relevance", 1.0) if case.step.optional else 1.0
+    confidences = {name: max(given, SMALLEST_PRIOR) for name, given in case.confidences.items()}
     known = sum(confidences.values())
     weights = {INVOKE + name: max(relevance * share / known, SMALLEST_PRIOR) for name, share in confidences.items()}
-    if step.optional:
+    if case.step.optional:
         weights[SKIP] = max(1 - relevance, SMALLEST_PRIOR)
     total = sum(weights.values())
-    finish = _finish_prior(spec, state, step)
+    finish = _finish_prior(case)
     shares = {choice: weight / total * (1 - finish) for choice, weight in weights.items()} if total else {}
     return shares | ({FINISH: finish if total else 1.0} if finish else {})
 
 
-def _finish_prior(spec: AgentWorkflowSpec, state: RunState, step: Step) -> float:
-    """0 when finishing is not valid: there must be a draft, and either an optional step or too few hops left."""
-    if not best_draft(state["outputs"]):
+def _finish_prior(case: Case) -> float:
+    """0 when finishing is not valid: there must be a draft, and either an optional step or too few hops left.
+
+    It grows with every hop that is missing to the end: the fewer are left, the more the run leans to what it has.
+    """
+    if not best_draft(case.state["outputs"]):
         return 0.0
-    needed = hops_to_end(spec, step)
-    pressure = max(0.0, 1 - state["remaining_hops"] / needed)
-    if not step.optional and pressure == 0:
+    if not case.step.optional and not case.hops_missing:
         return 0.0
-    return FINISH_PRIOR + FINISH_PRIOR_UNDER_PRESSURE * pressure
+    return FINISH_PRIOR + FINISH_PRIOR_UNDER_PRESSURE * case.hops_missing / case.hops_needed
 
 
-def hops_to_end(spec: AgentWorkflowSpec, step: Step) -> int:
-    """Hops that a run needs from this step to its end when every review approves."""
-    names = [each.name for each in spec.steps]
-    return len(names) - names.index(step.name)
-
-
-def rank(prior: Mapping[str, float], scores: Mapping[str, float], weight: float) -> list[Choice]:
-    """Choices by falling posterior; without scores the posterior is the prior."""
-    logits = {choice: math.log(share) + weight * scores.get(choice, 0.0) for choice, share in prior.items()}
+def rank(prior: Mapping[str, float], scores: Mapping[str, Score], weight: float) -> list[Choice]:
+    """Choices by falling posterior; without scores the posterior is the prior. `scores` has all choices or none."""
+    evidence = _evidence(scores) or dict.fromkeys(prior, 0.0)
+    logits = {choice: math.log(share) + weight * evidence[choice] for choice, share in prior.items()}
     highest = max(logits.values())
     total = sum(math.exp(logit - highest) for logit in logits.values())
     ranked: list[Choice] = [
@@ -65,8 +79,16 @@ def rank(prior: Mapping[str, float], scores: Mapping[str, float], weight: float)
             "choice": choice,
             "probability": math.exp(logit - highest) / total,
             "prior": prior[choice],
-            "log_probability": scores.get(choice, 0.0),
+            "log_probability": scores[choice].log_probability / scores[choice].tokens if scores else 0.0,
+            "evidence": evidence[choice],
         }
         for choice, logit in logits.items()
     ]
     return sorted(ranked, key=lambda each: each["probability"], reverse=True)
+
+
+def _evidence(scores: Mapping[str, Score]) -> dict[str, float]:
+    """In [-LARGEST_EVIDENCE, 0]: 0 for the choice that the request speaks for most."""
+    found = {choice: score.log_probability - score.baseline for choice, score in scores.items()}
+    most = max(found.values(), default=0.0)
+    return {choice: max(value - most, -LARGEST_EVIDENCE) for choice, value in found.items()}

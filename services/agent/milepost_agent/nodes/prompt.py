@@ -1,74 +1,111 @@
-"""The arbitrator's prompt, in one place so that it can be reviewed as a whole."""
+"""Fills in the arbitrator's prompt, whose words are in `arbitration_prompt.txt` so that they are reviewed as a whole.
 
+What people, services and manifests wrote goes in as a JSON string on one line: it cannot close its quotation marks,
+begin a line of the template or add a choice. Control tokens in it are made powerless where the vocabulary is known, in
+the model service.
+"""
+
+import json
+import math
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
 
 from milepost.model.v1 import model_pb2
+from milepost_agent.nodes.case import Case
+from milepost_agent.nodes.choices import FINISH, Score
 from milepost_agent.registry import Entry
 from milepost_agent.router import Recommendation
-from milepost_agent.state import RunState, hop_index
-from milepost_crds import AgentWorkflowSpec, Step
+from milepost_agent.state import VERDICTS, Output, RunState, hop_index
 
-SYSTEM = "You are the arbitrator of a workflow. A router informs you; you decide. Answer with one choice, nothing else."
-
-TEMPLATE = """\
-Request: {prompt}
-Step: {step} (role {role}): {instructions}
-Hop {hop} of {max_hops}, {remaining} remaining. {cycle}
-Done so far: {done}
-Messages: {messages}
-Services: {services}
-Router: {recommendation}
-{pressure}Choices: {choices}
-Your choice:"""
-
+SYSTEM, USER = Path(__file__).with_name("arbitration_prompt.txt").read_text("utf-8").strip().split("\n---\n")
 EXCERPT = 400
+DESCRIPTION_EXCERPT = 160
+MOST_MESSAGES = 8
+CONTENT_FREE = "N/A"
+PRESSURE = "\nFew hops are left: prefer to finish."
 
 
-def arbitration_prompt(
-    spec: AgentWorkflowSpec,
-    state: RunState,
-    step: Step,
-    recommendation: Recommendation,
-    services: Sequence[Entry],
-    choices: Sequence[str],
-) -> model_pb2.ChatInput:
-    """The prompt after which each valid choice is scored."""
-    remaining = state["remaining_hops"]
-    text = TEMPLATE.format(
-        prompt=_excerpt(state["prompt"]),
-        step=step.name,
-        role=step.role,
-        instructions=_excerpt(step.instructions),
-        hop=hop_index(state),
-        max_hops=state["max_hops"],
-        remaining=remaining,
-        cycle=f"Review cycle {state['current_cycle']} of {state['max_cycles']}." if spec.cycle else "",
-        done="; ".join(_done(output["step"], output["verdict"]) for output in state["outputs"]) or "nothing",
-        messages="; ".join(
-            f"{message['sender_role']} to {message['recipient_role']}: {_excerpt(message['payload'])}"
-            for message in state.get("inbox", [])
+@dataclass(frozen=True)
+class Question:
+    """What the model is asked: which of these choices, in this situation."""
+
+    case: Case
+    services: Sequence[Entry]
+    choices: Sequence[str]
+
+    def request(self) -> model_pb2.ScoreRequest:
+        """Each choice after the prompt, and after the prompt without request and messages.
+
+        Those come last: what is before them is computed once.
+        """
+        return model_pb2.ScoreRequest(
+            chat=self._filled(quoted(self.case.state["prompt"]), _messages(self.case.state)),
+            baseline=self._filled(quoted(CONTENT_FREE), "none"),
+            candidates=self.choices,
         )
-        or "none",
-        services="; ".join(f"{entry.name} ({', '.join(entry.capabilities)})" for entry in services),
-        recommendation=_recommended(recommendation),
-        pressure="Few hops remain: prefer to finish.\n" if "finish" in choices else "",
-        choices=", ".join(choices),
-    )
-    return model_pb2.ChatInput(
-        messages=[
-            model_pb2.ChatMessage(role="system", content=SYSTEM),
-            model_pb2.ChatMessage(role="user", content=text),
-        ]
-    )
+
+    def scores(self, answer: model_pb2.ScoreResponse) -> dict[str, Score]:
+        """By choice; empty unless every choice was scored, with its baseline."""
+        found = {
+            each.candidate: Score(each.log_probability, max(each.tokens, 1), each.baseline_log_probability)
+            for each in answer.candidates
+            if each.HasField("baseline_log_probability")
+            and math.isfinite(each.log_probability)
+            and math.isfinite(each.baseline_log_probability)
+        }
+        return found if found.keys() == set(self.choices) else {}
+
+    def _filled(self, request: str, messages: str) -> model_pb2.ChatInput:
+        state, step = self.case.state, self.case.step
+        text = Template(USER).substitute(
+            step=step.name,
+            role=step.role,
+            instructions=quoted(step.instructions),
+            hop=hop_index(state),
+            max_hops=state["max_hops"],
+            remaining=state["remaining_hops"],
+            cycle=f" Review cycle {state['current_cycle']} of {state['max_cycles']}." if self.case.spec.cycle else "",
+            done="; ".join(map(_done, state["outputs"])) or "nothing",
+            services="\n".join(map(_service, self.services)),
+            recommendation=_recommended(self.case.recommendation),
+            choices="\n".join(f"- {choice}" for choice in self.choices),
+            pressure=PRESSURE if FINISH in self.choices and self.case.hops_missing else "",
+            messages=messages,
+            request=request,
+        )
+        parts = (("system", SYSTEM), ("user", text))
+        return model_pb2.ChatInput(
+            messages=[model_pb2.ChatMessage(role=role, content=content) for role, content in parts]
+        )
 
 
-def _excerpt(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= EXCERPT else f"{flat[:EXCERPT]}…"
+def quoted(text: str, limit: int = EXCERPT) -> str:
+    """A JSON string on one line, of the first `limit` characters, without characters that nobody sees."""
+    seen = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in text[: limit * 4])
+    flat = " ".join(seen.split())
+    return json.dumps(flat if len(flat) <= limit else f"{flat[:limit]}…", ensure_ascii=False)
 
 
-def _done(step: str, verdict: str) -> str:
-    return f"{step} ({verdict})" if verdict else step
+def _messages(state: RunState) -> str:
+    answer = state.get("clarification")
+    said = [f'"user": {quoted(answer)}'] if answer else []
+    said += [
+        f"{quoted(message['sender_role'])} to {message['recipient_role']}: {quoted(message['payload'])}"
+        for message in state.get("inbox", [])
+    ]
+    older = f"{len(said) - MOST_MESSAGES} older ones; " if len(said) > MOST_MESSAGES else ""
+    return older + ("; ".join(said[-MOST_MESSAGES:]) or "none")
+
+
+def _done(output: Output) -> str:
+    return f"{output['step']} ({output['verdict']})" if output["verdict"] in VERDICTS else output["step"]
+
+
+def _service(entry: Entry) -> str:
+    return f"- {entry.name} ({', '.join(entry.capabilities)}): {quoted(entry.description, DESCRIPTION_EXCERPT)}"
 
 
 def _recommended(recommendation: Recommendation) -> str:
