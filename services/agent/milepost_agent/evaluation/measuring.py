@@ -24,13 +24,24 @@ def measured(
     *,
     data: Path,
     notes: tuple[str, ...],
+    larger: bool,
     tell: Callable[[int], None],
 ) -> Report:
-    """Ask the router, which has read what the services say of themselves by then, and compare with the baselines."""
+    """Ask the router, which has read what the services say of themselves by then, and compare with the baselines.
+
+    `model` is its embedding model, which is a baseline itself beside a `larger` one.
+    """
     router.learn(queries.services)
     answers = ask(router, queries, tell)
     targets = np.array(queries.targets, dtype=np.int64)
     by_centroid, hindrance = _by_centroid(queries, model)
+    compared: dict[str, Quality | None] = {
+        "majority": measure(baselines.majority(queries), targets),
+        "keyword": measure(baselines.keyword(queries), targets),
+        "centroid": by_centroid,
+    }
+    if larger:
+        compared["embedding"] = measure(baselines.embedding(queries, model), targets)
     return Report(
         data=str(data),
         services=tuple(service.name for service in queries.services),
@@ -42,11 +53,7 @@ def measured(
         latency=latency(answers.milliseconds),
         cold_ms=cold_ms,
         none_answers=int((answers.probabilities.argmax(axis=1) == queries.out_of_scope).sum()),
-        baselines={
-            "majority": measure(baselines.majority(queries), targets),
-            "keyword": measure(baselines.keyword(queries), targets),
-            "centroid": by_centroid,
-        },
+        baselines=compared,
         bins=tuple(reliability(answers.probabilities, targets)),
         notes=(*notes, *hindrance),
     )
