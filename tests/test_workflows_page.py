@@ -1,5 +1,6 @@
 """docs/workflows.md: its manifests are taken, its lists are whole, and its numbers are what an evaluation finds now."""
 
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,7 +11,8 @@ import yaml
 from gen_router_docs import COLUMNS, DIAGRAM, PAGE, evaluated, numbers, numbers_in, table
 from milepost_agent import flow
 from milepost_agent.evaluation.services_file import ListedService
-from milepost_crds import AgentWorkflow, parse_resource
+from milepost_agent.nodes import arbitrate, choices
+from milepost_crds import AgentWorkflow, Arbitrator, Router, parse_resource
 
 pytestmark = pytest.mark.requirement("DOC-1")
 
@@ -71,3 +73,19 @@ def test_every_outcome_is_told() -> None:
     assert told == {value for name, value in vars(flow).items() if name.isupper() and isinstance(value, str)} - {
         "revise"
     }
+
+
+def test_numbers_of_the_arbitrator_are_those_of_the_code() -> None:
+    page, most = PAGE.read_text(), choices.LARGEST_EVIDENCE
+    weight, threshold = Arbitrator.model_fields["weight"].default, Router.model_fields["confidence_threshold"].default
+    least, under_pressure = choices.FINISH_PRIOR, choices.FINISH_PRIOR + choices.FINISH_PRIOR_UNDER_PRESSURE
+    for told in (
+        f"`finish` has {least:.2f}, and more with each hop that is missing to the end, up to {under_pressure:.2f}",
+        f"differs by {most:.0f} at most",
+        f"0 to 1, by default {weight}",
+        f"by a factor of {math.exp(weight * most):.1f} with a weight of {weight}, and of {math.exp(most):.0f} with",
+        f"longer than {arbitrate.SCORE_SECONDS:.0f} s or a quarter of the time",
+        f"`spec.router.confidenceThreshold` ({threshold} by default)",
+    ):
+        assert told in page
+    assert arbitrate.SCORE_SHARE == 0.25
