@@ -48,6 +48,15 @@ def test_the_gateway_takes_what_the_chart_tells_it(chart: Chart, monkeypatch: py
     assert settings.listen == "0.0.0.0:8400"
 
 
+def test_several_pods_are_drained_one_at_a_time_and_one_alone_holds_up_no_drain(chart: Chart) -> None:
+    assert not of_kind(gateway(chart), "PodDisruptionBudget")
+    objects = gateway(chart, replicas=3)
+    [budget] = of_kind(objects, "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    labels = pod_of(objects, "gateway")["metadata"]["labels"]
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
 def test_spans_of_the_gateway_go_where_those_of_agents_go(chart: Chart) -> None:
     objects = chart.render({"workloads": {"otlpEndpoint": "http://collector:4317"}})
     assert environment_of(objects, "gateway")["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4317"
