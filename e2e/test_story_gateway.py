@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from e2e_cluster import Cluster
@@ -152,3 +157,36 @@ def test_the_page_is_served(gateway: GatewayClient) -> None:
     assert any(name.endswith(".js") for name in named), page.text
     for name in named:
         assert gateway.ask("GET", f"/{name}", token="").status_code == 200, name
+
+
+@pytest.mark.requirement("CLI-1")
+def test_milepost_ui_leads_to_it(cluster: Cluster, gateway: GatewayClient, agent: str) -> None:
+    """`milepost ui` prints an address with the token, which outlives the gateway's pod and ends with Ctrl-C."""
+    command = [sys.executable, "-m", "milepost_cli", "ui", "--print-only", "-n", NAMESPACE]
+    environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as shown:
+        try:
+            assert shown.stdout is not None
+            address, _, token = shown.stdout.readline().strip().partition("#token=")
+            assert token == gateway.token
+            assert agent in reached(address, token)
+            before = gateway.pod()["metadata"]
+            cluster.delete("Pod", before["name"], NAMESPACE)
+            eventually(
+                "another gateway is ready", gateway.pod, lambda pod: pod["metadata"]["uid"] != before["uid"], within=60
+            )
+            eventually(
+                "the same address leads there", lambda: reached(address, token), lambda seen: agent in seen, within=60
+            )
+        finally:
+            shown.send_signal(signal.SIGINT)
+        assert shown.wait(30) == 0
+
+
+def reached(address: str, token: str) -> set[str]:
+    """Agents that the gateway reaches; none where it cannot be asked now."""
+    try:
+        answer = httpx.get(f"{address}api/agents", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    except httpx.HTTPError:
+        return set()
+    return {each["agent"] for each in answer.raise_for_status().json()["agents"] if each["reachable"]}

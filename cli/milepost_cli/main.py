@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     _add_obs(commands, place)
     add_router(commands)
     ui = commands.add_parser(
-        "ui", parents=[local], help="print the address of the web UI; open it where there is a display"
+        "ui",
+        parents=[place],
+        help="print the address of the web UI, and open it where there is a display; to a cluster's, until Ctrl-C",
     )
     ui.add_argument("--print-only", action="store_true", help="do not open it")
     ui.set_defaults(command=_ui)
@@ -323,6 +325,11 @@ def _obs(options: argparse.Namespace) -> int:
 
 
 def _ui(options: argparse.Namespace) -> int:
+    cluster = _cluster(options)
+    if cluster:
+        from milepost_cli.cluster import forward_ui  # noqa: PLC0415
+
+        return forward_ui(*cluster, opening=not options.print_only)
     from milepost_cli.ui import ui  # noqa: PLC0415
 
     return ui(_state(options), opening=not options.print_only)
@@ -344,23 +351,33 @@ def _state(options: argparse.Namespace) -> StateDirectory:
 
 
 def _backend(options: argparse.Namespace) -> Backend:
-    """The cluster when an option or a variable names one, else local mode. An option counts more than a variable."""
-    flags = (options.namespace, options.context, options.kubeconfig)
-    variables = () if options.state else (os.environ.get("MILEPOST_NAMESPACE"), os.environ.get("MILEPOST_CONTEXT"))
-    if options.state and any(flags):
-        raise UsageError("--state: is for local mode; allowed: --state, or --namespace, --context and --kubeconfig")
-    if any(flags) or any(variables):
+    cluster = _cluster(options)
+    if cluster:
         from milepost_cli.cluster import connect  # noqa: PLC0415 - only a cluster pays for its client
 
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that what was opened is closed
-        namespace, context = variables or (None, None)
-        return connect(options.namespace or namespace, options.context or context, options.kubeconfig)
+        return connect(*cluster)
     from milepost_cli.local import LocalBackend  # noqa: PLC0415
 
     try:
         return LocalBackend(_state(options))
     except NotRunningError as error:
         raise NotRunningError(f"{error}; for a cluster say --namespace NAME") from None
+
+
+def _cluster(options: argparse.Namespace) -> tuple[str | None, str | None, str | None] | None:
+    """Namespace, context and kubeconfig when an option or a variable names a cluster, else None for local mode.
+
+    An option counts more than a variable.
+    """
+    flags = (options.namespace, options.context, options.kubeconfig)
+    variables = () if options.state else (os.environ.get("MILEPOST_NAMESPACE"), os.environ.get("MILEPOST_CONTEXT"))
+    if options.state and any(flags):
+        raise UsageError("--state: is for local mode; allowed: --state, or --namespace, --context and --kubeconfig")
+    if not (any(flags) or any(variables)):
+        return None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that what was opened is closed
+    namespace, context = variables or (None, None)
+    return options.namespace or namespace, options.context or context, options.kubeconfig
 
 
 def _not_empty(text: str) -> str:

@@ -47,15 +47,17 @@ def test_the_notes_lead_to_the_ui_and_its_token(
     gateway: dict[str, object], secret: str, chart: Chart, tmp_path: Path
 ) -> None:
     values = {"gateway": {"service": {"port": 80}, **gateway}}
-    *_, forward, token = commands(chart, tmp_path, values)
+    *_, shown, forward, token = commands(chart, tmp_path, values)
     service = one(chart.render(values), "Service", component="gateway")
     name = service["metadata"]["name"]
+    asked = parser().parse_args(shown[1:])
+    assert shown[:2] == ["milepost", "ui"] and asked.namespace == NAMESPACE
     assert forward == ["kubectl", "port-forward", "--namespace", NAMESPACE, f"service/{name}", "8400:80"]
     assert token[:6] == ["kubectl", "get", "secret", "--namespace", NAMESPACE, secret]
     assert token[6:] == ["--output", 'go-template={{index .data "token" | base64decode}}']
 
 
-@pytest.mark.parametrize(("gateway", "count"), [({"enabled": False}, 3), ({"write": "open"}, 4)])
+@pytest.mark.parametrize(("gateway", "count"), [({"enabled": False}, 3), ({"write": "open"}, 5)])
 def test_the_notes_name_no_gateway_and_no_token_where_there_is_none(
     gateway: dict[str, object], count: int, chart: Chart, tmp_path: Path
 ) -> None:

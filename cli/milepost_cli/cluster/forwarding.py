@@ -2,7 +2,7 @@
 
 So a gRPC channel to such a socket reconnects by itself, whether the pod was replaced or the API server restarted.
 The sockets are Unix sockets in a folder that nobody else may enter, because whoever connects acts with the rights of
-the user of this command.
+the user of this command; but for a page that a browser opens (`expose`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -24,6 +24,8 @@ SHORT = "/tmp"  # noqa: S108 - a folder of our own is made below it
 STOP_PATIENCE = 5.0
 ROUNDS_TO_CLOSE = 5
 """Rounds of the loop in which transports that were cut hear of their end: TLS has one transport above another."""
+
+Accepted = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Stream(Protocol):
@@ -48,7 +50,8 @@ class Forwarder:
         self._folder = _private_folder()
         self._failures: dict[str, DialError] = {}
         self._reached: set[str] = set()
-        self._servers: dict[tuple[str, int], asyncio.Server] = {}
+        self._servers: list[asyncio.Server] = []
+        self._targets: dict[tuple[str, int], str] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="port-forwarding", daemon=True)
@@ -62,11 +65,16 @@ class Forwarder:
 
     def target(self, pod: str, port: int) -> str:
         """gRPC target that leads to `port` of `pod`, which need not exist yet."""
-        path = self._folder / f"{len(self._servers)}"
         key = (pod, port)
-        if key not in self._servers:
-            self._servers[key] = self._run(self._listen(pod, port, path))
-        return f"unix:{self._servers[key].sockets[0].getsockname()}"
+        if key not in self._targets:
+            path = self._folder / f"{len(self._servers)}"
+            self._run(self._listen(pod, port, lambda accepted: asyncio.start_unix_server(accepted, path, limit=CHUNK)))
+            self._targets[key] = f"unix:{path}"
+        return self._targets[key]
+
+    def expose(self, pod: str, port: int, host: str, local: int) -> None:
+        """Lead from the port `local` of an address of this machine to `port` of `pod`. Raises OSError."""
+        self._run(self._listen(pod, port, lambda accepted: asyncio.start_server(accepted, host, local, limit=CHUNK)))
 
     def failure(self, pod: str) -> DialError | None:
         """Why the last connection to `pod` could not be made, or None when it could."""
@@ -91,7 +99,7 @@ class Forwarder:
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(STOP_PATIENCE)
 
-    async def _listen(self, pod: str, port: int, path: Path) -> asyncio.Server:
+    async def _listen(self, pod: str, port: int, start: Callable[[Accepted], Awaitable[asyncio.Server]]) -> None:
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
@@ -101,10 +109,10 @@ class Forwarder:
             finally:
                 self._connections.discard(task)
 
-        return await asyncio.start_unix_server(accepted, path, limit=CHUNK)
+        self._servers.append(await start(accepted))
 
     async def _end(self) -> None:
-        for server in self._servers.values():
+        for server in self._servers:
             server.close()
         for task in self._connections:
             task.cancel()
@@ -145,7 +153,7 @@ async def _downwards(stream: Stream, writer: asyncio.StreamWriter) -> None:
 
 
 async def _until_either_ends(*directions: Coroutine[Any, Any, None]) -> None:
-    """HTTP/2 never half-closes a connection: when one direction ends, so does the other. Raises what ended it."""
+    """HTTP never half-closes a connection: when one direction ends, so does the other. Raises what ended it."""
     tasks = [asyncio.create_task(direction) for direction in directions]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -56,7 +56,7 @@ class GatewaySettings(ProcessSettings):
     gateway_prefix: str = ""
     """Path below which the gateway is seen from outside, whether or not a proxy takes it off."""
     gateway_hosts: Annotated[list[str], NoDecode, BeforeValidator(_split_commas)] = Field(default_factory=list)
-    """Host names by which it may be called, without ports, "*" for all; empty: see `hosts`."""
+    """Host names by which it may be called, without ports, "*" for all; see `hosts`."""
     gateway_streams: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Streams of events that may be open at once."""
     gateway_static: Path = STATIC_FOLDER
@@ -80,7 +80,9 @@ class GatewaySettings(ProcessSettings):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Allowed host names: those that were set, else those of this machine when it listens to it alone, else all."""
-        if self.gateway_hosts:
-            return tuple(self.gateway_hosts)
-        return LOCAL_HOSTS if split_address(self.listen)[0] in LOCAL_HOSTS else (ANY_HOST,)
+        """Allowed host names: those that were set and those of this machine, or all where nothing says so.
+
+        A port that is forwarded to a user's own machine is called by its names, which no other site can have.
+        """
+        is_local = split_address(self.listen)[0] in LOCAL_HOSTS
+        return (*self.gateway_hosts, *LOCAL_HOSTS) if self.gateway_hosts or is_local else (ANY_HOST,)

@@ -126,10 +126,11 @@ async def test_names_of_this_machine_are_allowed(server: GatewayServer, host: st
 
 
 async def test_host_names_can_be_set(agent: ScriptedAgent) -> None:
-    """Proves that a name of a proxy can be allowed, and that then only it is."""
+    """Proves that a name of a proxy can be allowed, and that then only it is, beside a port that is forwarded."""
     async with GatewayServer([agent.address], gateway_hosts="ui.example") as server:
         assert (await server.client.get("/api/config", headers={"Host": "ui.example"})).status_code == 200
-        assert (await server.client.get("/api/config", headers={"Host": "localhost"})).status_code == 421
+        assert (await server.client.get("/api/config", headers={"Host": "other.example"})).status_code == 421
+        assert (await server.client.get("/api/config", headers={"Host": "localhost:8400"})).status_code == 200
     async with GatewayServer([agent.address], gateway_hosts="*") as server:
         assert (await server.client.get("/api/config", headers={"Host": "any.example"})).status_code == 200
 
