@@ -13,8 +13,8 @@ from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.ports import HOST, first_agent_port, free_port
 from milepost_cli.state import StateDirectory
-from milepost_crds import AgentWorkflow, VolumePath
-from milepost_operator.planning import Workload
+from milepost_crds import ModelService, VolumePath
+from milepost_operator.planning import Workload, model_claim_of
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
 
@@ -104,14 +104,12 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
         env["MILEPOST_WORKFLOW_FILE"] = str(home / "workflow.yaml")
         env["MILEPOST_DATA_DIR"] = str(home)
         env["MILEPOST_ROUTER_MODEL"] = str(placement.router_model)
-        return env
+        return env | _model_volume(workload, placement)
     env["MILEPOST_SERVICE_FILE"] = str(home / "service.yaml")
     env["MILEPOST_REGISTRIES"] = registries
     if workload.model_ref is not None:
         env["MILEPOST_MODEL_TARGET"] = placement.targets[workload.model_ref]
-    volume = volume_of(workload)
-    if workload.role == "model" and volume is not None:
-        env["MILEPOST_MODEL_VOLUME_DIR"] = str(placement.volumes[volume.claim_name])
+    env |= _model_volume(workload, placement)
     if workload.role == "rag":
         env["MILEPOST_EMBEDDING_MODEL"] = str(placement.router_model)
         env["MILEPOST_DATA_DIR"] = str(home / "data")
@@ -119,14 +117,17 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
     return env
 
 
+def _model_volume(workload: Workload, placement: Placement) -> dict[str, str]:
+    claim = model_claim_of(workload.resource)
+    return {} if claim is None else {"MILEPOST_MODEL_VOLUME_DIR": str(placement.volumes[claim.claim_name])}
+
+
 def volume_of(workload: Workload) -> VolumePath | None:
     """Where on a PersistentVolumeClaim the documents or the model of a workload lie, if they do."""
     resource = workload.resource
-    if isinstance(resource, AgentWorkflow):
-        return None
-    if resource.spec.llama_cpp is not None:
-        return resource.spec.llama_cpp.source.persistent_volume_claim
-    return resource.spec.rag.documents.persistent_volume_claim if resource.spec.rag is not None else None
+    if isinstance(resource, ModelService) and resource.spec.rag is not None:
+        return resource.spec.rag.documents.persistent_volume_claim
+    return model_claim_of(resource)
 
 
 def _documents(workload: Workload, home: Path, volumes: Mapping[str, Path]) -> Path:

@@ -99,9 +99,10 @@ def _hindrance(workload: Workload, volumes: Collection[str]) -> str | None:
     volume = volume_of(workload)
     if volume is None or volume.claim_name in volumes:
         return unsupported_locally(workload.resource)
-    field = "spec.llamaCpp.source" if workload.role == "model" else "spec.rag.documents"
+    fields = {"agent": "spec.router.model.source", "model": "spec.llamaCpp.source", "rag": "spec.rag.documents"}
     return (
-        f"ModelService {workload.name}: {field}.persistentVolumeClaim: {volume.claim_name} is no folder here; "
+        f"{workload.resource.kind} {workload.name}: {fields[workload.role]}.persistentVolumeClaim: "
+        f"{volume.claim_name} is no folder here; "
         f"allowed: a folder that is named with --volume {volume.claim_name}=DIR"
     )
 

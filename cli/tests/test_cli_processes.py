@@ -65,6 +65,26 @@ def test_model_on_a_claim_is_looked_for_in_the_folder_that_stands_for_it(tmp_pat
     assert spec.env["MILEPOST_MODEL_VOLUME_DIR"] == str(models)
 
 
+@pytest.mark.requirement("RTR-5")
+def test_router_model_on_a_claim_needs_a_folder_that_stands_for_it(tmp_path: Path) -> None:
+    manifests, models = tmp_path / "manifests", tmp_path / "models"
+    shutil.copytree(EXAMPLES / "linear", manifests)
+    models.mkdir()
+    source = "    model: {source: {persistentVolumeClaim: {claimName: weights, path: large.gguf}}}\n"
+    text = (manifests / "workflow.yaml").read_text()
+    assert "  router:\n" in text
+    (manifests / "workflow.yaml").write_text(text.replace("  router:\n", f"  router:\n{source}"))
+    with pytest.raises(UsageError, match=r"^AgentWorkflow linear: spec\.router\.model\.source.* --volume weights=DIR$"):
+        read_workloads([manifests])
+    workloads = read_workloads([manifests], {"weights": models})
+    state = StateDirectory(tmp_path / "state")
+    state.logs.mkdir(parents=True)
+    placement = Placement(state, Path("/cache"), Path("/r.gguf"), {"weights": models}, assign_targets(workloads, None))
+    agent = next(workload for workload in workloads if workload.role == "agent")
+    spec = process_spec(agent, {"milepost-agent": "/bin/true"}, placement, "")
+    assert spec.env["MILEPOST_MODEL_VOLUME_DIR"] == str(models)
+
+
 def test_file_name_cannot_leave_the_state_directory(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path / "state")
     workloads, _ = specs_of("linear", state)

@@ -11,6 +11,7 @@ from milepost_crds.agentworkflow import (
     Observability,
     Retention,
     Router,
+    RouterModel,
     Step,
     Storage,
 )
@@ -31,7 +32,14 @@ from milepost_crds.engines import (
 )
 from milepost_crds.errors import CrdError, ManifestError
 from milepost_crds.manifests import Manifest, load_manifests, parse_resource
-from milepost_crds.memory import RUNTIME_BYTES, MemoryEstimate, ModelShape, estimate_memory
+from milepost_crds.memory import (
+    AGENT_BYTES,
+    ROUTER_CONTEXT_TOKENS,
+    RUNTIME_BYTES,
+    MemoryEstimate,
+    ModelShape,
+    estimate_memory,
+)
 from milepost_crds.metadata import (
     API_VERSION,
     GROUP,
@@ -56,8 +64,10 @@ from milepost_crds.scheduling import ResourceList, ResourceRequirements, Schedul
 from milepost_crds.units import parse_duration, parse_quantity
 
 __all__ = [
+    "AGENT_BYTES",
     "API_VERSION",
     "GROUP",
+    "ROUTER_CONTEXT_TOKENS",
     "RUNTIME_BYTES",
     "VERSION",
     "AgentWorkflow",
@@ -99,6 +109,7 @@ __all__ = [
     "ResourceRequirements",
     "Retention",
     "Router",
+    "RouterModel",
     "Scheduling",
     "SecretKeyRef",
     "Step",

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
+from milepost_crds.engines import ModelSource
 from milepost_crds.fields import (
     Description,
     Duration,
@@ -76,8 +77,26 @@ class Cycle(Model):
     )
 
 
+class RouterModel(Model):
+    """A larger model that is asked first."""
+
+    source: ModelSource = Field(description="Where the GGUF file comes from.")
+    deadline: Annotated[Duration, DurationRange("1s", "60s")] = Field(
+        default="2s", description="Time for one answer, 1s to 60s; after it the embedded model answers."
+    )
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1, description="Threads that compute; they compete with the other work of the agent."
+    )
+
+
 class Router(Model):
     """The embedded model that recommends services."""
+
+    model: RouterModel | None = Field(
+        default=None,
+        description="A larger model that is asked first. Where it is missing, broken or late, the embedded one answers "
+        "and says so; left out, the embedded one alone.",
+    )
 
     confidence_threshold: Share = Field(default=0.5, description="Confidence below which no recommendation is trusted.")
     default_service: NamedRef | None = Field(default=None, description="Service to use when none is trusted.")

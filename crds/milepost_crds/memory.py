@@ -8,10 +8,16 @@ from milepost_crds.units import parse_quantity
 RUNTIME_BYTES = 256 * 1024 * 1024
 """What a model process needs besides weights and KV cache: interpreter, compute buffers, gRPC."""
 
+AGENT_BYTES = 512 * 1024 * 1024
+"""What an agent needs besides weights and KV cache of a router model: its own work, and compute buffers."""
+
+ROUTER_CONTEXT_TOKENS = 1024
+"""Context of a router model: a prompt of about 650 tokens, and the request."""
+
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that a model service needs at most."""
+    """Bytes that a process with a model needs at most."""
 
     weights: int
     kv_cache: int

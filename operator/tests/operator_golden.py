@@ -84,6 +84,10 @@ def variations() -> dict[str, Resource]:
             observability={"otlpEndpoint": "http://collector:4317"},
         ),
         "workflow-with-a-long-name": workflow("a" * 63),
+        "workflow-with-a-router-model": workflow(router={"model": {"source": SMOLLM2["source"], "threads": 2}}),
+        "workflow-with-a-router-model-on-a-volume": workflow(
+            router={"model": {"source": on_volume, "deadline": "5s"}, "confidenceThreshold": 0.6}
+        ),
         "model-with-a-long-name": model("b" * 63, llamaCpp=SMOLLM2 | {"quantization": "Q8_0"}),
     }
 

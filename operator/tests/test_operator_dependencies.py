@@ -101,6 +101,13 @@ CASES: list[tuple[Resource, dict[str, Any], str, str]] = [
         '"shelf"; allowed: a claim of the namespace team',
     ),
     (
+        workflow(router={"model": {"source": VOLUME}}),
+        {"services": WRITER, "named_claims": {}},
+        "ClaimNotFound",
+        "spec.router.model.source.persistentVolumeClaim.claimName: no PersistentVolumeClaim is named "
+        '"shelf"; allowed: a claim of the namespace team',
+    ),
+    (
         model(openAI=REMOTE),
         {"secrets": frozenset({("llm", "apiKey")})},
         "SecretNotFound",

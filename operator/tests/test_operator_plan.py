@@ -138,6 +138,23 @@ def test_a_model_that_does_not_fit_is_neither_scheduled_nor_rolled() -> None:
     assert child(planned(with_spec(grown, resources={"limits": {"memory": enough}}), observed), "Deployment")
 
 
+@pytest.mark.requirement("RTR-5", "OPR-4")
+def test_a_router_model_counts_among_the_memory_of_its_agent() -> None:
+    """By default there is room; a limit without is refused with one that does."""
+    router = {"model": {"source": SMOLLM2["source"]}}
+    small = workflow(router=router, resources={"limits": {"memory": "600Mi"}})
+    held = planned(small)
+    assert held.apply == []
+    degraded = condition(held.status, "Degraded")
+    assert degraded["reason"] == "MemoryTooSmall"
+    assert degraded["message"].startswith(
+        "spec.resources.limits.memory: 600Mi is too little for spec.router.model (80Mi weights, 22Mi KV cache for 1024 "
+    )
+    enough = degraded["message"].split("allowed: ")[1].split(" or more")[0]
+    for roomy in (with_spec(small, resources={"limits": {"memory": enough}}), workflow(router=router)):
+        assert child(planned(roomy), "StatefulSet")
+
+
 @pytest.mark.requirement("OPR-4")
 def test_a_measured_model_is_judged_by_its_measure_until_another_is_asked_for() -> None:
     told = Description("sha256:1", 2048, 1, 2, weights_bytes=3 * 1024**3, kv_bytes_per_token=1000)
@@ -155,6 +172,8 @@ def test_a_measured_model_is_judged_by_its_measure_until_another_is_asked_for() 
     ("resource", "field"),
     [
         (workflow(checkpoint={"backend": "postgres"}), "spec.checkpoint.backend"),
+        (workflow(router={"model": BY_URL}), "spec.router.model.source.url"),
+        (workflow(router={"model": BIG}), "spec.router.model.source.huggingFace"),
         (model(autoscaling={"maxReplicas": 2}), "spec.autoscaling"),
         (model(tools={"mcpServers": [{"name": "a", "url": "http://a"}]} | WRITER_REF), "spec.tools.mcpServers"),
         (

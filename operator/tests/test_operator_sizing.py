@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operator_cases import SMOLLM2, WRITER_REF, child, model, planned, workflow
 
-from milepost_crds import LlamaCpp, ModelShape, ResourceRequirements, estimate_memory, parse_quantity
+from milepost_crds import LlamaCpp, ModelShape, ModelSource, ResourceRequirements, estimate_memory, parse_quantity
 from milepost_operator.planning.containers import estimate_of, resources_of
 from milepost_operator.planning.known_models import known_size
 from milepost_operator.planning.sizing import DEFAULTS, Default, cpu_limit, effective_resources, threads_for
@@ -120,7 +120,7 @@ def test_the_size_of_a_well_known_model_follows_from_its_file(
     repo: str, file: str, gibibytes: float, kv_bytes_per_token: int
 ) -> None:
     engine = LlamaCpp.model_validate({"source": {"huggingFace": {"repo": repo, "file": file}}})
-    found = known_size(engine)
+    found = known_size(engine.source, engine.quantization)
     assert found is not None and found.kv_bytes_per_token == kv_bytes_per_token
     assert found.weights_bytes / 1024**3 == pytest.approx(gibibytes, rel=0.03)
     service = model(llamaCpp=engine.as_manifest())
@@ -137,14 +137,14 @@ def test_the_size_of_a_well_known_model_follows_from_its_file(
     ],
 )
 def test_a_model_that_nobody_knows_gets_a_general_default(source: dict[str, Any]) -> None:
-    assert known_size(LlamaCpp.model_validate({"source": source})) is None
+    assert known_size(ModelSource.model_validate(source)) is None
     assert resources_of(model(llamaCpp={"source": source}))["limits"]["memory"] == DEFAULTS["model"].memory_limit
 
 
 @pytest.mark.requirement("OPR-4")
 def test_the_small_model_is_known_as_it_is_carried_and_as_it_is_converted() -> None:
-    carried = known_size(LlamaCpp.model_validate(SMOLLM2))
-    converted = known_size(LlamaCpp.model_validate(SMOLLM2 | {"quantization": "Q8_0"}))
+    source = ModelSource.model_validate(SMOLLM2["source"])
+    carried, converted = known_size(source), known_size(source, "Q8_0")
     assert carried is not None and converted is not None
     assert carried.kv_bytes_per_token == converted.kv_bytes_per_token == 2 * 30 * 3 * 64 * 2
     assert converted.weights_bytes == pytest.approx(145_000_000, rel=0.03)

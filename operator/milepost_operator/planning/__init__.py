@@ -2,6 +2,14 @@
 
 from milepost_operator.planning.plan import invalid_status, plan, references_of
 from milepost_operator.planning.supported import unsupported_locally
-from milepost_operator.planning.workload import Workload, plan_workloads
+from milepost_operator.planning.workload import Workload, model_claim_of, plan_workloads
 
-__all__ = ["Workload", "invalid_status", "plan", "plan_workloads", "references_of", "unsupported_locally"]
+__all__ = [
+    "Workload",
+    "invalid_status",
+    "model_claim_of",
+    "plan",
+    "plan_workloads",
+    "references_of",
+    "unsupported_locally",
+]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from milepost_crds import AgentWorkflow, MemoryEstimate, ModelService
+from milepost_crds import AGENT_BYTES, ROUTER_CONTEXT_TOKENS, AgentWorkflow, MemoryEstimate, ModelService
 from milepost_operator.manifests import Container, digest
 from milepost_operator.manifests.pod_template import Mount
 from milepost_operator.names import (
@@ -21,6 +21,7 @@ from milepost_operator.planning.sizing import (
     DEFAULTS,
     LIGHT_MODEL,
     Default,
+    agent_default,
     effective_resources,
     model_default,
 )
@@ -30,6 +31,7 @@ from milepost_operator.planning.workload import (
     WORKFLOW_FILE,
     Workload,
     configuration,
+    model_claim_of,
     role_of,
     workload_of,
 )
@@ -58,6 +60,15 @@ def estimate_of(service: ModelService, size: ModelSize | None) -> MemoryEstimate
     if engine is None or size is None:
         return None
     return MemoryEstimate(size.weights_bytes, size.kv_bytes_per_token * engine.context_tokens * engine.sequences)
+
+
+def router_estimate(workflow: AgentWorkflow) -> MemoryEstimate | None:
+    """Memory that an agent with a router model needs, or None without one, or where its size is not known."""
+    model = workflow.spec.router.model
+    size = known_size(model.source) if model is not None else None
+    if size is None:
+        return None
+    return MemoryEstimate(size.weights_bytes, size.kv_bytes_per_token * ROUTER_CONTEXT_TOKENS, AGENT_BYTES)
 
 
 def planned_workload(resource: Resource) -> Workload:
@@ -93,10 +104,11 @@ def model_hash(service: ModelService) -> str:
 
 def _default(resource: Resource) -> Default:
     if isinstance(resource, AgentWorkflow):
-        return DEFAULTS["agent"]
+        model = resource.spec.router.model
+        return DEFAULTS["agent"] if model is None else agent_default(router_estimate(resource), model.threads)
     engine = resource.spec.llama_cpp
     if engine is not None:
-        return model_default(estimate_of(resource, known_size(engine)), engine.threads)
+        return model_default(estimate_of(resource, known_size(engine.source, engine.quantization)), engine.threads)
     return LIGHT_MODEL if resource.spec.open_ai is not None else DEFAULTS[role_of(resource)]
 
 
@@ -106,15 +118,20 @@ def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> 
     if defaults.otlp_endpoint:
         env.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", defaults.otlp_endpoint)
     if isinstance(resource, AgentWorkflow):
-        return env | {
-            "MILEPOST_LISTEN": f"0.0.0.0:{AGENT_PORT}",
-            "MILEPOST_WORKFLOW_FILE": f"{CONFIGURATION_DIR}/{WORKFLOW_FILE}",
-            "MILEPOST_OBSERVABILITY_FILE": f"{CONFIGURATION_DIR}/{OBSERVABILITY_FILE}",
-            "MILEPOST_DATA_DIR": DATA_DIR,
-            "MILEPOST_REGISTRY": "kubernetes",
-            "MILEPOST_NAMESPACE": _field("metadata.namespace"),
-            "MILEPOST_POD_NAME": _field("metadata.name"),
-        }
+        volume = {"MILEPOST_MODEL_VOLUME_DIR": MODEL_DIR} if model_claim_of(resource) is not None else {}
+        return (
+            env
+            | volume
+            | {
+                "MILEPOST_LISTEN": f"0.0.0.0:{AGENT_PORT}",
+                "MILEPOST_WORKFLOW_FILE": f"{CONFIGURATION_DIR}/{WORKFLOW_FILE}",
+                "MILEPOST_OBSERVABILITY_FILE": f"{CONFIGURATION_DIR}/{OBSERVABILITY_FILE}",
+                "MILEPOST_DATA_DIR": DATA_DIR,
+                "MILEPOST_REGISTRY": "kubernetes",
+                "MILEPOST_NAMESPACE": _field("metadata.namespace"),
+                "MILEPOST_POD_NAME": _field("metadata.name"),
+            }
+        )
     env["MILEPOST_LISTEN"] = f"0.0.0.0:{SERVICE_PORT}"
     env["MILEPOST_SERVICE_FILE"] = f"{CONFIGURATION_DIR}/{SERVICE_FILE}"
     if workload.model_ref is not None:
@@ -125,7 +142,7 @@ def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> 
 def _engine_environment(service: ModelService) -> dict[str, str]:
     spec = service.spec
     if spec.llama_cpp is not None:
-        volume = {"MILEPOST_MODEL_VOLUME_DIR": MODEL_DIR} if spec.llama_cpp.source.persistent_volume_claim else {}
+        volume = {"MILEPOST_MODEL_VOLUME_DIR": MODEL_DIR} if model_claim_of(service) is not None else {}
         return {"MILEPOST_CACHE_DIR": CACHE_DIR} | volume
     if spec.rag is not None:
         claim = spec.rag.documents.persistent_volume_claim
@@ -150,7 +167,9 @@ def _mounts(resource: Resource, workload: Workload) -> list[Mount]:
         Mount("tmp", "/tmp", {"emptyDir": {}}),  # noqa: S108 -- the pod's own
     ]
     if isinstance(resource, AgentWorkflow):
-        return [*mounts, Mount(DATA_VOLUME, DATA_DIR, None)]
+        volume = model_claim_of(resource)
+        model = [_claim("model", MODEL_DIR, volume.claim_name)] if volume is not None else []
+        return [*mounts, Mount(DATA_VOLUME, DATA_DIR, None), *model]
     return mounts + _engine_mounts(resource)
 
 
@@ -160,7 +179,7 @@ def _engine_mounts(service: ModelService) -> list[Mount]:
         cache: Mapping[str, Any] = {"emptyDir": {}}
         if downloads(service):
             cache = {"persistentVolumeClaim": {"claimName": cache_claim_name(service.name)}}
-        volume = spec.llama_cpp.source.persistent_volume_claim
+        volume = model_claim_of(service)
         mounts = [Mount("cache", CACHE_DIR, cache)]
         return mounts + ([_claim("model", MODEL_DIR, volume.claim_name)] if volume else [])
     if spec.rag is not None:

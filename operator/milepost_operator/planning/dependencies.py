@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any
 
 from milepost_crds import AgentWorkflow, ModelService, Step
@@ -11,7 +12,7 @@ from milepost_operator.observation import Object, ObjectKey, Observed, Reference
 from milepost_operator.planning.conditions import Problem
 from milepost_operator.planning.containers import downloads
 from milepost_operator.planning.references import WRITING_ENGINES
-from milepost_operator.planning.workload import model_ref_of
+from milepost_operator.planning.workload import model_claim_of, model_ref_of
 
 _SHOWN = 5
 
@@ -54,7 +55,7 @@ def dependencies_of(resource: Resource, observed: Observed) -> Dependencies:
     """What the resource refers to and cannot have now."""
     if isinstance(resource, AgentWorkflow):
         services = _workflow_problems(resource, observed.services)
-        mounted = _workflow_class_problems(resource, observed)
+        mounted = chain(_claim_problems(resource, observed), _workflow_class_problems(resource, observed))
         needed = _workflow_needs(resource, observed.services)
         return Dependencies(_each_once(services), _each_once(mounted), _each_once(needed))
     writer = _each_once(_service_problems(resource, observed.services))
@@ -85,6 +86,7 @@ def _workflow_references(workflow: AgentWorkflow) -> References:
     return References(
         services=frozenset(named),
         capabilities=frozenset(step.capability for step in spec.steps if step.capability is not None),
+        claims=frozenset(name for _, name in _claims(workflow)),
         storage_class=spec.checkpoint.storage.class_name,
         any_service=any(_is_open(step) for step in spec.steps),
     )
@@ -153,11 +155,17 @@ def _mount_problems(service: ModelService, observed: Observed) -> Iterator[Probl
     if secret is not None and (secret.name, secret.key) not in observed.secrets:
         message = f'spec.openAI.secretRef: no Secret is named "{secret.name}" and has the key "{secret.key}"'
         yield Problem("SecretNotFound", f"{message}; allowed: a Secret of the namespace {service.metadata.namespace}")
-    for field, name in _claims(service):
+    yield from _claim_problems(service, observed)
+    yield from _class_problems("spec.llamaCpp.cache.className", _cache_class(service), observed)
+
+
+def _claim_problems(resource: Resource, observed: Observed) -> Iterator[Problem]:
+    for field, name in _claims(resource):
         if name not in observed.named_claims:
             message = f'{field}: no PersistentVolumeClaim is named "{name}"'
-            yield Problem("ClaimNotFound", f"{message}; allowed: a claim of the namespace {service.metadata.namespace}")
-    yield from _class_problems("spec.llamaCpp.cache.className", _cache_class(service), observed)
+            yield Problem(
+                "ClaimNotFound", f"{message}; allowed: a claim of the namespace {resource.metadata.namespace}"
+            )
 
 
 def _cache_class(service: ModelService) -> str | None:
@@ -178,12 +186,14 @@ def _class_problems(field: str, name: str | None, observed: Observed) -> Iterato
         yield Problem("StorageClassNotFound", message)
 
 
-def _claims(service: ModelService) -> Iterator[tuple[str, str]]:
-    spec = service.spec
-    model = spec.llama_cpp.source.persistent_volume_claim if spec.llama_cpp is not None else None
+def _claims(resource: Resource) -> Iterator[tuple[str, str]]:
+    is_workflow = isinstance(resource, AgentWorkflow)
+    model = model_claim_of(resource)
     if model is not None:
-        yield "spec.llamaCpp.source.persistentVolumeClaim.claimName", model.claim_name
-    documents = spec.rag.documents.persistent_volume_claim if spec.rag is not None else None
+        field = "router.model" if is_workflow else "llamaCpp"
+        yield f"spec.{field}.source.persistentVolumeClaim.claimName", model.claim_name
+    rag = None if isinstance(resource, AgentWorkflow) else resource.spec.rag
+    documents = rag.documents.persistent_volume_claim if rag is not None else None
     if documents is not None:
         yield "spec.rag.documents.persistentVolumeClaim.claimName", documents.claim_name
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from milepost_crds import LlamaCpp, ModelShape
+from milepost_crds import ModelShape, ModelSource
 
 _BITS_PER_WEIGHT = {
     "Q2_K": 3.0, "Q3_K_S": 3.5, "Q3_K_M": 3.9, "Q3_K_L": 4.3, "IQ4_XS": 4.3, "Q4_0": 4.6, "Q4_1": 5.0,
@@ -35,14 +35,16 @@ _FAMILIES = {
     "mistral-7b": KnownModel(7.25e9, ModelShape(layers=32, kv_heads=8, head_dimension=128)),
     "deepseek-coder-6.7b": KnownModel(6.74e9, ModelShape(layers=32, kv_heads=32, head_dimension=128)),
     "deepseek-coder-1.3b": KnownModel(1.35e9, ModelShape(layers=24, kv_heads=16, head_dimension=128)),
+    "qwen2.5-0.5b": KnownModel(0.49e9, ModelShape(layers=24, kv_heads=2, head_dimension=64)),
+    "qwen2.5-1.5b": KnownModel(1.54e9, ModelShape(layers=28, kv_heads=2, head_dimension=128)),
+    "qwen2.5-3b": KnownModel(3.09e9, ModelShape(layers=36, kv_heads=2, head_dimension=128)),
     "llama-3-8b": KnownModel(8.03e9, ModelShape(layers=32, kv_heads=8, head_dimension=128)),
     "llama-3.1-8b": KnownModel(8.03e9, ModelShape(layers=32, kv_heads=8, head_dimension=128)),
 }
 
 
-def known_size(engine: LlamaCpp) -> ModelSize | None:
-    """Size of the model of an engine, or None for one that is not known."""
-    source = engine.source
+def known_size(source: ModelSource, quantization: str | None = None) -> ModelSize | None:
+    """Size of a model, as it is or as it is converted, or None for one that is not known."""
     if source.package is not None:
         where, file = f"{source.package.name}/{source.package.file}", source.package.file
     elif source.hugging_face is not None:
@@ -50,7 +52,7 @@ def known_size(engine: LlamaCpp) -> ModelSize | None:
     else:
         return None
     family = next((model for name, model in _FAMILIES.items() if name in where.lower()), None)
-    bits = _BITS_PER_WEIGHT.get(engine.quantization or _type_in(file))
+    bits = _BITS_PER_WEIGHT.get(quantization or _type_in(file))
     if family is None or bits is None:
         return None
     return ModelSize(round(family.parameters * bits / 8), family.shape.kv_bytes_per_token)

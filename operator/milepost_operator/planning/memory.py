@@ -1,10 +1,10 @@
-"""Whether the model of a service fits into its memory limit, as far as its size is known."""
+"""Whether a model fits into the memory limit of its process, as far as its size is known."""
 
-from milepost_crds import LlamaCpp, ModelService, parse_quantity
+from milepost_crds import ROUTER_CONTEXT_TOKENS, AgentWorkflow, LlamaCpp, MemoryEstimate, ModelService, parse_quantity
 from milepost_operator.names import ANNOTATION_MODEL_HASH
-from milepost_operator.observation import Observed
+from milepost_operator.observation import Observed, Resource
 from milepost_operator.planning.conditions import Problem
-from milepost_operator.planning.containers import estimate_of, model_hash, resources_of
+from milepost_operator.planning.containers import estimate_of, model_hash, resources_of, router_estimate
 from milepost_operator.planning.known_models import ModelSize, known_size
 from milepost_operator.planning.rollout import rollout_of, workload_key
 
@@ -25,22 +25,36 @@ def measured_size(service: ModelService, observed: Observed) -> ModelSize | None
     return ModelSize(weights, per_token or 0) if weights else None
 
 
-def memory_problem(service: ModelService, observed: Observed) -> Problem | None:
+def memory_problem(resource: Resource, observed: Observed) -> Problem | None:
     """What to change so that the model fits; None if it does, or if nobody knows."""
-    engine = service.spec.llama_cpp
+    if isinstance(resource, AgentWorkflow):
+        return _router_problem(resource)
+    engine = resource.spec.llama_cpp
     if engine is None:
         return None
-    estimate = estimate_of(service, measured_size(service, observed) or known_size(engine))
-    limit = resources_of(service)["limits"]["memory"]
+    known = measured_size(resource, observed) or known_size(engine.source, engine.quantization)
+    estimate = estimate_of(resource, known)
+    limit = resources_of(resource)["limits"]["memory"]
     if estimate is None or estimate.fits(limit):
         return None
-    message = (
-        f"spec.resources.limits.memory: {limit} is too little for the model ({_mebi(estimate.weights)} weights, "
-        f"{_mebi(estimate.kv_cache)} KV cache for {engine.sequences} x {engine.context_tokens} tokens, "
-        f"{_mebi(estimate.runtime)} besides); allowed: {estimate.smallest_limit()} or more"
-    )
+    message = _too_little(limit, "the model", estimate, f"{engine.sequences} x {engine.context_tokens}")
     spare = int(parse_quantity(limit)) - estimate.weights - estimate.runtime
     return Problem("MemoryTooSmall", message + _smaller_context(engine, spare, estimate.kv_cache))
+
+
+def _router_problem(workflow: AgentWorkflow) -> Problem | None:
+    estimate, limit = router_estimate(workflow), resources_of(workflow)["limits"]["memory"]
+    if estimate is None or estimate.fits(limit):
+        return None
+    return Problem("MemoryTooSmall", _too_little(limit, "spec.router.model", estimate, str(ROUTER_CONTEXT_TOKENS)))
+
+
+def _too_little(limit: str, model: str, estimate: MemoryEstimate, tokens: str) -> str:
+    return (
+        f"spec.resources.limits.memory: {limit} is too little for {model} ({_mebi(estimate.weights)} weights, "
+        f"{_mebi(estimate.kv_cache)} KV cache for {tokens} tokens, "
+        f"{_mebi(estimate.runtime)} besides); allowed: {estimate.smallest_limit()} or more"
+    )
 
 
 def _smaller_context(engine: LlamaCpp, spare: int, kv_cache: int) -> str:

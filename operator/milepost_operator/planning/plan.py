@@ -112,7 +112,7 @@ def _as_stored(resource: Resource) -> Mapping[str, Any]:
 def _barred(resource: Resource, observed: Observed) -> list[Problem]:
     """Why no pod of this resource may be started or replaced, each with what to change."""
     problems = [*_name_conflict(resource, observed), *unsupported(resource), *_changed_role(resource, observed)]
-    if isinstance(resource, ModelService) and resource.spec.replicas > 0:
+    if resource.spec.replicas > 0:
         memory = memory_problem(resource, observed)
         problems += [memory] if memory is not None else []
     return problems

@@ -51,6 +51,16 @@ def model_default(estimate: MemoryEstimate | None, threads: int | None) -> Defau
     return Default(default.cpu_request, cpu, memory, memory)
 
 
+def agent_default(estimate: MemoryEstimate | None, threads: int) -> Default:
+    """The default of an agent with a router model: room for what is known of it, and a core for each of its threads."""
+    default = DEFAULTS["agent"]
+    cpu = str(threads + 1)
+    if estimate is None:
+        return Default(default.cpu_request, cpu, DEFAULTS["model"].memory_request, DEFAULTS["model"].memory_limit)
+    memory = f"{ceil(estimate.total * _HEADROOM / _STEP) * 256}Mi"
+    return Default(default.cpu_request, cpu, memory, memory)
+
+
 def effective_resources(given: ResourceRequirements, default: Default) -> dict[str, dict[str, str]]:
     """Requests and limits of a container, both always there, so that a namespace with quotas takes the pod.
 

@@ -27,6 +27,10 @@ def _in_no_workflow(workflow: AgentWorkflow) -> Iterator[str]:
     checkpoint = workflow.spec.checkpoint
     if checkpoint.backend != "sqlite":
         yield f"spec.checkpoint.backend: {checkpoint.backend} is not there yet; allowed: sqlite"
+    model = workflow.spec.router.model
+    for kind in ("url", "huggingFace"):
+        if model is not None and model.source.is_set(kind):
+            yield f"spec.router.model.source.{kind}: is not read yet; allowed: package, persistentVolumeClaim"
 
 
 def _in_no_service(service: ModelService) -> Iterator[str]:

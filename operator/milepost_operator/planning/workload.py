@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from milepost_crds import AgentWorkflow, ConfigMap, Manifest, ModelService, Scheduling, render_manifest
+from milepost_crds import (
+    AgentWorkflow,
+    ConfigMap,
+    Manifest,
+    ModelService,
+    Scheduling,
+    VolumePath,
+    render_manifest,
+)
 from milepost_operator.errors import PlanError
 from milepost_operator.names import Role
 from milepost_operator.planning.references import Catalogue, reference_problems
@@ -130,6 +138,12 @@ def model_ref_of(resource: AgentWorkflow | ModelService) -> str | None:
         return None
     engine = resource.spec.rag or resource.spec.tools
     return engine.model_ref.name if engine is not None else None
+
+
+def model_claim_of(resource: AgentWorkflow | ModelService) -> VolumePath | None:
+    """Where on a claim the model lies that the process loads, if it lies on one."""
+    engine = resource.spec.router.model if isinstance(resource, AgentWorkflow) else resource.spec.llama_cpp
+    return engine.source.persistent_volume_claim if engine is not None else None
 
 
 def _documents(

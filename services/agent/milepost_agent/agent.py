@@ -23,6 +23,7 @@ from milepost_agent.recovery import CRASH, Recovery, why_started
 from milepost_agent.registry import Registry
 from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import BackgroundRouter
+from milepost_agent.router_model import language_model
 from milepost_agent.runner import Runner
 from milepost_agent.servicer import AgentServicer
 from milepost_agent.settings import AgentSettings, retention_policy, schedule_of
@@ -56,7 +57,13 @@ class Agent:
         self._observability = Observability(
             store, settings.configured_mode(workflow), Clock(crash_seconds=settings.crash_debug_seconds)
         )
-        self._router = BackgroundRouter(settings.router_model)
+        larger = language_model(
+            workflow.spec.router.model,
+            volume_dir=settings.model_volume_dir,
+            cgroup_dir=settings.cgroup_dir,
+            kept_in=settings.data_dir / "router",
+        )
+        self._router = BackgroundRouter(settings.router_model, larger)
         self._learner = Learner(self._registry, self._router)
         dependencies = NodeDependencies(
             spec=workflow.spec,
@@ -140,6 +147,7 @@ class Agent:
         self._store.end_watches()
         self._registry.end_watches()
         await self._learner.stop()
+        await asyncio.to_thread(self._router.close)
         if self._cluster:
             await self._cluster.stop()
         await self._health.stop()

@@ -11,6 +11,7 @@ from milepost_agent.observability_rules import ModeRecord
 from milepost_agent.store import BackupFolder, RetentionPolicy
 from milepost_crds import AgentWorkflow, ManifestError, Retention, load_manifests
 from milepost_crds.units import parse_duration
+from milepost_service.cgroup import ROOT
 from milepost_service.errors import ConfigurationError
 from milepost_service.kubernetes.access import SERVICE_ACCOUNT, ApiAccess
 from milepost_service.settings import MeasuredSettings
@@ -26,6 +27,11 @@ class AgentSettings(MeasuredSettings):
     workflow_file: Path
     data_dir: Path
     router_model: Path | None = None
+    """The embedding model."""
+    model_volume_dir: Path | None = None
+    """Where the claim of `spec.router.model.source.persistentVolumeClaim` is mounted."""
+    cgroup_dir: Path = ROOT
+    """Where the limits of the container are read."""
     drain_seconds: float = 5.0
     """How long current steps may go on after SIGTERM before they are stopped and left to the next start."""
     failpoints: str = ""

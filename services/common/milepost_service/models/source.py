@@ -1,10 +1,10 @@
-"""From the `llamaCpp` block of a ModelService to a verified file that llama.cpp can open."""
+"""From what a resource says of a model to a verified file that llama.cpp can open."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from milepost_crds import LlamaCpp
+from milepost_crds import LlamaCpp, ModelSource
 from milepost_service.errors import ConfigurationError
 from milepost_service.models.cache import CachedFile, make_once
 from milepost_service.models.checksum import require_sha256, sha256_of
@@ -26,29 +26,41 @@ def ensure_model(
     Raises ConfigurationError for a missing package or file, a checksum that differs, a file that is no GGUF, a path
     that leads astray, and sources that are not served yet.
     """
-    where, path = _source_file(spec, volume_dir)
-    require_gguf(path, where)
-    expected = spec.source.sha256
-    digest = require_sha256(path, expected, "llamaCpp.source.sha256") if expected else None
+    path, digest = _verified(spec.source, "llamaCpp.source", volume_dir)
     if spec.quantization is None:
         return path
     return _requantised(path, digest or sha256_of(path), spec.quantization, cache_dir, progress)
 
 
-def _source_file(spec: LlamaCpp, volume_dir: Path | None) -> tuple[str, Path]:
+def find_model(source: ModelSource, where: str, *, volume_dir: Path | None = None) -> Path:
+    """Path of the GGUF of a source, where it lies; `where` is the field of the source, for messages.
+
+    Raises ConfigurationError as `ensure_model` does.
+    """
+    return _verified(source, where, volume_dir)[0]
+
+
+def _verified(source: ModelSource, where: str, volume_dir: Path | None) -> tuple[Path, str | None]:
+    """The file and, where one was asked for, its checksum."""
+    field, path = _source_file(source, where, volume_dir)
+    require_gguf(path, field)
+    return path, require_sha256(path, source.sha256, f"{where}.sha256") if source.sha256 else None
+
+
+def _source_file(source: ModelSource, where: str, volume_dir: Path | None) -> tuple[str, Path]:
     """The field that names the file, for messages, and the file."""
-    if (package := spec.source.package) is not None:
-        where = "llamaCpp.source.package"
+    if (package := source.package) is not None:
+        where = f"{where}.package"
         return f"{where}.file", package_file(package.name, package.file, where)
-    if (claim := spec.source.persistent_volume_claim) is not None:
-        where = "llamaCpp.source.persistentVolumeClaim"
+    if (claim := source.persistent_volume_claim) is not None:
+        where = f"{where}.persistentVolumeClaim"
         if volume_dir is None:
             raise ConfigurationError(
                 f"{where}: MILEPOST_MODEL_VOLUME_DIR is not set; allowed: the folder where claim {claim.claim_name} is"
             )
         return f"{where}.path", volume_path(volume_dir, claim.path, f"{where}.path")
     raise ConfigurationError(
-        "llamaCpp.source: url and huggingFace are not served yet; allowed: package, persistentVolumeClaim"
+        f"{where}: url and huggingFace are not served yet; allowed: package, persistentVolumeClaim"
     )
 
 
