@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from milepost_agent.errors import StoreError
 from milepost_agent.store import EventRecord, failure_reason
+from milepost_service.serving_stats import CallTimes
 
 
 @dataclass
@@ -19,6 +20,8 @@ class Counts:
     recoveries: int = 0
     recommendations: Counter[str] = field(default_factory=Counter)
     """Recommendations of the router that a run went on with, by the path that answered."""
+    recommendation_times: dict[str, CallTimes] = field(default_factory=dict)
+    """Their times by that path, which include the paths that failed before it."""
     last_backup: float | None = None
     """When the newest verified backup was made, in seconds since the epoch; None when there is none."""
     backup_failures: int = 0
@@ -43,6 +46,9 @@ class Counts:
             if event.type == "RunCompleted":
                 self.ended[str(event.data.get("outcome", ""))] += 1
             elif event.type == "Recommended":
-                self.recommendations[str(event.data.get("path", ""))] += 1
+                path = str(event.data.get("path", ""))
+                self.recommendations[path] += 1
+                times = self.recommendation_times.setdefault(path, CallTimes())
+                times.add(float(event.data.get("duration_ms", 0.0)) / 1000)
             elif event.type == "RunResumed":
                 self.recoveries += 1

@@ -14,6 +14,7 @@ from milepost_agent.errors import StoreError
 from milepost_agent.router.recommendation import Path as AnswerPath
 from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
 from milepost_service.prometheus import add_classes, counter_by
+from milepost_service.serving_stats import BOUNDS
 from milepost_service.telemetry.conventions import Metrics as MetricNames
 
 QUERY_SECONDS: Final = 2.0
@@ -43,6 +44,7 @@ class Metrics(Collector):
         )
         paths = {**dict.fromkeys(get_args(AnswerPath), 0), **self._counts.recommendations}
         yield _by("path", MetricNames.ROUTER_RECOMMENDATIONS, "Recommendations of the router.", paths)
+        yield _router_seconds(self._counts)
         yield CounterMetricFamily(
             "milepost_backup_failures",
             "Backups that could not be made or did not verify.",
@@ -85,6 +87,15 @@ class Metrics(Collector):
 
 def _by(label: str, name: str, text: str, values: Mapping[str, int]) -> Metric:
     return counter_by((label,), name, text, {(value,): number for value, number in values.items()})
+
+
+def _router_seconds(counts: Counts) -> Metric:
+    family = HistogramMetricFamily(
+        MetricNames.ROUTER_SECONDS, "Time of a recommendation, of paths that failed before too.", labels=["path"]
+    )
+    for path, times in list(counts.recommendation_times.items()):
+        add_classes(family, (path,), BOUNDS, list(times.classes), times.seconds)
+    return family
 
 
 def _commit_seconds(counters: Counters) -> Metric:

@@ -18,7 +18,8 @@ async def test_recommendations_are_counted_by_the_path_that_answered(tmp_path: P
     store.listen(counts.committed)
     await store.accept_run(NewRun("run", "correlation", "hash", "flow", "digest", "go", 4, 0))
     for number, path in enumerate(["embedding", "keywords", "embedding"]):
-        store.note("run", NewEvent("Recommended", data={"path": path}, key=str(number)))
+        data = {"path": path, "duration_ms": 20.0 + number}
+        store.note("run", NewEvent("Recommended", data=data, key=str(number)))
     await store.journal_own([NewEvent("AgentStarted")], correlation_id="correlation")
     await store.close()
     families = {family.name: family for family in Metrics(counts, asyncio.get_running_loop()).collect()}
@@ -28,3 +29,10 @@ async def test_recommendations_are_counted_by_the_path_that_answered(tmp_path: P
         "keywords": 1,
         "language_model": 0,
     }
+    times = {
+        (each.name, each.labels.get("le")): each.value
+        for each in families["milepost_router_seconds"].samples
+        if each.labels["path"] == "embedding"
+    }
+    assert (times["milepost_router_seconds_bucket", "0.01"], times["milepost_router_seconds_bucket", "0.025"]) == (0, 2)
+    assert times["milepost_router_seconds_sum", None] == pytest.approx(0.042)

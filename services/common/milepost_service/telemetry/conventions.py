@@ -217,6 +217,7 @@ class Metrics:
     CALLS_ACTIVE = "milepost_calls_active"
     CALLS_QUEUED = "milepost_calls_queued"
     ROUTER_RECOMMENDATIONS = "milepost_router_recommendations"
+    ROUTER_SECONDS = "milepost_router_seconds"
     SERVICE_READY = "milepost_service_ready"
     PROMPT_TOKENS = "milepost_prompt_tokens"
     GENERATED_TOKENS = "milepost_generated_tokens"
