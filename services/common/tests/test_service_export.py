@@ -12,11 +12,11 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.sdk.trace import TracerProvider
 
-from milepost_service.telemetry import export as export_module
+from milepost_service.telemetry import span_export as export_module
 from milepost_service.telemetry.connection import Answer, Connection
 from milepost_service.telemetry.counters import QUEUE_FULL, REFUSED, SHUTDOWN, ExportCounters
 from milepost_service.telemetry.destination import Destination, UnusableDestination, destination
-from milepost_service.telemetry.export import SpanExport
+from milepost_service.telemetry.span_export import SpanExport
 from milepost_service.testing import free_port
 
 GENERAL = "OTEL_EXPORTER_OTLP_"

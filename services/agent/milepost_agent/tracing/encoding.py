@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from milepost_agent.tracing.spans import Attributes, Span, Value
+from milepost_agent.tracing.spans import Span
 from milepost_service.telemetry.conventions import SCHEMA_URL
+from milepost_service.telemetry.encoding import clean, nanoseconds, set_attributes
 
 _SAMPLED = 1
 _PARENT_IS_KNOWN = 0x100
@@ -23,7 +23,7 @@ class Request:
     def __init__(self, resource: Mapping[str, str]) -> None:
         self._request = ExportTraceServiceRequest()
         of_process = self._request.resource_spans.add(schema_url=SCHEMA_URL)
-        _set(of_process.resource.attributes, resource)
+        set_attributes(of_process.resource.attributes, resource)
         self._scope = of_process.scope_spans.add(schema_url=SCHEMA_URL)
         self._scope.scope.name = "milepost.agent"
 
@@ -44,42 +44,19 @@ def _add(target: Any, span: Span) -> None:
         trace_id=span.trace_id.to_bytes(16),
         span_id=span.span_id.to_bytes(8),
         parent_span_id=span.parent_id.to_bytes(8) if span.parent_id else b"",
-        name=span.name,
+        name=clean(span.name),
         kind=_SERVER if span.is_server else _INTERNAL,
         flags=_SAMPLED | _PARENT_IS_KNOWN,
-        start_time_unix_nano=_nanoseconds(span.start),
-        end_time_unix_nano=_nanoseconds(span.end),
+        start_time_unix_nano=nanoseconds(span.start),
+        end_time_unix_nano=nanoseconds(span.end),
     )
-    _set(encoded.attributes, span.attributes)
+    set_attributes(encoded.attributes, span.attributes)
     for moment in span.moments:
-        event = encoded.events.add(name=moment.name, time_unix_nano=_nanoseconds(moment.time))
-        _set(event.attributes, moment.attributes)
+        event = encoded.events.add(name=moment.name, time_unix_nano=nanoseconds(moment.time))
+        set_attributes(event.attributes, moment.attributes)
     for link in span.links:
         ids = {"trace_id": link.trace_id.to_bytes(16), "span_id": link.span_id.to_bytes(8)}
-        _set(encoded.links.add(**ids).attributes, link.attributes)
+        set_attributes(encoded.links.add(**ids).attributes, link.attributes)
     if span.error:
         encoded.status.code = _ERROR
-        encoded.status.message = span.error
-
-
-def _set(target: Any, attributes: Attributes) -> None:
-    for key, value in attributes.items():
-        target.add(key=key, value=_value(value))
-
-
-def _value(value: Value) -> AnyValue:
-    if isinstance(value, str):
-        return AnyValue(string_value=value)
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    array = AnyValue()
-    array.array_value.values.extend([AnyValue(string_value=each) for each in value])
-    return array
-
-
-def _nanoseconds(time: float) -> int:
-    return max(int(time * 1_000_000_000), 0)
+        encoded.status.message = clean(span.error)

@@ -11,11 +11,11 @@ import apsw
 from milepost_agent.errors import StoreClosed
 from milepost_agent.store import EventRecord, Store
 from milepost_agent.tracing.cursor import Cursor
-from milepost_agent.tracing.pace import Pace
 from milepost_agent.tracing.reading import PAGE, JournalReader
-from milepost_service.telemetry.connection import Answer, Connection, Told, next_backoff, settle
-from milepost_service.telemetry.counters import REFUSED, exports
+from milepost_service.telemetry.connection import Answer, Connection, Report, next_backoff
+from milepost_service.telemetry.counters import exports
 from milepost_service.telemetry.destination import Destination, resource_attributes
+from milepost_service.telemetry.pace import Pace, Shares
 
 if TYPE_CHECKING:
     from milepost_agent.tracing.encoding import Request
@@ -30,6 +30,8 @@ BATCH: Final = 512
 """Spans of one request; a page more at most."""
 MOST_LAG: Final = 200_000
 """Events that wait to be exported at most; the oldest beyond that are given up."""
+SHARES: Final = Shares(busy=0.005, pressed=0.05)
+"""Pressed from `PRESSING_LAG` on."""
 PRESSING_LAG: Final = MOST_LAG // 4
 """From so many on the exporter takes a larger share of the time, before any is given up."""
 STOP_SECONDS: Final = 1.0
@@ -47,7 +49,7 @@ class JournalExporter:
         self._resource = resource_attributes(name)
         self._cursor = Cursor(store.path, store.owner_id)
         self._connection = Connection(destination)
-        self._told = Told()
+        self._report = Report("spans", exports)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._newest = 0
@@ -81,7 +83,7 @@ class JournalExporter:
         self._newest = events[-1].sequence
 
     def _run(self) -> None:
-        reader, pace = JournalReader(self._store, self._done), Pace()
+        reader, pace = JournalReader(self._store, self._done), Pace(SHARES)
         self._stop.wait(FIRST_LOOK)
         last = False
         while not last:
@@ -131,13 +133,12 @@ class JournalExporter:
         while True:
             answer: Answer = self._connection.send(request)
             if not answer.again:
-                settle(len(batch), answer, exports, self._told)
+                self._report.settled(len(batch), answer)
                 self._stop.wait(pace.rest(pressed=self.lag() > PRESSING_LAG))
                 return True
             if self._stop.is_set():
                 return False
-            self._told.failed(answer.failure)
-            exports.gave_up("spans", 0, REFUSED, answer.failure)
+            self._report.failed(answer.failure)
             backoff = next_backoff(backoff)
             self._stop.wait(backoff)
 

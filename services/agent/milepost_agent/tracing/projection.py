@@ -11,8 +11,9 @@ from typing import Any, Final
 from milepost_agent.store import Commit, EventRecord
 from milepost_agent.tracing.drawing import Drawing, Up, Wait, text
 from milepost_agent.tracing.ids import ARBITRATE, ROUTE, STEP, Node, remote_span
-from milepost_agent.tracing.spans import Attributes, Link, Moment, Span
+from milepost_agent.tracing.spans import Link, Moment, Span
 from milepost_service.telemetry.conventions import Attributes as Key
+from milepost_service.telemetry.encoding import Attributes
 
 MOST_MOMENTS: Final = 128
 FAILED_IN_NODE: Final = frozenset({"Failed", "TimeLimitReached"})

@@ -1,10 +1,9 @@
 """A span as it goes out, and nothing of OpenTelemetry's SDK: there is no recorder whose memory a crash could empty."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-Value = str | bool | int | float | Sequence[str]
-Attributes = Mapping[str, Value]
+from milepost_service.telemetry.encoding import Attributes
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _exporter() -> "SpanProcessor | None":
     if place is None:
         return None
     from milepost_service.telemetry.connection import Connection  # noqa: PLC0415
-    from milepost_service.telemetry.export import SpanExport  # noqa: PLC0415
+    from milepost_service.telemetry.span_export import SpanExport  # noqa: PLC0415
 
     return SpanExport(Connection(place))
 

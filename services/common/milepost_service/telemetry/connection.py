@@ -1,4 +1,4 @@
-"""One connection to an OTLP receiver over gRPC, for spans that are encoded already."""
+"""One connection to an OTLP receiver over gRPC, for requests that are encoded already, and what became of them."""
 
 import logging
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from milepost_service.telemetry.counters import REFUSED, ExportCounters
-from milepost_service.telemetry.destination import Destination
+from milepost_service.telemetry.counters import REFUSED, ExportCounters, Signal, exports
+from milepost_service.telemetry.destination import Destination, SignalName
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
@@ -16,7 +16,11 @@ log = logging.getLogger(__name__)
 
 FIRST_BACKOFF: Final = 0.5
 LONGEST_BACKOFF: Final = 10.0
-_EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_EXPORT: Final[dict[SignalName, str]] = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
 _AGAIN: Final = frozenset(
     {
         grpc.StatusCode.CANCELLED,
@@ -33,7 +37,7 @@ _AGAIN: Final = frozenset(
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a request: all was taken but for `rejected` spans, unless one of the first two says else."""
+    """What became of a request: all was taken but for `rejected` items, unless one of the first two says else."""
 
     again: bool = False
     """The same may be sent later."""
@@ -44,16 +48,17 @@ class Answer:
 
 
 class Connection:
-    """A channel to a receiver, opened when it is first used. For one thread, but for `close`."""
+    """A channel to a receiver of one signal, opened when it is first used. For one thread, but for `close`."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, signal: SignalName = "traces") -> None:
         self.destination = destination
+        self._signal = signal
         self._channel: grpc.Channel | None = None
         self._export: Any = None
         self._closed = False
 
     def send(self, request: bytes) -> Answer:
-        """Sends an encoded ExportTraceServiceRequest and waits for the answer, as long as the destination says."""
+        """Sends an encoded request of the signal and waits for the answer, as long as the destination says."""
         if self._closed:
             return Answer(again=True, failure="stopped")
         place = self.destination
@@ -77,12 +82,13 @@ class Connection:
 
     def _stub(self) -> Any:
         if self._export is None:
-            # Imported by those who export alone: these take their time.
+            # Imported by those who export alone: these take their time. The answers to all signals are the same but
+            # for the name of the count.
             from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415
 
             self._channel = _open(self.destination)
             answer: type[ExportTraceServiceResponse] = trace_service_pb2.ExportTraceServiceResponse
-            self._export = self._channel.unary_unary(_EXPORT, response_deserializer=answer.FromString)
+            self._export = self._channel.unary_unary(_EXPORT[self._signal], response_deserializer=answer.FromString)
         return self._export
 
 
@@ -102,29 +108,29 @@ def next_backoff(before: float) -> float:
     return min(max(before * 2, FIRST_BACKOFF), LONGEST_BACKOFF)
 
 
-class Told:
-    """Says once when export begins to fail, and once when it works again."""
+class Report:
+    """What becomes of the items of a signal: counted; the log tells when it begins to fail, and when that is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, signal: Signal, counters: ExportCounters = exports) -> None:
+        self._signal = signal
+        self._counters = counters
         self._failing = False
 
     def failed(self, failure: str) -> None:
+        """A request was not taken, or not all of it."""
+        self._counters.gave_up(self._signal, 0, REFUSED, failure)
         if not self._failing:
-            log.warning("spans are not exported: %s", failure)
+            log.warning("%s are not exported: %s", self._signal, failure)
         self._failing = True
 
-    def worked(self) -> None:
-        if self._failing:
-            log.info("spans are exported again")
-        self._failing = False
-
-
-def settle(number: int, answer: Answer, counters: ExportCounters, told: Told) -> None:
-    """Counts a batch that is done with: taken, as a whole or in part, or refused for good."""
-    refused = number if answer.refused else min(answer.rejected, number)
-    if refused < number:
-        counters.sent("spans", number - refused)
-        told.worked()
-    if refused:
-        counters.gave_up("spans", refused, REFUSED, answer.failure)
-        told.failed(answer.failure)
+    def settled(self, number: int, answer: Answer) -> None:
+        """A request of so many items is done with: taken, as a whole or in part, or refused for good."""
+        refused = number if answer.refused else min(answer.rejected, number)
+        if refused < number:
+            self._counters.sent(self._signal, number - refused)
+        if refused:
+            self._counters.gave_up(self._signal, refused, REFUSED)
+            self.failed(answer.failure)
+        elif self._failing:
+            log.info("%s are exported again", self._signal)
+            self._failing = False

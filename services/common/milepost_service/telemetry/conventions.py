@@ -91,6 +91,8 @@ class Attributes:
     RPC_GRPC_STATUS_CODE = "rpc.grpc.status_code"
     SERVER_ADDRESS = "server.address"
     ERROR_TYPE = "error.type"
+    EXCEPTION_TYPE = "exception.type"
+    EXCEPTION_STACKTRACE = "exception.stacktrace"
     EXCEPTION_MESSAGE = "exception.message"
     """What a try that failed said."""
 

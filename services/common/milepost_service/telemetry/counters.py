@@ -9,7 +9,7 @@ Signal = Literal["spans", "metrics", "logs"]
 QUEUE_FULL: Final = "queue full"
 """More came than was sent."""
 REFUSED: Final = "refused"
-"""The receiver could not be reached, did not answer in time, or did not take it."""
+"""The receiver did not take it; metrics are not sent again, so that it does not have to say so of them."""
 SHUTDOWN: Final = "shutdown"
 """The process ended, or the mode did, before it was sent."""
 

@@ -1,10 +1,9 @@
-"""Log records that wait to be exported: noted at once, made into OpenTelemetry's by whoever exports them."""
+"""Log records that wait to be exported: noted at once, encoded by whoever exports them."""
 
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from opentelemetry.context import Context, get_current
 
@@ -17,8 +16,7 @@ _OWN: Final = ("opentelemetry", "grpc")
 """Loggers of what exports: their records would make more of them."""
 
 
-@dataclass(frozen=True)
-class NotedRecord:
+class NotedRecord(NamedTuple):
     """A log record with what is true of it only where it is made."""
 
     record: logging.LogRecord
@@ -35,9 +33,10 @@ class LogQueue(logging.Handler):
         self.own_thread: threading.Thread | None = None
         self._counters = counters
         self._noted: deque[NotedRecord] = deque()
+        self._wanted = True
 
     def emit(self, record: logging.LogRecord) -> None:
-        if threading.current_thread() is self.own_thread or record.name.partition(".")[0] in _OWN:
+        if not self._wanted or threading.current_thread() is self.own_thread or record.name.partition(".")[0] in _OWN:
             return
         if len(self._noted) >= QUEUE:
             self._counters.gave_up("logs", 1, QUEUE_FULL)
@@ -48,6 +47,16 @@ class LogQueue(logging.Handler):
             self.handleError(record)
         else:
             self._noted.append(noted)
+
+    def ignore(self) -> None:
+        """Forgets what is here and notes nothing more: there is nowhere to send it to."""
+        self._wanted = False
+        self._noted.clear()
+
+    @property
+    def waiting(self) -> int:
+        """How many are here."""
+        return len(self._noted)
 
     def take(self, most: int) -> list[NotedRecord]:
         """The oldest ones, which are here no longer. For one thread."""

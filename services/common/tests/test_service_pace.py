@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from milepost_agent.tracing import pace
-from milepost_agent.tracing.pace import BUSY_SHARE, IDLE_SHARE, LONGEST_REST, PRESSED_SHARE, Pace
+from milepost_service.telemetry import pace
+from milepost_service.telemetry.pace import LONGEST_REST, Pace, Shares
 
 pytestmark = pytest.mark.requirement("OBS-5")
+SHARES = Shares(busy=0.005, pressed=0.05, idle=0.25)
 
 
 class Clock:
@@ -36,11 +37,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize(
     ("others", "pressed", "share"),
-    [(0.9, False, BUSY_SHARE), (0.9, True, PRESSED_SHARE), (0.1, False, IDLE_SHARE), (0.1, True, IDLE_SHARE)],
+    [(0.9, False, 0.005), (0.9, True, 0.05), (0.1, False, 0.25), (0.1, True, 0.25)],
 )
 def test_the_share_follows_what_else_the_process_does(clock: Clock, others: float, pressed: bool, share: float) -> None:
     """Own work of a millisecond is followed by a rest that makes it that share of the time."""
-    measured = Pace()
+    measured = Pace(SHARES)
     clock.pass_window(0.001, others)
     assert measured.rest(pressed=pressed) == pytest.approx(0.001 / share)
     assert measured.rest(pressed=pressed) == 0.0
@@ -48,6 +49,6 @@ def test_the_share_follows_what_else_the_process_does(clock: Clock, others: floa
 
 def test_a_rest_is_bounded(clock: Clock) -> None:
     """A long piece of work does not silence the exporter for minutes."""
-    measured = Pace()
+    measured = Pace(SHARES)
     clock.pass_window(1.0, 0.9)
     assert measured.rest(pressed=False) == LONGEST_REST

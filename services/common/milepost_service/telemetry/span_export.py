@@ -12,8 +12,8 @@ from typing import Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from milepost_service.telemetry.connection import Connection, Told, next_backoff, settle
-from milepost_service.telemetry.counters import QUEUE_FULL, REFUSED, SHUTDOWN, ExportCounters, exports
+from milepost_service.telemetry.connection import Connection, Report, next_backoff
+from milepost_service.telemetry.counters import QUEUE_FULL, SHUTDOWN, ExportCounters, exports
 
 BATCH: Final = 512
 """Spans of one request at most."""
@@ -36,7 +36,7 @@ class SpanExport(SpanProcessor):
         self._interval = _interval()
         self._wake = threading.Event()
         self._stopping = False
-        self._told = Told()
+        self._report = Report("spans", counters)
         self._thread = threading.Thread(target=self._run, name="span-export", daemon=True)
         self._thread.start()
 
@@ -99,10 +99,9 @@ class SpanExport(SpanProcessor):
 
         answer = self._connection.send(encode_spans(self._sending).SerializeToString())
         if answer.again:
-            self._told.failed(answer.failure)
-            self._counters.gave_up("spans", 0, REFUSED, answer.failure)
+            self._report.failed(answer.failure)
             return False
-        settle(len(self._sending), answer, self._counters, self._told)
+        self._report.settled(len(self._sending), answer)
         self._sending = []
         return True
 

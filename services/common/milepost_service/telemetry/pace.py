@@ -1,13 +1,9 @@
 """Keeps background work of a thread from being felt: it gets a small share of the time of a process that is busy."""
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
-BUSY_SHARE: Final = 0.005
-"""Of one core, while the process does something else."""
-PRESSED_SHARE: Final = 0.05
-"""Of one core, while the process does something else and has done so for so long that work might be given up."""
-IDLE_SHARE: Final = 0.25
 BUSY: Final = 0.2
 """The process is busy when all else in it takes more than this of one core."""
 WINDOW: Final = 0.1
@@ -15,10 +11,22 @@ WINDOW: Final = 0.1
 LONGEST_REST: Final = 2.0
 
 
+@dataclass(frozen=True)
+class Shares:
+    """Of one core, between 0 and 1."""
+
+    busy: float
+    """While the process does something else."""
+    pressed: float
+    """While it does, and has done so for so long that work might be given up."""
+    idle: float = 0.25
+
+
 class Pace:
     """Says after each piece of work how long to rest. For one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
         self._busy = True
         self._owed = 0.0
         self._own = time.thread_time()
@@ -37,6 +45,6 @@ class Pace:
             others = (time.process_time() - process) - (own - thread)
             self._busy = others / passed > BUSY
             self._start()
-        busy_share = PRESSED_SHARE if pressed else BUSY_SHARE
-        rest, self._owed = self._owed / (busy_share if self._busy else IDLE_SHARE), 0.0
+        busy_share = self._shares.pressed if pressed else self._shares.busy
+        rest, self._owed = self._owed / (busy_share if self._busy else self._shares.idle), 0.0
         return min(rest, LONGEST_REST)
