@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,34 +17,75 @@ from e2e_definitions import Definitions
 from e2e_evidence import collect, namespaces_of_interest
 from e2e_install import Installation
 from e2e_story import Story
-from e2e_table import Table
+from e2e_table import Table, tell_title
+from operator_process import OperatorProcess
 from operator_world import World, world
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "artifacts" / "e2e"
 STORY_SECONDS = 900
-TABLE = pytest.StashKey[Table]()
+PART = "MILEPOST_E2E_PART"
+"""Names the tests to run: `bare`, which need no images, or `with-images`; `make e2e` runs both."""
+SHARED = pytest.StashKey[ExitStack]()
 NAMESPACES = pytest.StashKey[list[str]]()
 FAILED = pytest.StashKey[bool]()
 INSTALLED = ("installation", "story", "make_story")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TABLE] = Table.asked_for()
     config.stash[NAMESPACES] = []
+    if not _is_worker(config):
+        config.pluginmanager.register(Table.asked_for())
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Workers share the CRDs: they are there before the first worker, until the last has ended."""
+    if _has_workers(session.config) and "KUBECONFIG" in os.environ:
+        _allow_no_certificate()
+        opened = session.config.stash[SHARED] = ExitStack()
+        definitions = Definitions(opened.enter_context(Cluster(os.environ["KUBECONFIG"])))
+        opened.callback(definitions.take_back)
+        definitions.make()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if SHARED in session.config.stash:
+        _allow_no_certificate()
+        session.config.stash[SHARED].close()
+
+
+def _allow_no_certificate() -> None:
+    """A throw-away cluster may have none; outside of tests no mark says that this is no error."""
+    warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What brings its own operator, or none, runs before Milepost is installed; each story has minutes."""
     here = [item for item in items if item.path.parent == Path(__file__).parent]
+    if PART in os.environ:
+        config.hook.pytest_deselected(items=[item for item in here if _part(item) != os.environ[PART]])
+        items[:] = here = [item for item in here if _part(item) == os.environ[PART]]
     for item in here:
+        tell_title(item)
         if _installed(item):
             item.add_marker(pytest.mark.timeout(STORY_SECONDS))
     items.sort(key=lambda item: _installed(item) if item in here else False)
-    config.stash[TABLE].know(here)
+
+
+def _part(item: pytest.Item) -> str:
+    return "with-images" if "tag" in getattr(item, "fixturenames", ()) else "bare"
 
 
 def _installed(item: pytest.Item) -> bool:
     return any(name in getattr(item, "fixturenames", ()) for name in INSTALLED)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _has_workers(config: pytest.Config) -> bool:
+    return bool(config.getoption("numprocesses", None)) and not _is_worker(config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,7 +93,6 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    item.config.stash[TABLE].add(report)
     if report.failed:
         item.session.stash[FAILED] = item.stash[FAILED] = True
     if report.failed and "cluster" in item.keywords and "KUBECONFIG" in os.environ:
@@ -100,7 +142,7 @@ def keep() -> bool:
 def bare_definitions(request: pytest.FixtureRequest) -> Iterator[Definitions | None]:
     """The CRDs from the beginning until Milepost is installed, if there are tests that need no more of it."""
     bare = any("cluster" in item.keywords and not _installed(item) for item in request.session.items)
-    if not bare or "KUBECONFIG" not in os.environ:
+    if not bare or "KUBECONFIG" not in os.environ or _is_worker(request.config):
         yield None
         return
     definitions = Definitions(request.getfixturevalue("cluster"))
@@ -169,3 +211,11 @@ def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Where an operator runs as a process, with the rights of its role alone."""
     with world(cluster, tmp_path_factory.mktemp("operator")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def operator(here: World) -> Iterator[OperatorProcess]:
+    """One that works there, with nothing to do yet."""
+    with here.operator() as process:
+        process.wait_ready()
+        yield process

@@ -16,6 +16,7 @@ import pytest
 VARIABLE = "MILEPOST_E2E_TABLE"
 """Names the file for the table; `make e2e` does."""
 FAILED = "FAILED"
+TITLE = "title"
 
 
 @dataclass
@@ -29,28 +30,31 @@ class Line:
     note: str = ""
 
 
+def tell_title(item: pytest.Item) -> None:
+    """Puts the title of the line that a test belongs to into its reports, which also come from other processes.
+
+    A test with a docstring is a story; the others of a file are one line.
+    """
+    sentence = inspect.getdoc(getattr(item, "function", None)) or ""
+    item.user_properties.append((TITLE, " ".join(sentence.split()) or item.path.name))
+
+
 class Table:
-    """Collects reports; writes them to a file after each, so that a run that is cut leaves them too."""
+    """A plugin of pytest: collects reports, and writes them after each, so that a run that is cut leaves them too."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lines: dict[str, Line] = {}
-        self._titles: dict[str, str] = {}
+        self._write()
 
     @classmethod
     def asked_for(cls) -> Table:
         """One that writes where the environment says."""
         return cls(Path(os.environ[VARIABLE]) if VARIABLE in os.environ else None)
 
-    def know(self, items: list[pytest.Item]) -> None:
-        """A test with a docstring is a story; the others of a file are one line."""
-        for item in items:
-            sentence = inspect.getdoc(getattr(item, "function", None)) or ""
-            self._titles[item.nodeid] = " ".join(sentence.split()) or item.path.name
-        self._write()
-
-    def add(self, report: pytest.TestReport) -> None:
-        title = self._titles.get(report.nodeid, report.nodeid)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called by pytest in the process that was started, also for what ran in a worker of it."""
+        title = next((str(value) for name, value in report.user_properties if name == TITLE), report.nodeid)
         line = self._lines.setdefault(title, Line(title, "passed", tests=0))
         line.seconds += report.duration
         if report.when == "call" or (report.when == "setup" and not report.passed):
