@@ -51,6 +51,9 @@ bench-durability: setup ## steps beside the stock LangGraph saver, recovery of a
 bench-start: setup ## from `milepost up` to the first answer, and the router's time in the agent
 	@$(PY) benchmarks/bench_start.py
 
+bench-arbitrator: setup ## the arbitrator beside following the router, with the small model on the test set (ARGS="--data FILE")
+	@$(PY) benchmarks/bench_arbitrator.py $(ARGS)
+
 bench-router: setup ## the time of an answer of the router: alone, beside generators, about 500 services (ARGS="--rounds 10")
 	@$(PY) benchmarks/bench_router.py $(ARGS)
 
@@ -81,5 +84,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist services/ui/node_modules services/gateway/milepost_gateway/static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-router router-docs soak check fmt gen lock clean
+.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-router bench-arbitrator router-docs soak check fmt gen lock clean
 .DEFAULT_GOAL := help

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from milepost.agent.v1 import agent_pb2
-from milepost_cli.narration import Line, agreement_text, decision_text, narrate
+from milepost_cli.decisions import REASON_LIMIT, decision_style, decision_text, path_text
+from milepost_cli.narration import Line, narrate
 from milepost_cli.progress import Event, Progress
 from milepost_cli.text import milliseconds, one_line, printable
 
@@ -88,16 +89,13 @@ def side_by_side(decided: Event, recommended: Event | None) -> Table:
     table.add_column(ratio=1)
     table.add_column(ratio=1)
     hop = f"hop {decided.hop_index} " if decided.hop_index else ""
-    agreed = bool(decided.data.get("agreed"))
-    style = "green" if agreed else "bold magenta"
-    took = milliseconds(decided.number("duration_ms"))
-    choice = decision_text(decided.text("action"), decided.text("service"))
+    action, agreed = decided.text("action"), bool(decided.data.get("agreed"))
+    choice = decision_text(action, decided.text("service"), agreed, decided.entries("choices"))
     right = Text.assemble(
         ("arbitrator decides ", "bold"),
-        (f"{choice} ", style),
-        (f"{agreement_text(agreed)} ", style),
-        (f"[{took}]\n", "dim"),
-        (one_line(decided.text("reason"), 200), "dim"),
+        (f"{one_line(choice)} ", decision_style(action, agreed)),
+        (f"[{milliseconds(decided.number('duration_ms'))}]\n", "dim"),
+        (one_line(decided.text("reason"), REASON_LIMIT), "dim"),
     )
     table.add_row(_recommendation(recommended, hop), right)
     return table
@@ -111,6 +109,8 @@ def _recommendation(event: Event | None, hop: str) -> Text:
         text.append(f"{one_line(str(service.get('service', '')))} ", "cyan")
         text.append(f"{float(service.get('confidence', 0)):.2f}  ")
     text.append(f"none {event.number('none_probability'):.2f} ", "dim")
-    text.append(f"[{event.text('path')} {milliseconds(event.number('duration_ms'))}]\n", "dim")
-    text.append(one_line(event.text("reasoning"), 200), "dim")
+    text.append(f"{path_text(event.text('path'), event.number('duration_ms'))}\n", "dim")
+    text.append(one_line(event.text("reasoning"), REASON_LIMIT), "dim")
+    if fallback := one_line(event.text("fallback_reason"), REASON_LIMIT):
+        text.append(f"\nfallback: {fallback}", "yellow")
     return text

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from milepost_cli.decisions import REASON_LIMIT, decision_style, decision_text, path_text, recommendation_text
 from milepost_cli.progress import Event, Progress
 from milepost_cli.text import first_lines, milliseconds, one_line, spaced
 
@@ -28,24 +29,6 @@ def narrate(event: Event, progress: Progress) -> list[Line]:
     return teller(event, progress) if teller is not None else [_unknown(event)]
 
 
-def recommendation_text(services: Sequence[Mapping[str, Any]], none_probability: float) -> str:
-    """ "docs 0.83 (rag), smollm2 0.11 (general); none 0.06"."""
-    scored = ", ".join(
-        f"{service.get('service', '')} {float(service.get('confidence', 0)):.2f}"
-        + (f" ({service['capability']})" if service.get("capability") else "")
-        for service in services
-    )
-    return f"{scored or 'no service'}; none {none_probability:.2f}"
-
-
-def decision_text(action: str, service: str) -> str:
-    return {"invoke": service, "skip": "skip this step", "finish": "finish", "ask": "ask the user"}.get(action, action)
-
-
-def agreement_text(agreed: bool) -> str:
-    return "agreed" if agreed else "overruled"
-
-
 def _accepted(event: Event, progress: Progress) -> list[Line]:
     return [Line(f"run {progress.run_id} of {progress.workflow} accepted", "dim")]
 
@@ -64,19 +47,20 @@ def _resumed(event: Event, progress: Progress) -> list[Line]:
 
 def _recommended(event: Event, progress: Progress) -> list[Line]:
     text = recommendation_text(event.entries("services"), event.number("none_probability"))
-    took = f"{event.text('path')}, {milliseconds(event.number('duration_ms'))}".lstrip(", ")
-    lines = [Line(f"{_hop(event)}router recommends  {text}  [{took}]", "cyan")]
-    reasoning = one_line(event.text("reasoning"), 200)
-    return [*lines, Line(f"    because {reasoning}", "dim")] if reasoning else lines
+    took = path_text(event.text("path"), event.number("duration_ms"))
+    because = (("because", event.text("reasoning")), ("fallback:", event.text("fallback_reason")))
+    return [
+        Line(f"{_hop(event)}router recommends  {text}  {took}", "cyan"),
+        *(Line(f"    {word} {one_line(reason, REASON_LIMIT)}", "dim") for word, reason in because if reason),
+    ]
 
 
 def _decided(event: Event, progress: Progress) -> list[Line]:
-    choice = decision_text(event.text("action"), event.text("service"))
-    agreed = bool(event.data.get("agreed"))
+    action, agreed = event.text("action"), bool(event.data.get("agreed"))
+    text = decision_text(action, event.text("service"), agreed, event.entries("choices"))
     took = milliseconds(event.number("duration_ms"))
-    style = "green" if agreed else "bold magenta"
-    lines = [Line(f"{_hop(event)}arbitrator decides {choice}  {agreement_text(agreed)}  [{took}]", style)]
-    reason = one_line(event.text("reason"), 200)
+    lines = [Line(f"{_hop(event)}arbitrator decides {text}  [{took}]", decision_style(action, agreed))]
+    reason = one_line(event.text("reason"), REASON_LIMIT)
     return [*lines, Line(f"    because {reason}", "dim")] if reason else lines
 
 

@@ -17,7 +17,14 @@ from rich.text import Text
 from milepost.agent.v1 import agent_pb2, backup_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_cli.backend import Readiness, ServiceRow, WorkflowRow
-from milepost_cli.narration import agreement_text, decision_text, recommendation_text
+from milepost_cli.decisions import (
+    NEITHER,
+    REASON_LIMIT,
+    decision_style,
+    decision_text,
+    path_text,
+    recommendation_text,
+)
 from milepost_cli.statistics import percentile, router_times
 from milepost_cli.text import first_lines, milliseconds, one_line, printable
 from milepost_cli.views import write_line
@@ -211,7 +218,7 @@ def print_run(out: Console, run: agent_pb2.Run, option: str, pod: str = "") -> N
         facts.add_row(Text(name, style="dim"), Text(printable(value)))
     out.print(Padding(facts, (0, 0, 1, 2)))
     for hop in run.hops:
-        _print_hop(out, hop)
+        _print_hop(out, hop, under_way=not run.outcome)
     out.print(Text(router_time_text(run), style="bold"))
     _print_pending(out, run, option)
     if run.result:
@@ -267,33 +274,51 @@ def _facts(run: agent_pb2.Run) -> Sequence[tuple[str, str]]:
     return [*facts, ("reason", one_line(run.reason, 500))] if run.reason else facts
 
 
-def _print_hop(out: Console, hop: agent_pb2.Hop) -> None:
-    service = hop.service or "skipped"
-    took = seconds_between(hop.start_time, hop.end_time) if hop.HasField("end_time") else None
+def _print_hop(out: Console, hop: agent_pb2.Hop, *, under_way: bool) -> None:
+    """One hop: what was recommended, what was decided on it and why, and what came of it."""
+    action = hop.decision.action
+    done = NEITHER[action] if action in NEITHER and not hop.output else f"by {hop.service}" if hop.service else ""
     cycle = f"  review cycle {hop.cycle}" if hop.cycle else ""
     verdict = f"  verdict {hop.verdict}" if hop.verdict else ""
-    head = f"hop {hop.hop_index}  {hop.step} ({hop.role}) by {service}{cycle}{verdict}"
-    out.print(Text.assemble((head, "bold"), (f"  {took:.1f} s" if took is not None else "  under way", "dim")))
+    head = f"hop {hop.hop_index}  {hop.step}{f' ({hop.role})' if hop.role else ''} {done}{cycle}{verdict}".rstrip()
+    took = f"{seconds_between(hop.start_time, hop.end_time):.1f} s" if hop.HasField("end_time") else ""
+    out.print(Text.assemble((head, "bold"), (f"  {took or ('under way' if under_way else 'not done')}", "dim")))
     rows = Table.grid(padding=(0, 2))
     rows.add_column(no_wrap=True)
     rows.add_column()
-    recommendation, decision = hop.recommendation, hop.decision
-    if hop.HasField("recommendation"):
-        scored = [
-            {"service": one.service, "capability": one.capability, "confidence": one.confidence}
-            for one in recommendation.services
-        ]
-        text = recommendation_text(scored, recommendation.none_probability)
-        took_text = f"  [{recommendation.path}, {milliseconds(recommendation.duration_ms)}]"
-        rows.add_row(Text("router recommends", style="dim"), Text(f"{text}{took_text}", style="cyan"))
-    if hop.HasField("decision"):
-        style = "green" if decision.agreed else "magenta"
-        text = f"{decision_text(decision.action, decision.service)}  {agreement_text(decision.agreed)}"
-        text = f"{text}: {one_line(decision.reason, 200)}  [{milliseconds(decision.duration_ms)}]"
-        rows.add_row(Text("arbitrator decides", style="dim"), Text(text, style=style))
+    for name, text, style in (*_recommended_rows(hop.recommendation), *_decided_rows(hop.decision)):
+        rows.add_row(Text(name, style="dim"), Text(text, style=style))
     if hop.output:
         rows.add_row(Text("output", style="dim"), Text("\n".join(first_lines(hop.output, OUTPUT_LINES))))
     out.print(Padding(rows, (0, 0, 1, 2)))
+
+
+def _recommended_rows(recommendation: agent_pb2.Recommendation) -> Iterator[tuple[str, str, str]]:
+    """Name, text and style; nothing while nothing was recommended."""
+    if not recommendation.path:
+        return
+    scored = [
+        {"service": one.service, "capability": one.capability, "confidence": one.confidence}
+        for one in recommendation.services
+    ]
+    text = recommendation_text(scored, recommendation.none_probability)
+    took = path_text(recommendation.path, recommendation.duration_ms)
+    yield "router recommends", f"{text}  {took}", "cyan"
+    if recommendation.reasoning:
+        yield "  because", one_line(recommendation.reasoning, REASON_LIMIT), "dim"
+    if recommendation.fallback_reason:
+        yield "  fallback", one_line(recommendation.fallback_reason, REASON_LIMIT), "yellow"
+
+
+def _decided_rows(decision: agent_pb2.Decision) -> Iterator[tuple[str, str, str]]:
+    if not decision.action:
+        return
+    choices = [{"probability": one.probability} for one in decision.choices]
+    text = decision_text(decision.action, decision.service, decision.agreed, choices)
+    style = decision_style(decision.action, decision.agreed)
+    yield "arbitrator decides", f"{text}  [{milliseconds(decision.duration_ms)}]", style
+    if decision.reason:
+        yield "  because", one_line(decision.reason, REASON_LIMIT), "dim"
 
 
 def _print_pending(out: Console, run: agent_pb2.Run, option: str) -> None:

@@ -57,7 +57,14 @@ def review_loop_events(outcome: str = "Completed") -> list[Written]:
             "Decided",
             "research",
             1,
-            {"action": "invoke", "service": "smollm2", "agreed": False, "reason": "0.61 over 0.39", "duration_ms": 88},
+            {
+                "action": "invoke",
+                "service": "smollm2",
+                "agreed": False,
+                "reason": "0.61 over 0.39",
+                "choices": [{"choice": "invoke:smollm2", "probability": 0.61}],
+                "duration_ms": 88,
+            },
         ),
         Written("StepStarted", "research", 1, {"service": "smollm2", "attempt": 1}),
         Written(
@@ -306,11 +313,18 @@ def _hop(index: int, step: str, router_ms: float) -> agent_pb2.Hop:
         recommendation=agent_pb2.Recommendation(
             services=[agent_pb2.ScoredService(service="docs", capability="rag", confidence=0.83)],
             none_probability=0.06,
+            reasoning="docs fits best",
             path="embedding",
             duration_ms=router_ms,
+            fallback_reason="language model: late after 2.0 s",
         ),
         decision=agent_pb2.Decision(
-            action="invoke", service="smollm2", agreed=False, reason="0.61 over 0.39", duration_ms=88
+            action="invoke",
+            service="smollm2",
+            agreed=False,
+            reason="0.61 over 0.39",
+            choices=[agent_pb2.ScoredChoice(choice="invoke:smollm2", probability=0.61)],
+            duration_ms=88,
         ),
         output="Rules:\none",
     )

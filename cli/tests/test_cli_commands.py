@@ -41,7 +41,7 @@ def test_followed_run_is_told_in_plain_lines(milepost: Milepost, state: StateDir
     assert done.returncode == 0, done.stderr
     for words in (
         "router recommends  docs 0.83 (rag), smollm2 0.11 (general); none 0.06  [embedding, 12 ms]",
-        "arbitrator decides smollm2  overruled",
+        "arbitrator decides smollm2 0.61  overruled  [88 ms]",
         "because 0.61 over 0.39",
         "research: smollm2 done in 1.2 s",
         "4 of 5 hops remain",
@@ -148,7 +148,7 @@ def test_terminal_shows_recommendation_beside_decision(state: StateDirectory) ->
     shown = _on_terminal("watch", RUN_ID, "--state", str(state.path))
     beside = next(line for line in shown.splitlines() if "router recommends" in line)
     assert "docs 0.83" in beside
-    assert "arbitrator decides smollm2 overruled" in beside
+    assert "arbitrator decides smollm2 0.61 overruled" in beside
     assert "Review Cycle 1 of 2" in shown
     assert "4 of 5 hops remain" in shown
     assert "Completed" in shown
@@ -159,15 +159,18 @@ def test_output_of_a_model_cannot_steer_the_terminal(state: StateDirectory) -> N
     assert "[31mone[0m" in CODES.sub("", shown)
 
 
-@pytest.mark.requirement("CLI-1")
+@pytest.mark.requirement("CLI-1", "ARB-2")
 def test_get_run_prints_hops_and_router_time_as_measured(milepost: Milepost, state: StateDirectory) -> None:
     done = milepost("get", "run", RUN_ID, "--state", state.path)
     assert done.returncode == 0, done.stderr
     for words in (
         f"run {RUN_ID}  Completed",
-        "hop 1  research (writer) by smollm2",
-        "docs 0.83 (rag); none 0.06  [embedding, 12 ms]",
-        "smollm2  overruled: 0.61 over 0.39  [88 ms]",
+        "hop 1  research (writer) by smollm2  2.0 s",
+        "router recommends   docs 0.83 (rag); none 0.06  [embedding, 12 ms]",
+        "  because           docs fits best",
+        "  fallback          language model: late after 2.0 s",
+        "arbitrator decides  smollm2 0.61  overruled  [88 ms]",
+        "  because           0.61 over 0.39",
         "router time over 2 hops: p95 30 ms, longest 30 ms (embedding)",
         "3 made, 2 of 5 remain, review cycle 1 of 2",
         "def f(): ...",

@@ -14,6 +14,7 @@ from milepost.agent.v1 import agent_pb2, message_pb2
 from milepost.registry.v1 import registry_pb2
 from milepost_agent.clients import usage_from
 from milepost_agent.flow import max_cycles
+from milepost_agent.nodes.choices import FINISH
 from milepost_agent.registry import Entry
 from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord, Store
 from milepost_agent.tracing import run_trace
@@ -242,6 +243,8 @@ def _recommended(hop: agent_pb2.Hop, event: EventRecord) -> None:
 def _decided(hop: agent_pb2.Hop, event: EventRecord) -> None:
     hop.decision.CopyFrom(ParseDict(event.data, agent_pb2.Decision(), ignore_unknown_fields=True))
     hop.service = hop.decision.service
+    if hop.decision.action == FINISH:
+        _ended(hop, event)
 
 
 def _completed(hop: agent_pb2.Hop, event: EventRecord) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from milepost_agent.effects import Effects
 from milepost_agent.nodes import NodeDependencies
 from milepost_agent.recovery import Recovery
 from milepost_agent.registry import Entry, Registry
-from milepost_agent.router import Router
+from milepost_agent.router import Recommender, Router
 from milepost_agent.runner import Runner
 from milepost_agent.steering import Steering
 from milepost_agent.store import EventRecord, RunRecord, Store
@@ -60,6 +60,8 @@ class ScriptedService(
     metadata: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
+    scored: Callable[[Any], Awaitable[None]] | None = None
+    """Called with the context of each Score before it is answered."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
@@ -119,6 +121,8 @@ class ScriptedService(
 
     async def Score(self, request: Any, context: Any) -> model_pb2.ScoreResponse:
         self.prompts.append(request.chat.messages[-1].content)
+        if self.scored:
+            await self.scored(context)
         return model_pb2.ScoreResponse(
             candidates=[
                 model_pb2.ScoredCandidate(
@@ -188,6 +192,7 @@ async def agent(
     *services: ScriptedService,
     recovering: bool = False,
     now: Callable[[], float] = time.time,
+    router: Recommender | None = None,
 ) -> AsyncIterator[Harness]:
     """Opens the store at `path` and, when told to, goes on with what it holds, as after the death of a process."""
     store = await Store.open(path / "milepost.db", history=False, now=now)
@@ -198,7 +203,7 @@ async def agent(
         spec=flow.spec,
         store=store,
         registry=registry,
-        router=Router.load(None),
+        router=router or Router.load(None),
         clients=clients,
         effects=Effects(store),
         now=now,

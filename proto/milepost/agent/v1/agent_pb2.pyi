@@ -146,18 +146,22 @@ class Hop(_message.Message):
     def __init__(self, hop_index: _Optional[int] = ..., step: _Optional[str] = ..., role: _Optional[str] = ..., service: _Optional[str] = ..., recommendation: _Optional[_Union[Recommendation, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., output: _Optional[str] = ..., verdict: _Optional[str] = ..., cycle: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Recommendation(_message.Message):
-    __slots__ = ("services", "none_probability", "reasoning", "path", "duration_ms")
+    __slots__ = ("services", "none_probability", "reasoning", "path", "duration_ms", "fallback_reason", "relevance")
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     NONE_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     REASONING_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_REASON_FIELD_NUMBER: _ClassVar[int]
+    RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     services: _containers.RepeatedCompositeFieldContainer[ScoredService]
     none_probability: float
     reasoning: str
     path: str
     duration_ms: float
-    def __init__(self, services: _Optional[_Iterable[_Union[ScoredService, _Mapping]]] = ..., none_probability: _Optional[float] = ..., reasoning: _Optional[str] = ..., path: _Optional[str] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+    fallback_reason: str
+    relevance: float
+    def __init__(self, services: _Optional[_Iterable[_Union[ScoredService, _Mapping]]] = ..., none_probability: _Optional[float] = ..., reasoning: _Optional[str] = ..., path: _Optional[str] = ..., duration_ms: _Optional[float] = ..., fallback_reason: _Optional[str] = ..., relevance: _Optional[float] = ...) -> None: ...
 
 class ScoredService(_message.Message):
     __slots__ = ("service", "capability", "confidence")
