@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from milepost_agent.counts import Counts
 from milepost_agent.metrics import Metrics as AgentMetrics
-from milepost_agent.store import Store
+from milepost_agent.store import EventRecord, Store
 from milepost_model.metrics import engine_metrics
 from milepost_operator.metrics import Metrics as OperatorMetrics
 from milepost_operator.metrics import QueueMetrics
@@ -51,6 +51,7 @@ async def of_agent(folder: Path) -> Exposed:
     counts = Counts()
     counts.failures["DiskFull"] += 1
     counts.backup_succeeded(1.0)
+    counts.committed([EventRecord(1, "run", "c", "Recommended", 1.0, "step", 1, {"path": "embedding"}, "")])
     metrics = AgentMetrics(counts, asyncio.get_running_loop())
     store = await Store.open(folder / "milepost.db")
     metrics.show(store)
