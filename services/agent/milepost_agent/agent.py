@@ -21,6 +21,7 @@ from milepost_agent.nodes import NodeDependencies
 from milepost_agent.observability import Clock, Observability
 from milepost_agent.recovery import CRASH, Recovery, why_started
 from milepost_agent.registry import Registry
+from milepost_agent.registry_keeper import RegistryKeeper
 from milepost_agent.registry_servicer import RegistryServicer
 from milepost_agent.router import BackgroundRouter
 from milepost_agent.router_model import language_model
@@ -54,6 +55,7 @@ class Agent:
         self._registry = Registry()
         self._clients = ServiceClients()
         self._health = HealthMonitor(self._registry, self._clients)
+        self._keeper = RegistryKeeper(self._registry, store)
         self._observability = Observability(
             store, settings.configured_mode(workflow), Clock(crash_seconds=settings.crash_debug_seconds)
         )
@@ -102,13 +104,14 @@ class Agent:
         agent = AgentServicer(
             self._runner, self._steering, self._store, self._observability, self._backups, self._spans
         )
-        registry = RegistryServicer(self._registry, self._health, self._store)
+        registry = RegistryServicer(self._registry, self._health)
         agent_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
         backup_pb2_grpc.add_BackupServiceServicer_to_server(BackupServicer(self._backups), server)
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
     async def start(self) -> None:
         self._registry.restore(await self._store.load_services(), keep_adopted=self._access is not None)
+        self._keeper.start()
         self._learner.start()
         self._health.start()
         relax()
@@ -120,7 +123,7 @@ class Agent:
             await self._spans.start()
         self._loading = asyncio.create_task(asyncio.to_thread(self._router.load), name="router-loading")
         if self._access:
-            self._cluster = cluster_registry(self._access, self._registry, self._health, self._store)
+            self._cluster = cluster_registry(self._access, self._registry, self._health)
             self._cluster.start()
 
     async def _resume(self, cause: str) -> None:
@@ -147,6 +150,7 @@ class Agent:
         self._store.end_watches()
         self._registry.end_watches()
         await self._learner.stop()
+        await self._keeper.stop()
         await asyncio.to_thread(self._router.close)
         if self._cluster:
             await self._cluster.stop()
@@ -173,10 +177,8 @@ def span_exporter(store: Store, name: str) -> "JournalExporter | None":
     return JournalExporter(store, name, place)
 
 
-def cluster_registry(
-    access: ApiAccess, registry: Registry, health: HealthMonitor, store: Store
-) -> "KubernetesRegistry":
+def cluster_registry(access: ApiAccess, registry: Registry, health: HealthMonitor) -> "KubernetesRegistry":
     """Imports the HTTP client of the Kubernetes API, which no other agent needs."""
     from milepost_agent.registry_kubernetes import KubernetesRegistry  # noqa: PLC0415
 
-    return KubernetesRegistry(access, registry, health, store)
+    return KubernetesRegistry(access, registry, health)

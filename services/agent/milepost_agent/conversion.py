@@ -15,7 +15,7 @@ from milepost.registry.v1 import registry_pb2
 from milepost_agent.clients import usage_from
 from milepost_agent.flow import max_cycles
 from milepost_agent.nodes.choices import FINISH
-from milepost_agent.registry import Entry
+from milepost_agent.registry import Entry, Registry
 from milepost_agent.store import PAUSED, EventRecord, MessageRecord, RunRecord, Store
 from milepost_agent.tracing import run_trace
 from milepost_crds import AgentWorkflowSpec
@@ -199,7 +199,7 @@ def telemetry_status(spans: "JournalExporter | None") -> agent_pb2.TelemetryStat
     )
 
 
-def service_message(entry: Entry) -> registry_pb2.Service:
+def service_message(registry: Registry, entry: Entry) -> registry_pb2.Service:
     ready = registry_pb2.SERVICE_STATE_READY if entry.healthy else registry_pb2.SERVICE_STATE_NOT_READY
     service = registry_pb2.Service(
         name=entry.name,
@@ -212,8 +212,13 @@ def service_message(entry: Entry) -> registry_pb2.Service:
         details=dict(entry.details),
     )
     if entry.lease_expires:
-        service.lease_expire_time.CopyFrom(timestamp(entry.lease_expires))
+        service.lease_expire_time.CopyFrom(lease_expire_time(registry, entry))
     return service
+
+
+def lease_expire_time(registry: Registry, entry: Entry) -> Timestamp:
+    """When a lease ends by the time of the day as it is now."""
+    return timestamp(time.time() + registry.lease_left(entry))
 
 
 def entry_from(service: registry_pb2.Service) -> Entry:

@@ -13,7 +13,7 @@ class Learner:
     def __init__(self, registry: Registry, router: Recommender) -> None:
         self._registry = registry
         self._router = router
-        self._known: set[Candidate] = set()
+        self._known: dict[str, Candidate] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -26,6 +26,8 @@ class Learner:
 
     async def _run(self) -> None:
         async for entry in self._registry.watch():
-            if entry.healthy and (service := candidate(entry)) not in self._known:
-                self._known.add(service)
+            if entry.gone:
+                self._known.pop(entry.name, None)
+            elif entry.healthy and (service := candidate(entry)) != self._known.get(entry.name):
+                self._known[entry.name] = service
                 await asyncio.to_thread(self._router.learn, [service])

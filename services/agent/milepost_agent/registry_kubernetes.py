@@ -7,10 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from milepost_agent.clients import HealthMonitor
-from milepost_agent.errors import StoreError
 from milepost_agent.registry import Entry, Registry, check_entry
-from milepost_agent.store import Store
-from milepost_service.errors import InvalidArgumentError
+from milepost_service.errors import InvalidArgumentError, ServiceError
 from milepost_service.kubernetes.access import ApiAccess
 from milepost_service.kubernetes.api import Object
 from milepost_service.kubernetes.reflector import Reflector
@@ -26,12 +24,11 @@ PORT_NAME = "grpc"
 class KubernetesRegistry:
     """One watching task. While the API server cannot be reached, the registry keeps what it knows."""
 
-    def __init__(self, access: ApiAccess, registry: Registry, health: HealthMonitor, store: Store) -> None:
+    def __init__(self, access: ApiAccess, registry: Registry, health: HealthMonitor) -> None:
         self._namespace = access.namespace
         self._reflector = Reflector(access, f"/api/v1/namespaces/{access.namespace}/services", SELECTOR, self)
         self._registry = registry
         self._health = health
-        self._store = store
         self._task: asyncio.Task[None] | None = None
         self._checks: set[asyncio.Task[None]] = set()
         self._refused: dict[str, str] = {}
@@ -50,56 +47,41 @@ class KubernetesRegistry:
     async def replace(self, services: Sequence[Object]) -> None:
         names = {name_of(service) for service in services}
         gone = [entry.name for entry in self._registry.adopted() if entry.name not in names]
-        changed = [self._adopt(service) for service in services]
         for name in gone:
             self._registry.remove(name)
-        if gone or any(changed):
-            await self._save()
+        for service in services:
+            self._adopt(service)
         self._refused = {name: text for name, text in self._refused.items() if name in names}
 
     async def change(self, kind: str, service: Object) -> None:
-        name = name_of(service)
         if kind == "DELETED":
+            name = name_of(service)
             self._refused.pop(name, None)
-            changed = self._withdraw(name)
+            self._withdraw(name)
         else:
-            changed = self._adopt(service)
-        if changed:
-            await self._save()
+            self._adopt(service)
 
-    def _adopt(self, service: Object) -> bool:
-        """Puts a Service into the registry, or takes one out that is not fit for it; True if anything changed."""
+    def _adopt(self, service: Object) -> None:
+        """Puts a Service into the registry, or takes one out that is not fit for it."""
         name = name_of(service)
         try:
-            entry = entry_of(service)
-        except InvalidArgumentError as error:
+            entry = self._registry.adopt(entry_of(service))
+        except ServiceError as error:
             if self._refused.get(name) != str(error):
                 self._refused[name] = str(error)
                 log.warning("Service %s is passed over: %s", name, error)
-            return self._withdraw(name)
+            self._withdraw(name)
+            return
         self._refused.pop(name, None)
-        known = self._registry.get(name)
-        entry = self._registry.adopt(entry)
-        if entry == known:
-            return False
         if not entry.healthy:
             check = asyncio.create_task(self._health.check(entry))
             self._checks.add(check)
             check.add_done_callback(self._checks.discard)
-        return True
 
-    def _withdraw(self, name: str) -> bool:
+    def _withdraw(self, name: str) -> None:
         known = self._registry.get(name)
-        if known is None or known.lease_expires:
-            return False
-        self._registry.remove(name)
-        return True
-
-    async def _save(self) -> None:
-        try:
-            await self._store.save_services(self._registry.rows())
-        except StoreError as error:  # the registry goes on in memory
-            log.warning("the registry was not stored: %s", error)
+        if known and not known.lease_expires:
+            self._registry.remove(name)
 
     def unreachable(self, trouble: str) -> None:
         log.warning(

@@ -15,6 +15,7 @@ from kubernetes_api import KubernetesApi, kubernetes_api, service
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.main import AgentSettings
 from milepost_agent.registry import Entry, Registry
+from milepost_agent.registry_keeper import RegistryKeeper
 from milepost_agent.registry_kubernetes import KubernetesRegistry, entry_of
 from milepost_agent.store import Store
 from milepost_service.errors import AlreadyExistsError, ConfigurationError, InvalidArgumentError
@@ -58,13 +59,17 @@ async def world(path: Path, *services: dict[str, Any]) -> AsyncIterator[World]:
         store = await Store.open(path / "milepost.db")
         registry, clients = Registry(), ServiceClients()
         access = ApiAccess(api.url, "team", path / "token", path / "ca.crt")
-        watcher = KubernetesRegistry(access, registry, HealthMonitor(registry, clients), store)
+        watcher = KubernetesRegistry(access, registry, HealthMonitor(registry, clients))
+        keeper = RegistryKeeper(registry, store)
+        keeper.start()
         watcher.start()
         try:
             await until(lambda: api.watches > 0)
             yield World(api, registry, store, access, watcher)
         finally:
             await watcher.stop()
+            registry.end_watches()
+            await keeper.stop()
             await clients.close()
             await store.close()
 

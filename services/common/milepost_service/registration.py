@@ -16,13 +16,14 @@ RENEW_SECONDS = 5.0
 _CALL_SECONDS = 3.0
 _FIRST_BACKOFF = 0.2
 _LONGEST_BACKOFF = 1.0
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _log = logging.getLogger(__name__)
 
 
 class Registrar:
     """Registers `service()` with every registry target, and again before the lease runs out.
 
-    A registry that is down is tried again with backoff, 0.2 s doubling to 1 s. `service` is called
+    A registry that is down or refuses is tried again with backoff, 0.2 s doubling to 1 s. `service` is called
     for each registration, so that its details may change.
     """
 
@@ -52,7 +53,7 @@ class Registrar:
         self._tasks = []
 
     async def _keep_registered(self, target: str) -> None:
-        backoff = _FIRST_BACKOFF
+        backoff, refusal = _FIRST_BACKOFF, ""
         registered = False
         async with open_channel(target) as channel:
             stub = registry_pb2_grpc.RegistryServiceStub(channel)
@@ -60,9 +61,10 @@ class Registrar:
                 try:
                     await stub.Register(self._request(), timeout=_CALL_SECONDS)
                 except grpc.aio.AioRpcError as error:
-                    level = logging.WARNING if registered else logging.DEBUG
-                    _log.log(level, "registry %s: %s %s", target, error.code().name, error.details())
-                    registered, pause = False, backoff
+                    told = f"{error.code().name} {error.details()}"
+                    news = registered or (error.code() not in _AWAY and told != refusal)
+                    _log.log(logging.WARNING if news else logging.DEBUG, "registry %s: %s", target, told)
+                    registered, refusal, pause = False, told, backoff
                     backoff = min(backoff * 2, _LONGEST_BACKOFF)
                 else:
                     if not registered:
@@ -74,7 +76,8 @@ class Registrar:
         return registry_pb2.RegisterRequest(service=self._service(), lease=Duration(seconds=LEASE_SECONDS))
 
     async def _deregister(self, target: str) -> None:
-        request = registry_pb2.DeregisterRequest(name=self._service().name)
+        service = self._service()
+        request = registry_pb2.DeregisterRequest(name=service.name, target=service.target)
         async with open_channel(target) as channel:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await registry_pb2_grpc.RegistryServiceStub(channel).Deregister(request, timeout=1.0)

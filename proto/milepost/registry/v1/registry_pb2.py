@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#milepost/registry/v1/registry.proto\x12\x14milepost.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x02\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x65xamples\x18\x05 \x03(\t\x12\x31\n\x05state\x18\x06 \x01(\x0e\x32\".milepost.registry.v1.ServiceState\x12*\n\x05usage\x18\x07 \x01(\x0b\x32\x1b.milepost.registry.v1.Usage\x12\x35\n\x11lease_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x07\x64\x65tails\x18\t \x03(\x0b\x32*.milepost.registry.v1.Service.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x05Usage\x12\x11\n\tcpu_cores\x18\x01 \x01(\x01\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x17\n\x0f\x63pu_limit_cores\x18\x03 \x01(\x01\x12\x1a\n\x12memory_limit_bytes\x18\x04 \x01(\x03\x12\x19\n\x11tokens_per_second\x18\x05 \x01(\x01\x12\x14\n\x0c\x61\x63tive_calls\x18\x06 \x01(\x05\x12\x14\n\x0cqueued_calls\x18\x07 \x01(\x05\x12\x0e\n\x06source\x18\x08 \x01(\t\"k\n\x0fRegisterRequest\x12.\n\x07service\x18\x01 \x01(\x0b\x32\x1d.milepost.registry.v1.Service\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\x10RegisterResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"!\n\x11\x44\x65registerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x14\n\x12\x44\x65registerResponse\")\n\x13ListServicesRequest\x12\x12\n\ncapability\x18\x01 \x01(\t\"G\n\x14ListServicesResponse\x12/\n\x08services\x18\x01 \x03(\x0b\x32\x1d.milepost.registry.v1.Service\"\x16\n\x14WatchServicesRequest\"G\n\x15WatchServicesResponse\x12.\n\x07service\x18\x01 \x01(\x0b\x32\x1d.milepost.registry.v1.Service*{\n\x0cServiceState\x12\x1d\n\x19SERVICE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13SERVICE_STATE_READY\x10\x01\x12\x1b\n\x17SERVICE_STATE_NOT_READY\x10\x02\x12\x16\n\x12SERVICE_STATE_GONE\x10\x03\x32\xa0\x03\n\x0fRegistryService\x12Y\n\x08Register\x12%.milepost.registry.v1.RegisterRequest\x1a&.milepost.registry.v1.RegisterResponse\x12_\n\nDeregister\x12\'.milepost.registry.v1.DeregisterRequest\x1a(.milepost.registry.v1.DeregisterResponse\x12\x65\n\x0cListServices\x12).milepost.registry.v1.ListServicesRequest\x1a*.milepost.registry.v1.ListServicesResponse\x12j\n\rWatchServices\x12*.milepost.registry.v1.WatchServicesRequest\x1a+.milepost.registry.v1.WatchServicesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#milepost/registry/v1/registry.proto\x12\x14milepost.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x02\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x65xamples\x18\x05 \x03(\t\x12\x31\n\x05state\x18\x06 \x01(\x0e\x32\".milepost.registry.v1.ServiceState\x12*\n\x05usage\x18\x07 \x01(\x0b\x32\x1b.milepost.registry.v1.Usage\x12\x35\n\x11lease_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x07\x64\x65tails\x18\t \x03(\x0b\x32*.milepost.registry.v1.Service.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x05Usage\x12\x11\n\tcpu_cores\x18\x01 \x01(\x01\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x17\n\x0f\x63pu_limit_cores\x18\x03 \x01(\x01\x12\x1a\n\x12memory_limit_bytes\x18\x04 \x01(\x03\x12\x19\n\x11tokens_per_second\x18\x05 \x01(\x01\x12\x14\n\x0c\x61\x63tive_calls\x18\x06 \x01(\x05\x12\x14\n\x0cqueued_calls\x18\x07 \x01(\x05\x12\x0e\n\x06source\x18\x08 \x01(\t\"k\n\x0fRegisterRequest\x12.\n\x07service\x18\x01 \x01(\x0b\x32\x1d.milepost.registry.v1.Service\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\x10RegisterResponse\x12\x35\n\x11lease_expire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x11\x44\x65registerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x14\n\x12\x44\x65registerResponse\")\n\x13ListServicesRequest\x12\x12\n\ncapability\x18\x01 \x01(\t\"G\n\x14ListServicesResponse\x12/\n\x08services\x18\x01 \x03(\x0b\x32\x1d.milepost.registry.v1.Service\"\x16\n\x14WatchServicesRequest\"G\n\x15WatchServicesResponse\x12.\n\x07service\x18\x01 \x01(\x0b\x32\x1d.milepost.registry.v1.Service*{\n\x0cServiceState\x12\x1d\n\x19SERVICE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13SERVICE_STATE_READY\x10\x01\x12\x1b\n\x17SERVICE_STATE_NOT_READY\x10\x02\x12\x16\n\x12SERVICE_STATE_GONE\x10\x03\x32\xa0\x03\n\x0fRegistryService\x12Y\n\x08Register\x12%.milepost.registry.v1.RegisterRequest\x1a&.milepost.registry.v1.RegisterResponse\x12_\n\nDeregister\x12\'.milepost.registry.v1.DeregisterRequest\x1a(.milepost.registry.v1.DeregisterResponse\x12\x65\n\x0cListServices\x12).milepost.registry.v1.ListServicesRequest\x1a*.milepost.registry.v1.ListServicesResponse\x12j\n\rWatchServices\x12*.milepost.registry.v1.WatchServicesRequest\x1a+.milepost.registry.v1.WatchServicesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVICE_DETAILSENTRY']._loaded_options = None
   _globals['_SERVICE_DETAILSENTRY']._serialized_options = b'8\001'
-  _globals['_SERVICESTATE']._serialized_start=1133
-  _globals['_SERVICESTATE']._serialized_end=1256
+  _globals['_SERVICESTATE']._serialized_start=1149
+  _globals['_SERVICESTATE']._serialized_end=1272
   _globals['_SERVICE']._serialized_start=127
   _globals['_SERVICE']._serialized_end=486
   _globals['_SERVICE_DETAILSENTRY']._serialized_start=440
@@ -48,17 +48,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERRESPONSE']._serialized_start=788
   _globals['_REGISTERRESPONSE']._serialized_end=861
   _globals['_DEREGISTERREQUEST']._serialized_start=863
-  _globals['_DEREGISTERREQUEST']._serialized_end=896
-  _globals['_DEREGISTERRESPONSE']._serialized_start=898
-  _globals['_DEREGISTERRESPONSE']._serialized_end=918
-  _globals['_LISTSERVICESREQUEST']._serialized_start=920
-  _globals['_LISTSERVICESREQUEST']._serialized_end=961
-  _globals['_LISTSERVICESRESPONSE']._serialized_start=963
-  _globals['_LISTSERVICESRESPONSE']._serialized_end=1034
-  _globals['_WATCHSERVICESREQUEST']._serialized_start=1036
-  _globals['_WATCHSERVICESREQUEST']._serialized_end=1058
-  _globals['_WATCHSERVICESRESPONSE']._serialized_start=1060
-  _globals['_WATCHSERVICESRESPONSE']._serialized_end=1131
-  _globals['_REGISTRYSERVICE']._serialized_start=1259
-  _globals['_REGISTRYSERVICE']._serialized_end=1675
+  _globals['_DEREGISTERREQUEST']._serialized_end=912
+  _globals['_DEREGISTERRESPONSE']._serialized_start=914
+  _globals['_DEREGISTERRESPONSE']._serialized_end=934
+  _globals['_LISTSERVICESREQUEST']._serialized_start=936
+  _globals['_LISTSERVICESREQUEST']._serialized_end=977
+  _globals['_LISTSERVICESRESPONSE']._serialized_start=979
+  _globals['_LISTSERVICESRESPONSE']._serialized_end=1050
+  _globals['_WATCHSERVICESREQUEST']._serialized_start=1052
+  _globals['_WATCHSERVICESREQUEST']._serialized_end=1074
+  _globals['_WATCHSERVICESRESPONSE']._serialized_start=1076
+  _globals['_WATCHSERVICESRESPONSE']._serialized_end=1147
+  _globals['_REGISTRYSERVICE']._serialized_start=1275
+  _globals['_REGISTRYSERVICE']._serialized_end=1691
 # @@protoc_insertion_point(module_scope)

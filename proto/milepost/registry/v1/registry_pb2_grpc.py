@@ -82,7 +82,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchServices(self, request, context):
-        """Sends every known service, then each change.
+        """Sends every known service, then what changes; a renewed lease is no change. Who reads slowly gets only the newest
+        of several changes of one service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

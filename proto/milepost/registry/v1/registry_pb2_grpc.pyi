@@ -39,7 +39,9 @@ class RegistryServiceStub:
     Deregister: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeregisterRequest, _registry_pb2.DeregisterResponse]
     ListServices: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]
     WatchServices: _grpc.UnaryStreamMultiCallable[_registry_pb2.WatchServicesRequest, _registry_pb2.WatchServicesResponse]
-    """Sends every known service, then each change."""
+    """Sends every known service, then what changes; a renewed lease is no change. Who reads slowly gets only the newest
+    of several changes of one service.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -52,7 +54,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Deregister: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeregisterRequest, _registry_pb2.DeregisterResponse]  # type: ignore[assignment]
     ListServices: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]  # type: ignore[assignment]
     WatchServices: _aio.UnaryStreamMultiCallable[_registry_pb2.WatchServicesRequest, _registry_pb2.WatchServicesResponse]  # type: ignore[assignment]
-    """Sends every known service, then each change."""
+    """Sends every known service, then what changes; a renewed lease is no change. Who reads slowly gets only the newest
+    of several changes of one service.
+    """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """The services that an agent knows. Served by the agent; services call Register at start and again before
@@ -86,6 +90,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.WatchServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_pb2.WatchServicesResponse], _abc.AsyncIterator[_registry_pb2.WatchServicesResponse]]:
-        """Sends every known service, then each change."""
+        """Sends every known service, then what changes; a renewed lease is no change. Who reads slowly gets only the newest
+        of several changes of one service.
+        """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -66,6 +66,12 @@ class ServiceClients:
         """Drops a channel that cannot connect, so that the next call opens it anew."""
         if channel := self._channels.pop(target, None):
             await channel.close()
+
+    async def keep(self, targets: Collection[str]) -> None:
+        """Closes the channels to all other targets, but for those of calls that are under way."""
+        called = {target for calls in self._under_way.values() for target, _ in calls.values()}
+        for target in self._channels.keys() - called - set(targets):
+            await self.renew(target)
 
     async def close(self) -> None:
         for channel in self._channels.values():
