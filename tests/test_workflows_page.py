@@ -60,9 +60,11 @@ def test_the_page_shows_the_diagram() -> None:
 
 def test_manifests_and_lists_of_services_are_taken_as_they_stand() -> None:
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)]
-    resources = [parse_resource(block) for block in blocks if isinstance(block, dict)]
+    resources = [parse_resource(block) for block in blocks if "kind" in block]
     patterns = [each.spec.pattern for each in resources if isinstance(each, AgentWorkflow)]
     assert patterns == ["linear", "cyclic"]
+    [part] = [block["router"] for block in blocks if "router" in block]
+    assert Router.model_validate(part).model is not None
     [rows] = [block for block in blocks if isinstance(block, list)]
     assert [ListedService.model_validate(row).ready for row in rows] == [True, False]
 
