@@ -223,13 +223,25 @@ def test_the_diagram_shows_the_bins(tmp_path: Path, few: Path) -> None:
     assert f"{report['ece']:.3f}" in drawn.findtext(f"{SVG}desc", "")
 
 
-def test_a_diagram_that_cannot_be_written_is_one_line(tmp_path: Path, few: Path) -> None:
-    done = run("--data", few, "--diagram", tmp_path / "nowhere" / "diagram.svg")
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"milepost: {tmp_path}/nowhere/diagram.svg: cannot be written (No such file or directory); "
-        "allowed: a file in a folder that is there\n"
-    )
+def test_a_diagram_that_cannot_be_written_is_one_line(
+    tmp_path: Path, few: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, why in (
+        (tmp_path / "nowhere" / "diagram.svg", "its folder is not there; allowed: a file in a folder that is there"),
+        (tmp_path, "cannot be written (Is a directory); allowed: a file in a folder that can be written to"),
+    ):
+        assert main(["--data", str(few), "--diagram", str(path)]) == 2
+        assert capsys.readouterr() == ("", f"milepost: {path}: {why}\n")
+
+
+def test_a_file_name_that_is_no_text_is_told_as_well_as_it_can_be(tmp_path: Path, few: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"a\x1b[31m\xff\n.jsonl")
+    few.rename(odd)
+    assert found("--data", odd)["data"] == str(odd)
+    page = run("--data", odd).stdout
+    assert page.startswith(f"6 queries of {tmp_path}/a [31m  .jsonl, 5 of them in scope")
+    missing = run("--data", f"{odd}.missing").stderr
+    assert (missing.count("\n"), "a [31m  .jsonl.missing: cannot be read" in missing) == (1, True)
 
 
 def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:

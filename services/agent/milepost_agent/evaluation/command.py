@@ -43,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("milepost_agent").setLevel(logging.ERROR)  # the report itself says which path answers, and why
     try:
         options = parser().parse_args(arguments)
+        if options.diagram is not None and not options.diagram.absolute().parent.is_dir():
+            raise EvaluationError(
+                f"{options.diagram}: its folder is not there; allowed: a file in a folder that is there"
+            )
         report = evaluate(options)
         if options.diagram is not None:
             _draw(report, options.diagram)
@@ -142,13 +146,13 @@ def _draw(report: Report, path: Path) -> None:
         path.write_text(reliability_diagram(report), encoding="utf-8")
     except OSError as error:
         raise EvaluationError(
-            f"{path}: cannot be written ({error.strerror}); allowed: a file in a folder that is there"
+            f"{path}: cannot be written ({error.strerror}); allowed: a file in a folder that can be written to"
         ) from None
 
 
 def _write(report: Report, *, as_json: bool) -> None:
     from milepost_agent.evaluation import report as forms  # noqa: PLC0415 - numpy, see above
 
-    text = json.dumps(forms.as_json(report), ensure_ascii=False) + "\n" if as_json else forms.as_text(report)
+    text = json.dumps(forms.as_json(report)) + "\n" if as_json else forms.as_text(report)
     sys.stdout.write(text)
     sys.stdout.flush()

@@ -6,4 +6,12 @@ from milepost_agent.errors import AgentError
 
 
 class EvaluationError(AgentError):
-    """An input or output file that cannot be used. Its text is one line: where, what, what is allowed."""
+    """A file or an option that cannot be used. Its text is one line: where, what is wrong, what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """`text` on one line that a terminal takes: names of files end up in it."""
+    return "".join(each if each.isprintable() else " " for each in text)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from milepost_agent.evaluation.errors import printable
 from milepost_agent.evaluation.metrics import Bin, Latency, Quality
 
 TITLES = {
@@ -60,7 +61,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def as_text(report: Report) -> str:
     """A table of the router and its baselines, times, and notes."""
-    return "\n".join(_lines(report)) + "\n"
+    return "\n".join(map(printable, _lines(report))) + "\n"
 
 
 def _rounded(value: Any) -> Any:
