@@ -63,8 +63,8 @@ def test_manifests_and_lists_of_services_are_taken_as_they_stand() -> None:
     resources = [parse_resource(block) for block in blocks if "kind" in block]
     patterns = [each.spec.pattern for each in resources if isinstance(each, AgentWorkflow)]
     assert patterns == ["linear", "cyclic"]
-    [part] = [block["router"] for block in blocks if "router" in block]
-    assert Router.model_validate(part).model is not None
+    [part] = [block["spec"] for block in blocks if "spec" in block and "kind" not in block]
+    assert Router.model_validate(part["router"]).model is not None
     [rows] = [block for block in blocks if isinstance(block, list)]
     assert [ListedService.model_validate(row).ready for row in rows] == [True, False]
 

@@ -105,7 +105,7 @@ def evaluate(options: argparse.Namespace) -> Report:
             data=options.data,
             notes=_notes(services, queries),
             larger=larger is not None,
-            tell=progress.count,
+            progress=progress,
         )
     finally:
         progress.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from milepost_agent.evaluation import baselines
 from milepost_agent.evaluation.answers import ask
 from milepost_agent.evaluation.metrics import Quality, latency, measure, reliability
+from milepost_agent.evaluation.progress import Progress
 from milepost_agent.evaluation.queries import LabelledQueries
 from milepost_agent.evaluation.report import Report
 from milepost_agent.router import Recommender
@@ -25,14 +25,15 @@ def measured(
     data: Path,
     notes: tuple[str, ...],
     larger: bool,
-    tell: Callable[[int], None],
+    progress: Progress,
 ) -> Report:
     """Ask the router, which has read what the services say of themselves by then, and compare with the baselines.
 
     `model` is its embedding model, which is a baseline itself beside a `larger` one.
     """
     router.learn(queries.services)
-    answers = ask(router, queries, tell)
+    answers = ask(router, queries, progress.count)
+    progress.say("baselines")
     targets = np.array(queries.targets, dtype=np.int64)
     by_centroid, hindrance = _by_centroid(queries, model)
     compared: dict[str, Quality | None] = {

@@ -22,9 +22,7 @@ class Progress:
 
     def count(self, done: int) -> None:
         """How many of the queries are done; shown now and then."""
-        if done == self._total:
-            self.clear()
-        elif time.monotonic() - self._shown >= EVERY_SECONDS:
+        if time.monotonic() - self._shown >= EVERY_SECONDS:
             self._shown = time.monotonic()
             self.say(f"{done} of {self._total} queries")
 
