@@ -106,7 +106,7 @@ class Arbitrator(Model):
     """The agent that decides."""
 
     model_ref: NamedRef = Field(description="ModelService that scores the choices.")
-    weight: Share = Field(default=0.3, description="Weight of the model's score beside the router's confidence.")
+    weight: Share = Field(default=0.3, description="Weight of the model's evidence; 0 follows the router.")
     on_low_confidence: Literal["defaultService", "ask"] = Field(
         default="defaultService", description="Below the threshold: take the default service, or ask the user and wait."
     )

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_harness import ScriptedService, agent, cyclic, workflow
+from milepost_agent.conversion import run_message
 from milepost_agent.graph import initial_state
 from milepost_agent.nodes.case import Case
 from milepost_agent.nodes.choices import LARGEST_EVIDENCE, Score, priors, rank
@@ -177,7 +178,26 @@ async def test_model_can_overrule_the_router_and_both_are_recorded(
     confidence = spans["agent.route_recommendation"].attributes["router.confidence"]
     assert isinstance(confidence, float) and 0 < confidence <= 1
     assert spans["agent.arbitrate"].attributes["milepost.decision.agreed"] is False
+    candidates = spans["agent.arbitrate"].attributes["milepost.router.candidates"]
+    assert isinstance(candidates, list) and candidates[0] == favourite
     assert spans["agent.arbitrate"].attributes["milepost.decision.reason"] == events["Decided"]["reason"]
+
+
+@pytest.mark.requirement("ARB-1", "ARB-2")
+async def test_model_can_finish_before_an_optional_step_and_the_hop_is_over(
+    tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+) -> None:
+    flow = workflow(
+        steps=[*FLOW["steps"], {"name": "polish", "role": "writer", "capability": "coding", "optional": True}],
+        arbitrator={"modelRef": {"name": "brain"}, "weight": 1.0},
+    )
+    two[1].scores = lambda candidate: 0.0 if candidate == "finish" else -20.0
+    async with agent(tmp_path, flow, *two) as harness:
+        record = await harness.run()
+        hops = run_message(record, await harness.events(record.run_id)).hops
+    assert (record.outcome, record.remaining_hops, record.result) == ("Completed", 2, "coder 1")
+    assert [(hop.decision.action, hop.decision.agreed) for hop in hops] == [("invoke", True), ("finish", False)]
+    assert hops[1].HasField("end_time") and not hops[1].service
 
 
 async def test_model_that_is_gone_leaves_the_decision_to_the_prior(

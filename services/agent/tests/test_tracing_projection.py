@@ -368,6 +368,8 @@ def test_spans_carry_the_attributes_that_others_search_by() -> None:
     assert spans[ROUTE]["router.confidence"] == 0.7
     assert len(str(spans[ARBITRATE]["milepost.decision.reason"])) == 1024
     assert spans[ARBITRATE]["milepost.decision.agreed"] is True
+    beside = ("router.confidence", "milepost.router.candidates")
+    assert [spans[ARBITRATE][name] for name in beside] == [spans[ROUTE][name] for name in beside] == [0.7, ["w"]]
     assert (spans[STEP]["gen_ai.operation.name"], spans[STEP]["gen_ai.agent.name"]) == ("invoke_agent", "coder")
     assert (spans[STEP]["milepost.verdict"], spans[STEP]["milepost.call.attempt"]) == ("revise", 1)
 

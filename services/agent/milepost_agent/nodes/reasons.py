@@ -58,17 +58,22 @@ def explain_nothing_fits(case: Case) -> str:
 def _given(case: Case, choice: Choice) -> str:
     """What spoke for a choice before the model was heard."""
     if choice["choice"] == SKIP:
-        relevance = case.state.get("relevance", 1.0)
-        return f"the request needs {case.step.capability or 'the step'} with probability {relevance:.2f}"
+        return f"the request {_need(case)}"
     if choice["choice"] == FINISH:
         more = f"{case.hops_needed} more hop" + ("s" if case.hops_needed > 1 else "")
         return f"there is a draft, and the end takes {more}"
     gave = f"the router gave {case.confidences[_name(choice)]:.2f}"
-    if not case.is_doubtful or case.step.optional or case.step.service_ref:
+    if case.step.optional:
+        return f"{gave} and the request {_need(case)}"
+    if not case.is_doubtful or case.step.service_ref:
         return gave
     default = case.spec.router.default_service
     otherwise = f"default service {default.name} is not ready for it" if default else "there is no default service"
     return f"{gave}, {_below(case)}, and {otherwise}"
+
+
+def _need(case: Case) -> str:
+    return f"needs {case.step.capability or 'the step'} with probability {case.state.get('relevance', 1.0):.2f}"
 
 
 def _opinion(case: Case, ranked: Sequence[Choice]) -> str:

@@ -49,6 +49,7 @@ class RunProjection:
         self._draw = Drawing(accepted)
         self._up: Up | None = None
         self._clarified = 0
+        self._ranked: Attributes = {}
         self._paused = False
         self._waits: dict[str, Wait] = {}
         self._moments: list[Moment] = []
@@ -97,9 +98,12 @@ class RunProjection:
         data = event.data
         up = self._completing(ROUTE, event, epoch)
         services = data.get("services") or []
-        up.attributes |= {
+        self._ranked = {
             Key.ROUTER_CONFIDENCE: float(services[0]["confidence"]) if services else 0.0,
             Key.ROUTER_CANDIDATES: [str(each["service"]) for each in services],
+        }
+        up.attributes |= {
+            **self._ranked,
             Key.ROUTER_PATH: str(data.get("path", "")),
             Key.ROUTER_RELEVANCE: float(data.get("relevance", 1.0)),
             Key.ROUTER_MS: float(data.get("duration_ms", 0.0)),
@@ -113,6 +117,7 @@ class RunProjection:
         up = self._completing(ARBITRATE, event, epoch)
         up.since = max(up.since, event.time - _seconds(event))
         up.attributes |= {
+            **self._ranked,
             Key.DECISION: action,
             Key.SERVICE: str(data.get("service", "")),
             Key.DECISION_AGREED: bool(data.get("agreed")),

@@ -130,7 +130,7 @@ class Attributes:
     DECISION_REASON = "milepost.decision.reason"
     """Why, in one line."""
     DECISION_AGREED = "milepost.decision.agreed"
-    """Whether the arbitrator decided as the router recommended."""
+    """Whether the service that is invoked is the one recommended first; to skip, finish or ask is neither."""
     REPLAYED = "milepost.replayed"
     """The answer came from the ledger of the agent, or from the work for an earlier request of the same call."""
     LOST = "milepost.lost"
