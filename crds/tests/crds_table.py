@@ -105,6 +105,8 @@ _SOURCE = "spec.llamaCpp.source"
 _NODES = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
 _PODS = "spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution"
 
+_ON_CLAIM = {"persistentVolumeClaim": {"claimName": "models", "path": "large.gguf"}}
+
 WORKFLOWS = [
     workflow("smallest cyclic", {}),
     workflow("smallest linear", LINEAR),
@@ -120,6 +122,10 @@ WORKFLOWS = [
     workflow("name of 63 characters", {"metadata.name": "a" * 63}),
     workflow("least retention", {"spec.checkpoint.retention": {"endedRuns": 1, "maxAge": "1m"}}),
     workflow("longest retention", {"spec.checkpoint.retention": {"endedRuns": 100_000, "maxAge": "8760h"}}),
+    workflow(
+        "router model with all of its fields",
+        {"spec.router.model": {"source": _ON_CLAIM | {"sha256": "a" * 64}, "deadline": "1m", "threads": 256}},
+    ),
     workflow(
         "all of the rest",
         {
@@ -203,6 +209,22 @@ WORKFLOWS = [
         "unknown onLowConfidence", {"spec.arbitrator.onLowConfidence": "guess"}, "spec.arbitrator.onLowConfidence"
     ),
     workflow("negative threshold", {"spec.router.confidenceThreshold": -0.1}, "spec.router.confidenceThreshold"),
+    workflow("router model from nowhere", {"spec.router.model": {"source": {}}}, "spec.router.model.source"),
+    workflow(
+        "router model from two places",
+        {"spec.router.model.source": _ON_CLAIM | {"url": "https://a.example.org/b", "sha256": "a" * 64}},
+        "spec.router.model.source",
+    ),
+    workflow(
+        "router model with all the time there is",
+        {"spec.router.model": {"source": _ON_CLAIM, "deadline": "61s"}},
+        "spec.router.model.deadline",
+    ),
+    workflow(
+        "router model without a thread",
+        {"spec.router.model": {"source": _ON_CLAIM, "threads": 0}},
+        "spec.router.model.threads",
+    ),
     workflow("unknown backend", {"spec.checkpoint.backend": "mysql"}, "spec.checkpoint.backend"),
     workflow("bad storage quantity", {"spec.checkpoint.storage.size": "1 GB"}, "spec.checkpoint.storage.size"),
     workflow("storage of nothing", {"spec.checkpoint.storage.size": "0"}, "spec.checkpoint.storage.size"),

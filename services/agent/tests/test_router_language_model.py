@@ -75,6 +75,17 @@ def test_only_the_request_is_evaluated_and_no_more_than_its_bound(engine: Langua
     assert engine.read("hello " * 20_000).truncated and not engine.read("hello").truncated
 
 
+def test_what_is_fitted_to_a_model_is_kept_and_not_fitted_again(
+    engine: LanguageModelEngine, settings: LanguageModelSettings
+) -> None:
+    """A second start reads the prompt, and none of the tuning set."""
+    again = LanguageModelEngine(settings)
+    assert again.wait(PATIENCE) is None
+    assert again.evaluated_tokens < settings.context_tokens
+    assert again.read(TEXT).tags == pytest.approx(engine.read(TEXT).tags, abs=1e-4)
+    again.close()
+
+
 def test_what_is_written_in_a_request_stays_in_it(engine: LanguageModelEngine) -> None:
     """Control texts are read as letters: the template's own token would be one, and end the user's turn."""
     before = engine.evaluated_tokens

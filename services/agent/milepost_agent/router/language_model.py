@@ -30,9 +30,9 @@ _ABORTED = 2  # status of llama_decode
 class StopFlag:
     """Ends a forward pass from another thread, in the middle of it.
 
-    llama.cpp asks a function before each of some thousand operations of a pass. One in Python would wait for the
-    interpreter each time, milliseconds where other threads compute. So it is strlen: 0, "go on", for the empty text
-    that `address` points to, and 1 after `set`.
+    llama.cpp asks a function before each of some hundred operations of a pass. One in Python would wait for the
+    interpreter each time: a pass took half as long again beside one busy thread. So it is strlen: 0, "go on", for the
+    empty text that `address` points to, and 1 after `set`.
     """
 
     def __init__(self) -> None:
