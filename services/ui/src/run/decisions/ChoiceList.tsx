@@ -15,8 +15,7 @@ export function ChoiceList({ choices }: { choices: readonly Choice[] }) {
         <li key={choice.choice}>
           <span className={place === 0 ? "strip-best" : ""}>{nameOf(choice.choice)}</span>
           <span className="faint small">
-            router {percentText(choice.prior)}, model{" "}
-            {choice.likelihood === null ? "not asked" : percentText(choice.likelihood)}
+            router {percentText(choice.prior)}, {modelWords(choice)}
           </span>
           <span className="strip-share">{percentText(choice.posterior)}</span>
         </li>
@@ -24,6 +23,14 @@ export function ChoiceList({ choices }: { choices: readonly Choice[] }) {
       {rest > 0 ? <li className="soft small">{rest} more, see Numbers</li> : null}
     </ul>
   );
+}
+
+/** What the model makes of a choice, beside the one that it is most for. */
+function modelWords({ likelihood, evidence }: Choice): string {
+  if (likelihood === null) return "no model heard";
+  if (evidence === null) return `model ${percentText(likelihood)}`;
+  const times = Math.exp(-evidence);
+  return times < 1.05 ? "model most for it" : `model ${times < 10 ? times.toFixed(1) : Math.round(times)}× less for it`;
 }
 
 function nameOf(choice: string): string {

@@ -61,8 +61,8 @@ describe("the router's side", () => {
 describe("the arbitrator's side", () => {
   it("shows what was weighed, the likeliest first, beside why it overruled", () => {
     const choices = [
-      { choice: "invoke:writer", probability: 0.25, prior: 0.7, log_probability: -3 },
-      { choice: "invoke:editor", probability: 0.75, prior: 0.2, log_probability: -0.1 },
+      { choice: "invoke:writer", probability: 0.25, prior: 0.7, log_probability: -3, evidence: -2 },
+      { choice: "invoke:editor", probability: 0.75, prior: 0.2, log_probability: -0.1, evidence: 0 },
     ];
     const reason = "The reviewer asked for another hand.";
     const shown = card({}, { action: "invoke", service: "editor", agreed: false, reason, choices });
@@ -70,9 +70,20 @@ describe("the arbitrator's side", () => {
     expect(shown.getByText(reason)).toBeVisible();
     const weighed = within(shown.getByRole("list", { name: "What was weighed" })).getAllByRole("listitem");
     expect(weighed.map((item) => item.textContent)).toEqual([
-      "editorrouter 20 %, model 90 %75 %",
-      "writerrouter 70 %, model 5 %25 %",
+      "editorrouter 20 %, model most for it75 %",
+      "writerrouter 70 %, model 7.4× less for it25 %",
     ]);
+    expect(shown.getByRole("columnheader", { name: "Evidence of the model", hidden: true })).toBeInTheDocument();
+  });
+
+  it("shows the likelihood of the model in a journal that is older than its evidence", () => {
+    const choices = [
+      { choice: "invoke:editor", probability: 0.75, prior: 0.2, log_probability: -0.1 },
+      { choice: "skip", probability: 0.25, prior: 0.8, log_probability: -3 },
+    ];
+    const shown = card({}, { action: "invoke", service: "editor", agreed: true, choices });
+    expect(shown.getByText("router 20 %, model 90 %")).toBeVisible();
+    expect(shown.getByRole("columnheader", { name: "Likelihood by the model", hidden: true })).toBeInTheDocument();
   });
 
   it("says where no model was asked", () => {
@@ -81,7 +92,7 @@ describe("the arbitrator's side", () => {
       {},
       { action: "skip", choices: [choice, { ...choice, choice: "invoke:writer", probability: 0.4 }] },
     );
-    expect(two.getAllByText(/model not asked/)).toHaveLength(2);
+    expect(two.getAllByText(/no model heard/)).toHaveLength(2);
   });
 
   it("lists nothing where there was one valid choice", () => {

@@ -7,6 +7,7 @@ import { Loading } from "../../components/Loading";
 import type { Decision, DecisionPair, Recommendation, Verdict } from "../model/decisions";
 import { useModel, useRunView } from "../runContext";
 import { ChoiceList } from "./ChoiceList";
+import { ChoiceTable } from "./ChoiceTable";
 import { ConfidenceStrip } from "./ConfidenceStrip";
 import { percentText } from "./percentText";
 import { wayOf } from "./wayOf";
@@ -127,45 +128,7 @@ function Numbers({ pair }: { pair: DecisionPair }) {
   return (
     <details className="decision-numbers">
       <summary>Numbers</summary>
-      {decision && decision.choices.length > 0 ? (
-        <div className="table-scroll">
-          <table className="table">
-            <caption className="visually-hidden">How each choice came to its probability</caption>
-            <thead>
-              <tr>
-                <th scope="col">Choice</th>
-                <th scope="col">Prior of the router</th>
-                <th scope="col">Likelihood by the model</th>
-                <th scope="col">Posterior</th>
-                <th scope="col" className="number">
-                  Log-probability per token
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {decision.choices.map((choice) => (
-                <tr key={choice.choice}>
-                  <th scope="row">{choice.choice}</th>
-                  <td>
-                    <Share value={choice.prior} kind="prior" />
-                  </td>
-                  <td>
-                    {choice.likelihood === null ? (
-                      <span className="faint">not asked</span>
-                    ) : (
-                      <Share value={choice.likelihood} kind="likelihood" />
-                    )}
-                  </td>
-                  <td>
-                    <Share value={choice.posterior} kind="posterior" />
-                  </td>
-                  <td className="number">{choice.logProbability === null ? "–" : choice.logProbability.toFixed(3)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      ) : null}
+      {decision && decision.choices.length > 0 ? <ChoiceTable choices={decision.choices} /> : null}
       <dl className="detail-facts decision-facts">
         {recommendation ? (
           <>
@@ -192,17 +155,6 @@ function Item({ label, text }: { label: string; text: string }) {
       <dt>{label}</dt>
       <dd>{text}</dd>
     </div>
-  );
-}
-
-function Share({ value, kind }: { value: number; kind: string }) {
-  return (
-    <span className="share">
-      <span className="share-track" aria-hidden="true">
-        <span className={`share-bar share-${kind}`} style={{ width: `${value * 100}%` }} />
-      </span>
-      {value.toFixed(3)}
-    </span>
   );
 }
 

@@ -27,10 +27,15 @@ export interface Recommendation {
 export interface Choice {
   readonly choice: string;
   readonly prior: number;
-  /** Mean log-probability per token under the model; null when no model was asked. */
+  /** Mean log-probability per token under the model; null when no model was heard. */
   readonly logProbability: number | null;
-  /** Geometric mean of the model's token probabilities, in [0, 1]; null when no model was asked. */
+  /** Geometric mean of the model's token probabilities, in [0, 1]; null when no model was heard. */
   readonly likelihood: number | null;
+  /**
+   * What the request makes of the choice in the eyes of the model, in nats, 0 for the choice that it speaks for most;
+   * null when no model was heard, and in older journals, in which the likelihood was weighed.
+   */
+  readonly evidence: number | null;
   readonly posterior: number;
 }
 
@@ -107,6 +112,7 @@ function readDecision(event: RunEvent): Decision {
       prior: probability(each, "prior"),
       logProbability,
       likelihood: logProbability === null ? null : Math.min(Math.exp(logProbability), 1),
+      evidence: logProbability === null ? null : numberOf(each, "evidence"),
       posterior: probability(each, "probability"),
     };
   });
