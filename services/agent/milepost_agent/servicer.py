@@ -39,6 +39,7 @@ from milepost_agent.requests import check_length, check_text, check_uuid, once
 from milepost_agent.runner import Runner
 from milepost_agent.steering import MAX_EVENTS, Steering
 from milepost_agent.store import NewMessage, RunFilter, Store
+from milepost_agent.tracing.epochs import STARTED
 from milepost_service.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -56,6 +57,7 @@ Context = grpc.aio.ServicerContext[object, object]
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
+MAX_STARTS = 100
 ANSWER_BYTES = 2 * 1024 * 1024  # half of what a gRPC client takes by default
 TOKEN_DIGITS = 18
 MAX_QUERY = 256
@@ -148,7 +150,9 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         run = await self._run(run_id)
         with status():
             spec = await self._runner.spec(run.workflow_digest)
-        return agent_pb2.GetRunResponse(run=run, graph=None if spec is None else graph_message(spec))
+            starts = await self._store.own_events_during(STARTED, run.run_id, MAX_STARTS)
+        graph = None if spec is None else graph_message(spec)
+        return agent_pb2.GetRunResponse(run=run, graph=graph, process_starts=map(event_message, starts))
 
     async def ListRuns(self, request: agent_pb2.ListRunsRequest, context: Context) -> agent_pb2.ListRunsResponse:
         size, before = _page(request.page_size, request.page_token)

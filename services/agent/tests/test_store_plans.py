@@ -106,6 +106,7 @@ def remove(transaction: Transaction) -> None:
             "events of a run": read(lambda db: journal.read(db, "run", 7, 500)),
             "events of all": read(lambda db: journal.read(db, None, 7, 500)),
             "events of the agent itself": read(lambda db: journal.newest_own_surplus(db, 2)),
+            "processes of a run": read(lambda db: journal.own_during(db, "AgentStarted", "run", 100)),
             "events of the agent itself that go": lambda transaction: journal.drop_own(transaction, 7, 200),
             "an answer": read(lambda db: ledger.get(db, "run/0")),
             "the latest checkpoint": read(lambda db: threads.find(db, "run", "", None)),

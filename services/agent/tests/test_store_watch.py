@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from milepost_agent.failpoints import arm_failpoints
-from milepost_agent.store import EventRecord, NewEvent, Store
+from milepost_agent.store import ENDED, EventRecord, NewEvent, Store
 from milepost_agent.store.watch import BUFFER
 from store_zygote import new_run
 
@@ -42,6 +42,27 @@ async def take_until_last(store: Store, run_id: str | None, after: int = 0, paus
         if pause and random.random() < 0.1:
             await asyncio.sleep(pause)
     return seen
+
+
+async def test_processes_that_began_while_a_run_was_there_are_told_with_it(store: Store) -> None:
+    async def start(cause: str) -> None:
+        await store.journal_own([NewEvent("AgentStarted", data={"cause": cause})], correlation_id="c")
+
+    await start("crash")
+    await store.journal_own([NewEvent("ObservabilityChanged")], correlation_id="c")
+    await store.accept_run(new_run("late"))
+    await start("restart")
+    await store.commit("a", events=[NewEvent("RunCompleted")], update={"state": ENDED, "outcome": "Completed"})
+    await start("restore")
+
+    async def causes(run_id: str, limit: int = 100) -> list[str]:
+        return [each.data["cause"] for each in await store.own_events_during("AgentStarted", run_id, limit)]
+
+    assert await causes("a") == ["crash", "restart"]
+    assert await causes("b") == ["crash", "restart", "restore"]
+    assert await causes("b", 2) == ["restart", "restore"]
+    assert await causes("late") == ["restart", "restore"]
+    assert await causes("unheard-of") == []
 
 
 async def test_watchers_see_each_event_once_in_order_from_any_sequence(store: Store) -> None:

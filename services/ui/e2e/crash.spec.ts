@@ -24,6 +24,26 @@ test("UI-2, DUR-3: an agent that is killed while its run is watched comes back i
   expect(await shownSequences(page)).toEqual(journal.map((event) => event.sequence));
 });
 
+test("UI-2: a process that dies while its run waits for a person leaves a mark, also in a page that is opened later", async ({
+  page,
+  world,
+  api,
+}) => {
+  const { run_id } = await api.start("press", "Waits through a crash");
+  await api.untilRun(run_id, "waits", (run) => run.state === "waiting");
+  await openRun(page, run_id);
+  await expect(page.getByText("Your approval is needed")).toBeVisible();
+  await world.kill("press");
+  const lane = page.getByRole("treegrid").getByText("begun after a crash");
+  await expect(lane).toBeVisible({ timeout: 60_000 });
+  await page.reload();
+  await expect(lane).toBeVisible({ timeout: 60_000 });
+  await page.getByRole("button", { name: "Approve", exact: true }).click();
+  await expect(status(page)).toContainText("Completed");
+  await page.reload();
+  await expect(lane).toBeVisible();
+});
+
 test("UI-2: a page whose agent is away says so, keeps what it knows, and goes on when it is back", async ({
   page,
   world,

@@ -38,7 +38,7 @@ export async function openRun(page: Page, runId: string, view = "timeline"): Pro
   await expect(page.getByRole("navigation", { name: "Views of this run" })).toBeVisible();
 }
 
-/** Events of the agent itself, which the page of a run shows among those of the run while it is open. */
+/** Events of the agent itself, which the page of a run shows among those of the run. */
 const OF_THE_AGENT = ["AgentStarted", "ObservabilityChanged"];
 
 /** Sequence numbers that the list of raw events shows of its run, from its first line to its last. */

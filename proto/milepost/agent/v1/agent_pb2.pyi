@@ -296,12 +296,14 @@ class GetRunRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class GetRunResponse(_message.Message):
-    __slots__ = ("run", "graph")
+    __slots__ = ("run", "graph", "process_starts")
     RUN_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_STARTS_FIELD_NUMBER: _ClassVar[int]
     run: Run
     graph: WorkflowGraph
-    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., graph: _Optional[_Union[WorkflowGraph, _Mapping]] = ...) -> None: ...
+    process_starts: _containers.RepeatedCompositeFieldContainer[RunEvent]
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., graph: _Optional[_Union[WorkflowGraph, _Mapping]] = ..., process_starts: _Optional[_Iterable[_Union[RunEvent, _Mapping]]] = ...) -> None: ...
 
 class WorkflowGraph(_message.Message):
     __slots__ = ("pattern", "steps", "cycle_from", "cycle_to", "max_hops", "max_cycles")

@@ -244,6 +244,10 @@ class Contents:
         """All events of a type of the agent itself, oldest first."""
         return await self._readers.read(lambda db: journal.own(db, kind))
 
+    async def own_events_during(self, kind: str, run_id: str, limit: int) -> list[EventRecord]:
+        """The newest events of a type of the agent itself that came while a run was there, oldest first."""
+        return await self._readers.read(lambda db: journal.own_during(db, kind, run_id, limit))
+
     def read_apart(self, query: Callable[[apsw.Connection], Result]) -> Result:
         """The result of a short query, for one thread that is not the loop's. Raises StoreClosed."""
         return self._readers.apart.read(query)

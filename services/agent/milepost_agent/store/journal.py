@@ -28,6 +28,12 @@ _LAST_SEQUENCE: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
 _FIRST_OF_UNFINISHED: Final = """
 SELECT MIN(sequence) FROM journal WHERE run_id IN (SELECT run_id FROM runs WHERE state != 'ended')
 """
+_OWN_DURING: Final = f"""
+SELECT {{columns}} FROM journal WHERE run_id = '{OWN}' AND type = :kind
+AND sequence > (SELECT MIN(sequence) FROM journal WHERE run_id = :run_id)
+AND sequence <= COALESCE((SELECT end_sequence FROM runs WHERE run_id = :run_id), 9223372036854775807)
+ORDER BY sequence DESC LIMIT :limit
+"""
 _COLUMNS: Final = "sequence, run_id, correlation_id, type, time, step, hop_index, data, traceparent"
 
 
@@ -81,6 +87,13 @@ def own(connection: apsw.Connection, kind: str) -> list[EventRecord]:
     """All events of a type of the agent itself, oldest first."""
     query = f"SELECT {_COLUMNS} FROM journal WHERE run_id = '{OWN}' AND type = ? ORDER BY sequence"
     return [_record(row) for row in connection.execute(query, (kind,))]
+
+
+def own_during(connection: apsw.Connection, kind: str, run_id: str, limit: int) -> list[EventRecord]:
+    """The newest events of a type of the agent itself between the first event of a run and its end, oldest first."""
+    parameters = {"kind": kind, "run_id": run_id, "limit": limit}
+    rows = connection.execute(_OWN_DURING.format(columns=_COLUMNS), parameters)
+    return [_record(row) for row in rows][::-1]
 
 
 def newest_own_surplus(connection: apsw.Connection, keep: int) -> int | None:

@@ -29,6 +29,8 @@ EXPORT_FORMAT = "milepost.run/v1"
 RUN = message(agent_pb2.Run)
 RUN_WITH_AGENT = extended(agent_pb2.Run, agent=TEXT)
 STORED_MESSAGE = extended(agent_pb2.StoredMessage, agent=TEXT)
+GRAPH = nullable(message(agent_pb2.WorkflowGraph))
+EVENTS = listing(message(agent_pb2.RunEvent))
 MESSAGES = record(messages=listing(STORED_MESSAGE), next_page_token=TEXT, unreachable=listing(TEXT))
 
 
@@ -63,7 +65,7 @@ class RunReads:
                 "getRun",
                 "One run, with its hops and the graph that it follows",
                 self.get,
-                record(run=RUN, graph=nullable(message(agent_pb2.WorkflowGraph)), agent=TEXT),
+                record(run=RUN, graph=GRAPH, process_starts=EVENTS, agent=TEXT),
             ),
             Endpoint(
                 "GET",
@@ -71,7 +73,7 @@ class RunReads:
                 "listEvents",
                 "The journal of a run, oldest first",
                 self.events,
-                record(events=listing(message(agent_pb2.RunEvent)), last_sequence=INTEGER, more=FLAG),
+                record(events=EVENTS, last_sequence=INTEGER, more=FLAG),
                 query=EventsQuery,
             ),
             Endpoint(
@@ -94,9 +96,10 @@ class RunReads:
                     version=TEXT,
                     agent=TEXT,
                     run=RUN,
-                    graph=nullable(message(agent_pb2.WorkflowGraph)),
+                    graph=GRAPH,
+                    process_starts=EVENTS,
                     messages=listing(STORED_MESSAGE),
-                    events=listing(message(agent_pb2.RunEvent)),
+                    events=EVENTS,
                 ),
             ),
             Endpoint(
@@ -165,7 +168,7 @@ class RunReads:
     async def get(self, call: Call[Nothing, Nothing]) -> dict[str, Any]:
         agent, found = await self._where.find(call.path["run_id"])
         form = to_json(found)
-        return {"run": form["run"], "graph": form["graph"], "agent": agent.id}
+        return {**form, "agent": agent.id}
 
     async def events(self, call: Call[EventsQuery, Nothing]) -> dict[str, Any]:
         agent, found = await self._where.find(call.path["run_id"])
@@ -213,6 +216,7 @@ class RunReads:
             "agent": agent.id,
             "run": form["run"],
             "graph": form["graph"],
+            "process_starts": form["process_starts"],
             "messages": await _messages(agent, run.run_id),
         }
         return StreamingResponse(

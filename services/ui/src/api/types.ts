@@ -287,6 +287,8 @@ export interface RunPage {
 export interface RunDetail {
   run: Run;
   graph: WorkflowGraph | null;
+  /** `AgentStarted` of the processes that began while the run was there. */
+  process_starts: RunEvent[];
   agent: string;
 }
 

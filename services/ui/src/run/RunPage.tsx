@@ -41,6 +41,9 @@ function LoadedRun({ runId }: { runId: string }) {
   const realId = read?.run_id ?? runId;
   const journal = useJournal(realId, agentId);
   const { model } = journal;
+  const starts = detail.data?.process_starts;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a journal that was read anew has lost them
+  useEffect(() => model.add(starts ?? []), [model, starts, journal.complete]);
   const version = useSyncExternalStore(model.subscribe, () => model.version);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the journal grows in place; its version tells
   const run = useMemo(() => read && effectiveRun(read, model), [read, model, version]);

@@ -18,8 +18,10 @@ export function useAnnouncements(run: Run | undefined, model: RunModel): void {
   }, [word]);
 
   useEffect(() => {
-    const cause = model.timeline.lives.at(-1)?.cause;
-    if (livesSaid.current > 0 && lives > livesSaid.current && cause) announce(`The run goes on ${startCause(cause)}`);
+    const life = model.timeline.lives.at(-1);
+    if (livesSaid.current > 0 && lives > livesSaid.current && life) {
+      announce(`${life.resumed ? "The run goes on" : "The agent was started again"} ${startCause(life.cause)}`);
+    }
     livesSaid.current = lives;
   }, [lives, model]);
 }

@@ -1,4 +1,4 @@
-import type { SpanStatus } from "./spans";
+import type { Life, SpanStatus } from "./spans";
 import { numberOf, type RunEvent, textOf } from "./wire";
 
 export interface Mark {
@@ -37,8 +37,6 @@ export function describeMark(event: RunEvent): Mark {
       return { title: "Message refused", detail: textOf(data, "reason"), ofRun: false };
     case "MessageDelivered":
       return { title: "Message received", detail: "", ofRun: !event.step };
-    case "AgentStarted":
-      return { title: "Agent started", detail: startCause(textOf(data, "cause")), ofRun: true };
     case "ObservabilityChanged":
       return { title: "Observability", detail: sentence(textOf(data, "mode"), textOf(data, "cause")), ofRun: true };
     default:
@@ -77,6 +75,13 @@ export function startCause(cause: string): string {
     default:
       return cause ? `after: ${cause}` : "";
   }
+}
+
+/** How a process came to the run: "resumed after a crash", or "begun" where the run did not go on in it at once. */
+export function lifeBegin(life: Life): string {
+  if (!life.cause) return "from the begin";
+  const often = life.starts > 1 ? `, at the start number ${life.starts}` : "";
+  return `${life.resumed ? "resumed" : "begun"} ${startCause(life.cause)}${often}`;
 }
 
 function sentence(...parts: string[]): string {

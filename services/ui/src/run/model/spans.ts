@@ -53,18 +53,22 @@ export interface HopPart {
   readonly spans: Span[];
 }
 
-/** From one start of a process that drove the run to its end. */
+/** From one start of a process that drove the run, or kept it while it waited, to its end. */
 export interface Life {
   readonly index: number;
   /** Why it began: "" for the first, else "crash", "restart", "disk failure" or "restore". */
-  readonly cause: string;
-  readonly start: number;
+  cause: string;
+  start: number;
+  /** Whether the run went on in it at once; otherwise it waited, or had not been taken up yet. */
+  resumed: boolean;
+  /** How many processes began without anything happening to the run before the last of them; 1 for most. */
+  starts: number;
   /** Its last sign of life; null while it is the newest. */
   end: number | null;
   /** Hop parts and spans that belong to no hop, in order of their begin. */
   readonly items: (HopPart | Span)[];
   lost: number;
-  readonly event: RunEvent | null;
+  event: RunEvent | null;
 }
 
 /** What is going on although no event tells of it before it is over. */

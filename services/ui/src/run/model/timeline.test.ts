@@ -4,9 +4,10 @@ import asked from "./fixtures/asked.json";
 import crash from "./fixtures/crash.json";
 import plain from "./fixtures/plain.json";
 import rejected from "./fixtures/rejected.json";
+import { lifeBegin } from "./marks";
 import { extentOf, rowsOf, statusOf } from "./rows";
 import { RunModel } from "./runModel";
-import { Journal, longJournal, ORIGIN } from "./sample";
+import { Journal, longJournal, ORIGIN, type SampleEvent } from "./sample";
 import { isHopPart, type Span } from "./spans";
 import type { Timeline } from "./timeline";
 
@@ -18,6 +19,11 @@ function timelineOf(events: readonly unknown[]): Timeline {
 
 function spans(timeline: Timeline, kind: Span["kind"]): Span[] {
   return [...timeline.spans.values()].filter((span) => span.kind === kind);
+}
+
+/** The same journal, with the events that agents tell of themselves told by the agent. */
+function ofAgent(events: readonly SampleEvent[]): SampleEvent[] {
+  return events.map((event) => (/^(Agent|Obs)/.test(event.type) ? { ...event, run_id: "" } : event));
 }
 
 function seconds(time: number | null): number | null {
@@ -52,10 +58,53 @@ describe("timeline", () => {
     const journal = new Journal().write("RunAccepted", 0).write("StepStarted", 1, { service: "alpha" }, "code", 1);
     journal.write("AgentStarted", 5, { cause: "crash" }).write("ObservabilityChanged", 5, { mode: "debug" });
     journal.write("RunResumed", 6, { cause: "crash" });
-    const events = journal.events.map((event) => (/^(Agent|Obs)/.test(event.type) ? { ...event, run_id: "" } : event));
-    const { lives } = timelineOf(events);
+    const { lives } = timelineOf(ofAgent(journal.events));
     expect(lives.map((life) => life.items.filter((item) => !isHopPart(item)).length)).toEqual([0, 1]);
     expect(seconds(lives[0]?.end ?? null)).toBe(1);
+  });
+
+  it("opens a lane for a process that begins while the run waits, which no event of the run tells of", () => {
+    const journal = new Journal()
+      .write("RunAccepted", 0)
+      .write("ApprovalRequested", 1, { approval_id: "a" }, "code", 1);
+    for (const seconds of [5, 6, 7]) journal.write("AgentStarted", seconds, { cause: "crash" });
+    journal.write("ApprovalDecided", 9, { approval_id: "a", approved: true }, "code", 1);
+    journal.write("StepStarted", 10, { service: "alpha" }, "code", 1);
+    const timeline = timelineOf(ofAgent(journal.events));
+    expect(timeline.lives.map((life) => [seconds(life.start), lifeBegin(life)])).toEqual([
+      [0, "from the begin"],
+      [7, "begun after a crash, at the start number 3"],
+    ]);
+    const [wait] = spans(timeline, "approval");
+    expect([wait?.life, wait?.status, seconds(wait?.end ?? null)]).toEqual([0, "done", 9]);
+    expect(spans(timeline, "attempt").map((span) => span.life)).toEqual([1]);
+  });
+
+  it("is one lane whether the start of a process is known or not, and however late it is told", () => {
+    const journal = new Journal().write("RunAccepted", 0).write("StepStarted", 1, { service: "alpha" }, "code", 1);
+    journal.write("AgentStarted", 5, { cause: "crash" }).write("RunResumed", 6, { cause: "crash", lost: [{}, {}] });
+    journal.write("StepStarted", 7, { service: "alpha" }, "code", 1);
+    const events = ofAgent(journal.events);
+    const model = new RunModel();
+    const told = model.timeline;
+    model.add(events.filter((event) => event.run_id));
+    expect(told.lives.map((life) => [seconds(life.start), life.lost, lifeBegin(life)])).toEqual([
+      [0, 2, "from the begin"],
+      [6, 0, "resumed after a crash"],
+    ]);
+    model.add(events);
+    expect(told.lives.map((life) => [seconds(life.start), life.lost, lifeBegin(life)])).toEqual([
+      [0, 2, "from the begin"],
+      [5, 0, "resumed after a crash"],
+    ]);
+  });
+
+  it("takes no notice of processes before its first and after its last event", () => {
+    const journal = new Journal().write("AgentStarted", 0, { cause: "first" }).write("RunAccepted", 1);
+    journal.write("RunCompleted", 2, { outcome: "Completed" }).write("AgentStarted", 9, { cause: "restart" });
+    const timeline = timelineOf(ofAgent(journal.events));
+    expect(timeline.lives).toHaveLength(1);
+    expect([timeline.start, timeline.end].map((time) => seconds(time))).toEqual([1, 2]);
   });
 
   it("says when a service had begun the work for the process that died", () => {
@@ -127,8 +176,8 @@ describe("timeline", () => {
 
   it("makes a mark of a type that it does not know", () => {
     const timeline = timelineOf([
-      { sequence: 1, type: "constructor" },
-      { sequence: 2, type: "TeaServed", step: "code" },
+      { sequence: 1, run_id: "run", type: "constructor" },
+      { sequence: 2, run_id: "run", type: "TeaServed", step: "code" },
     ]);
     expect(spans(timeline, "mark").map((span) => span.title)).toEqual(["constructor", "Tea served"]);
   });

@@ -3,7 +3,6 @@ import { describeMark, endedStatus } from "./marks";
 import {
   type HopPart,
   hopId,
-  isHopPart,
   type Life,
   type Pending,
   type Segment,
@@ -30,7 +29,8 @@ export class Timeline implements Reader {
   private openWaits = new Map<string, Span>();
   private openMessages = new Map<string, Span>();
   private openPause: Span | null = null;
-  private processStart: number | null = null;
+  /** Whether nothing has happened to the run since the newest process began. */
+  private quiet = false;
   private lastSign = Number.NaN;
 
   reset(): void {
@@ -38,12 +38,17 @@ export class Timeline implements Reader {
   }
 
   add(event: RunEvent): void {
+    if (!event.run_id && (this.lives.length === 0 || this.ended)) return;
     const now = millis(event.time, Number.isNaN(this.end) ? 0 : this.end);
     if (Number.isNaN(this.start)) this.start = now;
     this.start = Math.min(this.start, now);
-    if (event.type === "RunResumed") this.begin(event, now);
+    if (event.type === "RunResumed") this.resume(event, now);
+    else if (event.type === "AgentStarted") this.begin(event, now);
     this.end = Number.isNaN(this.end) ? now : Math.max(this.end, now);
-    if (event.run_id) this.lastSign = this.end;
+    if (event.run_id) {
+      this.lastSign = this.end;
+      this.quiet = false;
+    }
     if (this.lives.length === 0) this.lives.push(newLife(0, "", now, null));
     const handler = HANDLERS[event.type];
     if (handler) handler.call(this, event, now);
@@ -61,26 +66,37 @@ export class Timeline implements Reader {
     return life;
   }
 
-  /** A new process goes on with the run: what was open in the one before is lost. */
+  /** A new process has the run: what was open in the one before is lost. One that did nothing has no lane. */
   private begin(event: RunEvent, now: number): void {
+    const cause = textOf(event.data, "cause") || "restart";
+    if (this.quiet) {
+      Object.assign(this.life, { cause, event, start: now, starts: this.life.starts + 1 });
+      return;
+    }
     const before = this.lives.at(-1);
     if (before) {
       before.end = this.lastSign;
-      const limit = Math.min(now, this.processStart ?? now);
       for (const span of this.openAttempts.values()) {
-        this.close(span, Math.max(limit, span.start), "lost");
+        this.close(span, Math.max(now, span.start), "lost");
         span.detail = "Its process ended before the answer was recorded.";
         before.lost += 1;
       }
       this.openAttempts.clear();
-      before.lost = Math.max(before.lost, recordsOf(event.data, "lost").length);
     }
-    this.processStart = null;
-    const life = newLife(this.lives.length, textOf(event.data, "cause") || "restart", now, event);
-    if (before) life.items.push(...takeAgentMarks(before));
-    this.lives.push(life);
+    this.lives.push(newLife(this.lives.length, cause, now, event));
+    this.quiet = true;
     const { pending } = this;
     this.pending = pending ? { ...pending, since: now } : null;
+  }
+
+  /** The new process goes on with the run; that it began may not be known, for example of an older journal. */
+  private resume(event: RunEvent, now: number): void {
+    if (!this.quiet) this.begin(event, now);
+    const { life } = this;
+    Object.assign(life, { event, resumed: true, cause: textOf(event.data, "cause") || life.cause });
+    const before = this.lives.at(-2);
+    if (before) before.lost = Math.max(before.lost, recordsOf(event.data, "lost").length);
+    if (this.pending) this.pending = { ...this.pending, since: now };
   }
 
   accepted(_: RunEvent, now: number): void {
@@ -221,11 +237,6 @@ export class Timeline implements Reader {
     this.close(span, now, "done", event);
   }
 
-  processStarted(event: RunEvent, now: number): void {
-    this.processStart = now;
-    this.mark(event, now);
-  }
-
   completed(event: RunEvent, now: number): void {
     const outcome = textOf(event.data, "outcome");
     const cut = endedStatus(outcome);
@@ -357,22 +368,12 @@ const HANDLERS: Readonly<Record<string, Handler | undefined>> = Object.assign(Ob
   RunContinued: Timeline.prototype.continued,
   MessageSent: Timeline.prototype.messageSent,
   MessageDelivered: Timeline.prototype.messageDelivered,
-  AgentStarted: Timeline.prototype.processStarted,
+  AgentStarted: () => undefined, // its lane says it
   RunCompleted: Timeline.prototype.completed,
 } satisfies Record<string, Handler>) as Record<string, Handler | undefined>;
 
 function newLife(index: number, cause: string, start: number, event: RunEvent | null): Life {
-  return { index, cause, start, end: null, items: [], lost: 0, event };
-}
-
-/** What the agent itself told while it started belongs to the process that begins, whose lane says that it did. */
-function takeAgentMarks(life: Life): Span[] {
-  const taken: Span[] = [];
-  for (let last = life.items.at(-1); last && !isHopPart(last) && !last.events[0]?.run_id; last = life.items.at(-1)) {
-    life.items.pop();
-    if (last.events[0]?.type !== "AgentStarted") taken.unshift(last);
-  }
-  return taken;
+  return { index, cause, start, resumed: false, starts: 1, end: null, items: [], lost: 0, event };
 }
 
 function hopKey(event: RunEvent): string {

@@ -1,11 +1,11 @@
 import { useEffect, useRef } from "react";
 import { clock } from "../../clock/clock";
-import { startCause } from "../model/marks";
+import { lifeBegin } from "../model/marks";
 import type { Timeline } from "../model/timeline";
 import { type Chart, percent } from "./chart";
 import { frames } from "./frames";
 
-/** Lines through the whole chart where a new process went on. */
+/** Lines through the whole chart where a new process began. */
 export function LifeLines({ timeline, chart }: { timeline: Timeline; chart: Chart }) {
   return (
     <div className="waterfall-overlay" aria-hidden="true">
@@ -17,7 +17,7 @@ export function LifeLines({ timeline, chart }: { timeline: Timeline; chart: Char
             key={life.index}
             className={`life-line ${life.cause === "crash" ? "life-crash" : ""}`}
             style={{ left: `${left}%` }}
-            title={`Resumed ${startCause(life.cause)}`}
+            title={`Process ${life.index + 1}, ${lifeBegin(life)}`}
           />
         );
       })}

@@ -171,7 +171,8 @@ function LifeDetail({ life }: { life: Life }) {
     <div className="detail-body">
       <dl className="detail-facts">
         <Fact label="Begun">{formatDuration(life.start - timeline.start)} after the begin</Fact>
-        {life.cause ? <Fact label="Resumed">{startCause(life.cause)}</Fact> : null}
+        {life.cause ? <Fact label={life.resumed ? "Resumed" : "Why"}>{startCause(life.cause)}</Fact> : null}
+        {life.starts > 1 ? <Fact label="Starts">{life.starts}, the last of which stayed</Fact> : null}
         {life.end !== null ? (
           <Fact label="Last sign">{formatDuration(life.end - timeline.start)} after the begin</Fact>
         ) : null}

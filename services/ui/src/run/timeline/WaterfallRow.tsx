@@ -2,7 +2,7 @@ import { memo, type ReactNode } from "react";
 import { formatDuration } from "../../clock/format";
 import { cutText } from "../../components/cutText";
 import { Icon, type IconName } from "../../components/Icon";
-import { startCause } from "../model/marks";
+import { lifeBegin } from "../model/marks";
 import { extentOf, type Row, statusOf } from "../model/rows";
 import type { HopPart, Life, Pending, Span, SpanKind, SpanStatus } from "../model/spans";
 import { useRunView } from "../runContext";
@@ -92,7 +92,7 @@ function LifeLabel({ life }: { life: Life }) {
     <>
       <Icon name={icon} size={14} className={life.cause === "crash" ? "wf-bad" : ""} />
       <strong>Process {life.index + 1}</strong>
-      <span className="wf-detail">{life.cause ? `resumed ${startCause(life.cause)}` : "from the begin"}</span>
+      <span className="wf-detail">{lifeBegin(life)}</span>
     </>
   );
 }
