@@ -10,7 +10,7 @@ from milepost_agent.evaluation.answers import ask
 from milepost_agent.evaluation.metrics import Floats
 from milepost_agent.evaluation.queries import LabelledQueries
 from milepost_agent.router import LABELS, Router
-from milepost_agent.router.embedding import Embedder
+from milepost_agent.router.embedding import Embedder, Vector
 from milepost_agent.router.errors import ModelUnusableError
 from milepost_agent.router.examples import training_examples
 from milepost_agent.router.heads import Heads, log_softmax, unit_rows
@@ -51,7 +51,12 @@ def centroid(queries: LabelledQueries, model: Path) -> Floats:
     if heads.width != embedder.width:
         raise ModelUnusableError(f"{model} gives {embedder.width} dimensions; the examples have {heads.width}")
     names = (*LABELS, *(label for label in queries.labels if label not in LABELS))
-    centroids = unit_rows(np.stack([_mean(name, queries, embedder, heads) for name in names]))
+    learned = np.array([example.label for example in training_examples()])
+    means = [
+        heads.example_vectors[learned == name].mean(axis=0) if name in LABELS else _mean_words(name, queries, embedder)
+        for name in names
+    ]
+    centroids = unit_rows(np.stack(means))
     vectors = np.stack([embedder.embed(each.query).vector for each in queries.examples])
     chances = np.exp(log_softmax(SHARPNESS * (vectors @ centroids.T)))
     merged = np.zeros((len(vectors), len(queries.labels)))
@@ -60,10 +65,8 @@ def centroid(queries: LabelledQueries, model: Path) -> Floats:
     return merged
 
 
-def _mean(name: str, queries: LabelledQueries, embedder: Embedder, heads: Heads) -> Floats:
-    if name in LABELS:
-        members = [row for row, example in enumerate(training_examples()) if example.label == name]
-        return np.asarray(heads.example_vectors[members].mean(axis=0), dtype=np.float64)
-    carriers = [service for service in queries.services if name in service.capabilities]
+def _mean_words(tag: str, queries: LabelledQueries, embedder: Embedder) -> Vector:
+    """The mean vector of what the services with this tag say of themselves."""
+    carriers = [service for service in queries.services if tag in service.capabilities]
     words = [text for service in carriers for text in (described_as(service), *service.examples)]
-    return np.asarray(np.mean([embedder.embed(text).vector for text in words], axis=0), dtype=np.float64)
+    return np.asarray(np.mean([embedder.embed(text).vector for text in words], axis=0), dtype=np.float32)
