@@ -34,6 +34,29 @@ def test_a_page_that_is_behind_or_lost_its_marks_is_noticed() -> None:
         written(page.replace("<!-- Spans: ", ""), source)
 
 
+def test_a_metric_is_shown_as_prometheus_shows_it() -> None:
+    """Kind, owner and labels come from its text; a text without them is refused by name."""
+    text = '''
+class Metrics:
+    CALLS = "milepost_calls"
+    """Counter of services by method, code: calls that
+    ended."""
+    READY = "ready"
+    """Gauge of all: 1 or 0."""
+    TIMES = "seconds"
+    """Histogram of agents: times."""
+'''
+    assert table(text, "Metrics").splitlines()[1:-1] == [
+        "| metric | of | what it is |",
+        "|---|---|---|",
+        "| `milepost_calls_total{method, code}` | service | calls that ended |",
+        "| `ready` | all | 1 or 0 |",
+        "| `seconds` | agent | histogram: times |",
+    ]
+    with pytest.raises(SystemExit, match="ready: its text does not say kind"):
+        table(text.replace("Gauge of all", "Gauge"), "Metrics")
+
+
 def test_every_name_of_our_own_is_explained() -> None:
     """What no convention describes has a text."""
     unexplained = [

@@ -11,7 +11,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "services" / "common" / "milepost_service" / "telemetry" / "conventions.py"
 PAGE = ROOT / "docs" / "observability.md"
-TABLES = {"Spans": ("span", "what it is"), "Attributes": ("attribute", "what it is")}
+TABLES = {
+    "Spans": ("span", "what it is"),
+    "Attributes": ("attribute", "what it is"),
+    "Metrics": ("metric", "of", "what it is"),
+}
+METRIC = re.compile(r"(Counter|Gauge|Histogram) of (agents|services|models|all)(?: by ([\w, ]+))?: (.+)\.")
 
 
 def names(source: str, group: str) -> Iterator[tuple[str, str]]:
@@ -30,14 +35,27 @@ def _text(node: ast.stmt | None) -> str:
 
 def table(source: str, group: str) -> str:
     """The rows of a group as Markdown, between its marks."""
-    rows = [
-        f"| `{name.strip()}{' ...' if name.endswith(' ') else ''}` | {text or 'as in the conventions'} |"
-        for name, text in names(source, group)
-    ]
-    head = "| {} | {} |\n|---|---|".format(*TABLES[group])
+    row = _metric if group == "Metrics" else _name
+    rows = [row(name, text) for name, text in names(source, group)]
+    columns = TABLES[group]
+    head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
     return "\n".join(
         [f"<!-- {group}: written by `make gen` from conventions.py -->", head, *rows, f"<!-- /{group} -->"]
     )
+
+
+def _name(name: str, text: str) -> str:
+    return f"| `{name.strip()}{' ...' if name.endswith(' ') else ''}` | {text or 'as in the conventions'} |"
+
+
+def _metric(name: str, text: str) -> str:
+    """As Prometheus shows it, with its labels."""
+    found = METRIC.fullmatch(text)
+    if found is None:
+        raise SystemExit(f"{SOURCE.relative_to(ROOT)}: {name}: its text does not say kind, whose, labels: {text!r}")
+    kind, of, labels, what = found.groups()
+    shown = f"{name}{'_total' if kind == 'Counter' else ''}{f'{{{labels}}}' if labels else ''}"
+    return f"| `{shown}` | {of.removesuffix('s')} | {'histogram: ' if kind == 'Histogram' else ''}{what} |"
 
 
 def written(page: str, source: str) -> str:

@@ -15,7 +15,7 @@ from milepost_agent.router.recommendation import Path as AnswerPath
 from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
 from milepost_service.prometheus import add_classes, counter_by
 from milepost_service.serving_stats import BOUNDS
-from milepost_service.telemetry.conventions import Metrics as MetricNames
+from milepost_service.telemetry.conventions import Metrics as Name
 
 QUERY_SECONDS: Final = 2.0
 STATES: Final = ("accepted", "running", "waiting", "ended")
@@ -35,27 +35,27 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         writable = self._store is not None and self._store.failure is None
-        yield GaugeMetricFamily("milepost_store_writable", "1 while the store takes writes, else 0.", value=writable)
-        yield _by("reason", "milepost_store_failures", "Times that the store failed.", self._counts.failures)
+        yield GaugeMetricFamily(Name.STORE_WRITABLE, "1 while the store takes writes, else 0.", value=writable)
+        yield _by("reason", Name.STORE_FAILURES, "Times that the store failed.", self._counts.failures)
         ended = {**dict.fromkeys(OUTCOMES, 0), **self._counts.ended}  # so that the first of its kind is a change
-        yield _by("outcome", "milepost_runs_ended", "Runs that ended.", ended)
+        yield _by("outcome", Name.RUNS_ENDED, "Runs that ended.", ended)
         yield CounterMetricFamily(
-            "milepost_run_recoveries", "Times that a run went on after it was stopped.", value=self._counts.recoveries
+            Name.RUN_RECOVERIES, "Times that a run went on after it was stopped.", value=self._counts.recoveries
         )
         paths = {**dict.fromkeys(get_args(AnswerPath), 0), **self._counts.recommendations}
-        yield _by("path", MetricNames.ROUTER_RECOMMENDATIONS, "Recommendations of the router.", paths)
+        yield _by("path", Name.ROUTER_RECOMMENDATIONS, "Recommendations of the router.", paths)
         yield _router_seconds(self._counts)
         yield CounterMetricFamily(
-            "milepost_backup_failures",
+            Name.BACKUP_FAILURES,
             "Backups that could not be made or did not verify.",
             value=self._counts.backup_failures,
         )
         yield GaugeMetricFamily(
-            MetricNames.TELEMETRY_LAG, "Events whose spans are still to be exported.", value=self._counts.lag()
+            Name.TELEMETRY_LAG, "Events whose spans are still to be exported.", value=self._counts.lag()
         )
         if self._counts.last_backup is not None:
             yield GaugeMetricFamily(
-                "milepost_backup_last_success_timestamp_seconds",
+                Name.BACKUP_LAST_SUCCESS,
                 "When the newest verified backup was made.",
                 value=self._counts.last_backup,
             )
@@ -64,22 +64,20 @@ class Metrics(Collector):
 
     def _state(self, store: Store) -> Iterator[Metric]:
         size, log = store.sizes()
-        yield CounterMetricFamily("milepost_store_commits", "Commits.", value=store.counters.commits)
-        yield CounterMetricFamily("milepost_store_items", "Writes that were committed.", value=store.counters.items)
-        yield GaugeMetricFamily("milepost_store_size_bytes", "Size of the database file.", value=size)
-        yield GaugeMetricFamily("milepost_store_wal_bytes", "Size of its write-ahead log.", value=log)
+        yield CounterMetricFamily(Name.STORE_COMMITS, "Commits.", value=store.counters.commits)
+        yield CounterMetricFamily(Name.STORE_ITEMS, "Writes that were committed.", value=store.counters.items)
+        yield GaugeMetricFamily(Name.STORE_SIZE_BYTES, "Size of the database file.", value=size)
+        yield GaugeMetricFamily(Name.STORE_WAL_BYTES, "Size of its write-ahead log.", value=log)
         yield _commit_seconds(store.counters)
         removed = store.retention_counters
+        yield CounterMetricFamily(Name.RETENTION_RUNS, "Ended runs that retention removed.", value=removed.removed_runs)
         yield CounterMetricFamily(
-            "milepost_retention_runs", "Ended runs that retention removed.", value=removed.removed_runs
-        )
-        yield CounterMetricFamily(
-            "milepost_retention_released_bytes", "Given back to the disk.", value=removed.released_bytes
+            Name.RETENTION_RELEASED_BYTES, "Given back to the disk.", value=removed.released_bytes
         )
         # A store that is just being opened again does not answer in time; the rest is told all the same.
         with contextlib.suppress(StoreError, TimeoutError):
             counts = asyncio.run_coroutine_threadsafe(store.count_runs(), self._loop).result(QUERY_SECONDS)
-            runs = GaugeMetricFamily("milepost_runs", "Runs in the store.", labels=["state"])
+            runs = GaugeMetricFamily(Name.RUNS, "Runs in the store.", labels=["state"])
             for state in sorted({*STATES, *counts}):
                 runs.add_metric([state], counts.get(state, 0))
             yield runs
@@ -91,7 +89,7 @@ def _by(label: str, name: str, text: str, values: Mapping[str, int]) -> Metric:
 
 def _router_seconds(counts: Counts) -> Metric:
     family = HistogramMetricFamily(
-        MetricNames.ROUTER_SECONDS, "Time of a recommendation, of paths that failed before too.", labels=["path"]
+        Name.ROUTER_SECONDS, "Time of a recommendation, of paths that failed before too.", labels=["path"]
     )
     for path, times in list(counts.recommendation_times.items()):
         add_classes(family, (path,), BOUNDS, list(times.classes), times.seconds)
@@ -100,7 +98,7 @@ def _router_seconds(counts: Counts) -> Metric:
 
 def _commit_seconds(counters: Counters) -> Metric:
     family = HistogramMetricFamily(
-        "milepost_store_commit_seconds", "Time that a commit took until it was on the disk.", labels=[]
+        Name.STORE_COMMIT_SECONDS, "Time that a commit took until it was on the disk.", labels=[]
     )
     add_classes(family, (), COMMIT_BOUNDS, counters.commit_classes, counters.commit_seconds)
     return family
