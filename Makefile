@@ -51,7 +51,7 @@ bench-durability: setup ## steps beside the stock LangGraph saver, recovery of a
 bench-start: setup ## from `milepost up` to the first answer, and the router's time in the agent
 	@$(PY) benchmarks/bench_start.py
 
-bench-arbitrator: setup ## the arbitrator beside following the router, with the small model on the test set (ARGS="--data FILE")
+bench-arbitrator: setup ## the arbitrator beside following the router, with the small model on the test set (ARGS="--data FILE --services FILE")
 	@$(PY) benchmarks/bench_arbitrator.py $(ARGS)
 
 bench-router: setup ## the time of an answer of the router: alone, beside generators, about 500 services (ARGS="--rounds 10")

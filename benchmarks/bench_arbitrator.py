@@ -19,7 +19,9 @@ from typing import Any
 import grpc
 
 from milepost.model.v1 import model_pb2_grpc
+from milepost_agent.evaluation.errors import EvaluationError
 from milepost_agent.evaluation.queries import LabelledQueries, one_service_a_tag, read_queries
+from milepost_agent.evaluation.services_file import read_services
 from milepost_agent.graph import initial_state
 from milepost_agent.nodes.case import Case
 from milepost_agent.nodes.choices import INVOKE, Score, priors, rank
@@ -27,7 +29,7 @@ from milepost_agent.nodes.prompt import Question
 from milepost_agent.registry import Entry
 from milepost_agent.router import NONE, Router, default_model_file
 from milepost_agent.router.examples import Example
-from milepost_crds import AgentWorkflow
+from milepost_crds import AgentWorkflow, Arbitrator
 from milepost_service.testing import running
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +53,8 @@ WORKFLOW = {
         "arbitrator": {"modelRef": {"name": "smollm2"}},
     },
 }
-WEIGHTS = (0.0, 0.1, 0.3, 0.5, 1.0)
+DEFAULT_WEIGHT: float = Arbitrator.model_fields["weight"].default
+WEIGHTS = (0.0, 0.1, DEFAULT_WEIGHT, 0.5, 1.0)
 LEAST = 1e-3
 """Probability that counts for a service that was no choice."""
 
@@ -102,7 +105,8 @@ def judge(queries: LabelledQueries, stub: Any, tell: Callable[[int], None] = lam
     """Puts each query that a service is right for to the router, and its choices to the model."""
     router = Router.load(default_model_file())
     router.learn(queries.services)
-    wanted = [example for example in queries.examples if example.label != NONE]
+    carried = {tag for service in queries.services for tag in service.capabilities} - {NONE}
+    wanted = [example for example in queries.examples if example.label in carried]
     found = []
     for number, example in enumerate(wanted, start=1):
         found.append(_judge(queries, example, router, stub))
@@ -141,19 +145,30 @@ def _stub(target: str) -> Iterator[Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench-arbitrator", description=__doc__)
     parser.add_argument("--data", type=Path, default=TEST_SET, metavar="FILE", help="labelled queries (JSON lines)")
+    parser.add_argument("--services", type=Path, metavar="FILE", help="manifests or a list of services to choose from")
     options = parser.parse_args()
-    queries = read_queries(options.data, one_service_a_tag())
+    try:
+        services = read_services(options.services).ready if options.services else one_service_a_tag()
+        queries = read_queries(options.data, services)
+    except EvaluationError as error:
+        raise SystemExit(f"bench-arbitrator: {error}") from None
     with small_model() as stub:
         judged = judge(queries, stub, _progress)
+    if not judged:
+        raise SystemExit(f"bench-arbitrator: {options.data}: no service carries the label of any query")
+    tell(judged)
+
+
+def tell(judged: Sequence[Judged]) -> None:
     asked = sorted(each.seconds for each in judged if each.scores)
-    sys.stdout.write(f"{len(judged)} queries, {len(asked)} with more than one choice\n")
     sys.stdout.write(
+        f"{len(judged)} queries, {len(asked)} with more than one choice\n"
         "weight  evidence: right  better/worse  log loss    bare likelihood: right  better/worse  log loss\n"
     )
     for weight in WEIGHTS:
         ours, bare = decide(judged, weight), decide([each.bare() for each in judged], weight)
         sys.stdout.write(f"{weight:<8}{_cells(ours, len(judged))}{_cells(bare, len(judged))}".rstrip() + "\n")
-    router, ours = decide(judged, 0.0), decide(judged, 0.3)
+    router, ours = decide(judged, 0.0), decide(judged, DEFAULT_WEIGHT)
     summary = {
         "queries": len(judged),
         "router_top1": router.right / len(judged),

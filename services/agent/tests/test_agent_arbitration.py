@@ -33,6 +33,7 @@ async def two() -> AsyncIterator[tuple[ScriptedService, ScriptedService]]:
         await service.stop()
 
 
+EVENT_SCHEMA = Path(__file__).parents[3] / "docs" / "event_schema.md"
 FLOW = {"steps": [{"name": "code", "role": "coder", "capability": "coding", "instructions": "Write it."}]}
 
 
@@ -181,6 +182,19 @@ async def test_model_can_overrule_the_router_and_both_are_recorded(
     candidates = spans["agent.arbitrate"].attributes["milepost.router.candidates"]
     assert isinstance(candidates, list) and candidates[0] == favourite
     assert spans["agent.arbitrate"].attributes["milepost.decision.reason"] == events["Decided"]["reason"]
+
+
+@pytest.mark.requirement("ARB-2")
+async def test_the_events_of_a_hop_have_the_fields_that_the_page_of_events_names(
+    tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+) -> None:
+    async with agent(tmp_path, workflow(**FLOW), *two) as harness:
+        run = await harness.run()
+        events = {event.type: event.data for event in await harness.events(run.run_id)}
+    for kind, nested in (("Recommended", "services"), ("Decided", "choices")):
+        [row] = [line for line in EVENT_SCHEMA.read_text().splitlines() if line.startswith(f"| `{kind}` |")]
+        written = {*events[kind], *events[kind][nested][0]}
+        assert written == set(re.findall(r"`(\w+)(?:\[\])?`", row.split("|")[3]))
 
 
 @pytest.mark.requirement("ARB-1", "ARB-2")

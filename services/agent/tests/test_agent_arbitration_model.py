@@ -5,10 +5,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from bench_arbitrator import TEST_SET, decide, judge
+from bench_arbitrator import DEFAULT_WEIGHT, TEST_SET, decide, judge
 from milepost.model.v1 import model_pb2_grpc
 from milepost_agent.evaluation.queries import one_service_a_tag, read_queries
-from milepost_crds import Arbitrator
 from milepost_model.chat import ChatTemplate, Turn
 from milepost_model.weights import Weights
 from milepost_service.models import default_cache_dir, ensure_model
@@ -17,7 +16,6 @@ from milepost_service.testing import ServiceProcess
 from test_agent_arbitration_prompt import INJECTIONS, question
 
 pytestmark = pytest.mark.models
-DEFAULT_WEIGHT = Arbitrator.model_fields["weight"].default
 
 
 @pytest.mark.requirement("ARB-1", "RTR-3")
