@@ -126,7 +126,7 @@ async def test_runs_are_recommended_to_by_the_model_of_the_spec(
     """And counted by it."""
     shutil.copytree(calibrated, tmp_path / "router")
     agent = start(smollm2.parent, smollm2.name)
-    agent.until_said(f"The router's language model is {smollm2.name}")
+    agent.until_said(f"The router's language model {smollm2.name} answers from now on")
     recommended = await agent.recommended(worker)
     assert (recommended["path"], recommended["fallback_reason"]) == ("language_model", None)
     assert smollm2.name in recommended["reasoning"]

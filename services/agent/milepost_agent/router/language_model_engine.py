@@ -107,13 +107,14 @@ class LanguageModelEngine:
 
     def _load(self) -> tuple[LanguageModel, Calibration]:
         path = self._settings.find()
+        _log.info("The router's language model %s is being loaded, which takes up to some minutes", path.name)
         model = LanguageModel(path, threads=self._settings.threads, context_tokens=self._settings.context_tokens)
         try:
             calibration = self._prepare(model, path)
         except BaseException:
             model.close()
             raise
-        _log.info("The router's language model is %s", path.name)
+        _log.info("The router's language model %s answers from now on", path.name)
         return model, calibration
 
     def _prepare(self, model: LanguageModel, path: Path) -> Calibration:
