@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Command = Callable[[argparse.Namespace], int]
 INTERRUPTED = 130
 TERMINATED = 143
+FOR_A_CLUSTER = "for a cluster say --namespace NAME"
 
 
 class Parser(argparse.ArgumentParser):
@@ -332,7 +333,10 @@ def _ui(options: argparse.Namespace) -> int:
         return forward_ui(*cluster, opening=not options.print_only)
     from milepost_cli.ui import ui  # noqa: PLC0415
 
-    return ui(_state(options), opening=not options.print_only)
+    try:
+        return ui(_state(options), opening=not options.print_only)
+    except NotRunningError as error:
+        raise NotRunningError(f"{error}; {FOR_A_CLUSTER}") from None
 
 
 def _down(options: argparse.Namespace) -> int:
@@ -361,7 +365,7 @@ def _backend(options: argparse.Namespace) -> Backend:
     try:
         return LocalBackend(_state(options))
     except NotRunningError as error:
-        raise NotRunningError(f"{error}; for a cluster say --namespace NAME") from None
+        raise NotRunningError(f"{error}; {FOR_A_CLUSTER}") from None
 
 
 def _cluster(options: argparse.Namespace) -> tuple[str | None, str | None, str | None] | None:

@@ -127,6 +127,7 @@ def test_ui_command_prints_the_address_with_the_token(milepost: Milepost, state:
     without = milepost("ui", "--state", state.path)
     assert (without.returncode, without.stdout) == (2, "")
     assert without.stderr.startswith(f"milepost: no web UI runs on the state directory {state.path}")
+    assert without.stderr.endswith("; for a cluster say --namespace NAME\n")
     make_token(state)
     state.write(UpRecord(record.pid, record.started, "ready", ui="http://127.0.0.1:8400/"))
     done = milepost("ui", "--state", state.path)

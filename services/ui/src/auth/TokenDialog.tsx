@@ -19,7 +19,7 @@ export function TokenDialog() {
       title="Token"
       description={
         <>
-          {asking} A token is kept in this tab only and ends with it. <code>milepost up</code> prints it; in a cluster
+          {asking} A token is kept in this tab only and ends with it. <code>milepost ui</code> prints it; in a cluster
           it is in the Secret of the gateway.
         </>
       }
