@@ -79,7 +79,8 @@ class Side:
 
     def learn(self, number: str) -> dict[str, float]:
         begun = time.perf_counter()
-        self._router.learn(services(int(number)))
+        for service in services(int(number)):
+            self._router.learn([service])
         return {"seconds": time.perf_counter() - begun}
 
     def memory(self) -> dict[str, float]:

@@ -91,7 +91,7 @@ def test_a_text_is_embedded_once_however_often_services_say_it() -> None:
 def test_of_services_that_say_too_much_all_descriptions_and_first_examples_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(service_vectors, "CAPACITY", 9)
+    monkeypatch.setattr(service_vectors, "CAPACITY", 10)
     vectors, texts = made()
     many = [service(name, *(f"{name}{number}" for number in range(5))) for name in "abc"]
     assert vectors.learn(many, 60)

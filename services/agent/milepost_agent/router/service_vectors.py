@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import chain, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,32 +21,40 @@ from milepost_agent.router.embedding import Embedder, Vector
 from milepost_agent.router.recommendation import Candidate
 
 CAPACITY = 16_384
-"""Texts whose vectors are kept, 1.5 KiB each. Of services that say more together, the first examples count."""
+"""Texts whose vectors are kept, 1.5 KiB each; divided evenly, so of many services only the first examples count."""
 BUDGET_SECONDS = 0.030
 SETS = 16
-"""Sets of candidates whose rows are kept: about as many as there are capabilities in the steps of a workflow."""
+"""Sets of candidates that are kept put together: about as many as the steps of a workflow ask for capabilities."""
 
 Rows = NDArray[np.intp]
 _FIRST_ROWS = 256
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Which rows belong to N candidates. S of them have examples, E in all, side by side and in their order."""
+class _Card:
+    """Where the words of one candidate are in the matrix: rows of what is embedded so far."""
 
-    version: int
-    """Of the matrix that the rows are of."""
-    complete: bool
+    described: int
+    """Of the description; row 0, which is zeros, while it is not embedded."""
+    examples: tuple[int, ...]
+    scale: float
+    """What makes of the sum of the cosines with the examples the cosine with their mean."""
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The cards of N candidates as arrays. S of them have examples, E in all, side by side and in their order."""
+
     described: Rows
-    """(N,) rows of the descriptions; row 0, which is zeros, where none is embedded yet."""
+    """(N,)"""
     speaking: Rows
     """(S,) which of the N candidates have examples."""
     examples: Rows
-    """(E,) rows of the examples."""
+    """(E,)"""
     starts: Rows
     """(S,) where in `examples` those of each begin."""
     scale: NDArray[np.float32]
-    """(S,) what makes of the sum of the cosines with the examples the cosine with their mean."""
+    """(S,)"""
 
 
 class ServiceVectors:
@@ -56,8 +64,10 @@ class ServiceVectors:
         self._embedder = embedder
         self._matrix = np.zeros((_FIRST_ROWS, embedder.width), dtype=np.float32)
         self._rows: OrderedDict[str, int] = OrderedDict()
-        self._version = 0
+        self._cards: dict[tuple[Candidate, int], _Card] = {}
+        """By candidate and how many of its examples count; only whole ones."""
         self._places: OrderedDict[tuple[Candidate, ...], _Places] = OrderedDict()
+        """Only those of whole cards."""
         self._lock = threading.Lock()
 
     def learn(self, candidates: Sequence[Candidate], budget_seconds: float = BUDGET_SECONDS) -> bool:
@@ -73,7 +83,7 @@ class ServiceVectors:
     def compare(self, vector: Vector, candidates: Sequence[Candidate]) -> list[Similarities]:
         """Cosines of a text's vector, shape (width,), with what is known of each candidate by now, in their order."""
         with self._lock:
-            places = self._find(tuple(candidates))
+            places = self._places_of(tuple(candidates))
             cosines = self._matrix[: len(self._rows) + 1] @ vector
         found = [Similarities(cosine) for cosine in cosines[places.described].tolist()]
         if len(places.speaking):
@@ -87,69 +97,94 @@ class ServiceVectors:
         return found
 
     def _missing(self, candidates: tuple[Candidate, ...]) -> list[str]:
+        share = _share(candidates)
         with self._lock:
-            places = self._places.get(candidates)
-            if places and places.complete and places.version == self._version:
+            if candidates in self._places:
                 return []
-            return [text for text in _wanted(candidates) if text not in self._rows]
+            unread = [each for each in candidates if _key(each, share) not in self._cards]
+            missing = [text for text in _in_turn(unread, share) if text not in self._rows]
+            if len(self._rows) + len(missing) > CAPACITY:
+                for text in _in_turn(candidates, share):
+                    self._row(text)
+            return missing
 
     def _put(self, text: str, vector: Vector) -> None:
         with self._lock:
             if len(self._rows) >= CAPACITY:
                 _, row = self._rows.popitem(last=False)
+                self._cards.clear()
+                self._places.clear()
             else:
                 row = len(self._rows) + 1
             if row == len(self._matrix):
                 self._matrix = np.concatenate((self._matrix, np.zeros_like(self._matrix)))
             self._matrix[row] = vector
             self._rows[text] = row
-            self._version += 1
 
-    def _find(self, candidates: tuple[Candidate, ...]) -> _Places:
+    def _places_of(self, candidates: tuple[Candidate, ...]) -> _Places:
         places = self._places.get(candidates)
-        if places is None or places.version != self._version:
-            places = self._places[candidates] = self._look_up(candidates)
+        if places is None:
+            share = _share(candidates)
+            places = _put_together([self._card(each, share) for each in candidates])
+            if any(_key(each, share) not in self._cards for each in candidates):
+                return places
+            self._places[candidates] = places
         self._places.move_to_end(candidates)
         while len(self._places) > SETS:
             self._places.popitem(last=False)
         return places
 
-    def _look_up(self, candidates: tuple[Candidate, ...]) -> _Places:
-        wanted = {text: self._row(text) for text in _wanted(candidates)}
-        owned = [[row for text in each.examples if (row := wanted.get(text))] for each in candidates]
-        described = [wanted.get(described_as(each), 0) for each in candidates]
-        speaking = [index for index, rows in enumerate(owned) if rows and described[index]]
-        counts = [len(owned[index]) for index in speaking]
-        examples = np.array([row for index in speaking for row in owned[index]], dtype=np.intp)
-        starts = np.cumsum([0, *counts[:-1]], dtype=np.intp)
-        return _Places(
-            version=self._version,
-            complete=all(wanted.values()),
-            described=np.array(described, dtype=np.intp),
-            speaking=np.array(speaking, dtype=np.intp),
-            examples=examples,
-            starts=starts,
-            scale=self._scale(examples, starts),
-        )
+    def _card(self, candidate: Candidate, share: int) -> _Card:
+        key = _key(candidate, share)
+        card = self._cards.get(key)
+        if card is None:
+            described = self._row(described_as(candidate))
+            examples = tuple(row for text in candidate.examples[:share] if (row := self._row(text)))
+            length = float(np.linalg.norm(self._matrix[list(examples)].sum(axis=0))) if examples else 0.0
+            card = _Card(described, examples, 1 / (length or 1.0))
+            if described and len(examples) == key[1]:
+                self._remember(key, card)
+        return card
+
+    def _remember(self, key: tuple[Candidate, int], card: _Card) -> None:
+        if len(self._cards) >= CAPACITY:
+            self._cards.clear()
+        self._cards[key] = card
 
     def _row(self, text: str) -> int:
+        """Where the vector of a text is, which counts as a use; 0 where there is none."""
         if text not in self._rows:
             return 0
         self._rows.move_to_end(text)
         return self._rows[text]
 
-    def _scale(self, examples: Rows, starts: Rows) -> NDArray[np.float32]:
-        if not len(examples):
-            return np.zeros(0, dtype=np.float32)
-        lengths = np.linalg.norm(np.add.reduceat(self._matrix[examples], starts, axis=0), axis=1)
-        return np.asarray(1 / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+def _put_together(cards: Sequence[_Card]) -> _Places:
+    speaking = [index for index, card in enumerate(cards) if card.described and card.examples]
+    counts = [len(cards[index].examples) for index in speaking]
+    return _Places(
+        described=np.array([card.described for card in cards], dtype=np.intp),
+        speaking=np.array(speaking, dtype=np.intp),
+        examples=np.array([row for index in speaking for row in cards[index].examples], dtype=np.intp),
+        starts=np.cumsum([0, *counts[:-1]], dtype=np.intp),
+        scale=np.array([cards[index].scale for index in speaking], dtype=np.float32),
+    )
 
 
-def _wanted(candidates: Sequence[Candidate]) -> list[str]:
-    """The texts that count: all descriptions, then the first example of each, the second of each, and so on."""
-    in_turn = chain.from_iterable(zip_longest(*(each.examples for each in candidates)))
-    texts = chain(map(described_as, candidates), (text for text in in_turn if text is not None))
-    return list(islice(dict.fromkeys(texts), CAPACITY))
+def _share(candidates: Sequence[Candidate]) -> int:
+    """How many examples of each count."""
+    return max(CAPACITY // max(len(candidates), 1) - 1, 0)
+
+
+def _key(candidate: Candidate, share: int) -> tuple[Candidate, int]:
+    return candidate, min(share, len(candidate.examples))
+
+
+def _in_turn(candidates: Sequence[Candidate], share: int) -> list[str]:
+    """Texts in the order in which they are embedded: all descriptions, then the first example of each, and so on."""
+    turns = zip_longest(*(each.examples[:share] for each in candidates))
+    texts = chain(map(described_as, candidates), (text for turn in turns for text in turn if text is not None))
+    return list(dict.fromkeys(texts))
 
 
 def described_as(candidate: Candidate) -> str:
