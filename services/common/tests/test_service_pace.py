@@ -37,10 +37,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize(
     ("others", "pressed", "share"),
-    [(0.9, False, 0.005), (0.9, True, 0.05), (0.1, False, 0.25), (0.1, True, 0.25)],
+    [(0.8, False, 0.004), (0.8, True, 0.04), (0.2, False, 0.001), (0.05, False, 0.25), (0.05, True, 0.25)],
 )
 def test_the_share_follows_what_else_the_process_does(clock: Clock, others: float, pressed: bool, share: float) -> None:
-    """Own work of a millisecond is followed by a rest that makes it that share of the time."""
+    """Own work of a millisecond is followed by a rest that makes it that share of one core."""
     measured = Pace(SHARES)
     clock.pass_window(0.001, others)
     assert measured.rest(pressed=pressed) == pytest.approx(0.001 / share)

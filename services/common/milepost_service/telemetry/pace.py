@@ -1,10 +1,13 @@
-"""Keeps background work of a thread from being felt: it gets a small share of the time of a process that is busy."""
+"""Keeps background work of a thread from being felt: it gets a small share of what the rest of a busy process takes.
+
+Of that, and not of a core: a process that has to share the machine, or has a limit, pays no more for it.
+"""
 
 import time
 from dataclasses import dataclass
 from typing import Final
 
-BUSY: Final = 0.2
+BUSY: Final = 0.1
 """The process is busy when all else in it takes more than this of one core."""
 WINDOW: Final = 0.1
 """Seconds over which that is measured."""
@@ -13,13 +16,14 @@ LONGEST_REST: Final = 2.0
 
 @dataclass(frozen=True)
 class Shares:
-    """Of one core, between 0 and 1."""
+    """Between 0 and 1."""
 
     busy: float
-    """While the process does something else."""
+    """Of the CPU time of the rest of the process, while that is busy."""
     pressed: float
-    """While it does, and has done so for so long that work might be given up."""
+    """The same, when it has been busy for so long that work might be given up."""
     idle: float = 0.25
+    """Of one core, while it is not busy."""
 
 
 class Pace:
@@ -27,7 +31,7 @@ class Pace:
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
-        self._busy = True
+        self._others = 1.0
         self._owed = 0.0
         self._own = time.thread_time()
         self._start()
@@ -43,8 +47,13 @@ class Pace:
         began, process, thread = self._window
         if (passed := time.monotonic() - began) >= WINDOW:
             others = (time.process_time() - process) - (own - thread)
-            self._busy = others / passed > BUSY
+            self._others = others / passed
             self._start()
-        busy_share = self._shares.pressed if pressed else self._shares.busy
-        rest, self._owed = self._owed / (busy_share if self._busy else self._shares.idle), 0.0
+        rest, self._owed = self._owed / self._share(pressed), 0.0
         return min(rest, LONGEST_REST)
+
+    def _share(self, pressed: bool) -> float:
+        """Of one core."""
+        if self._others <= BUSY:
+            return self._shares.idle
+        return self._others * (self._shares.pressed if pressed else self._shares.busy)
