@@ -168,7 +168,10 @@ class Observability(Model):
     mode: Literal["shipping", "debug"] = Field(
         default="shipping", description="shipping: spans only; debug: metrics and logs too. A change restarts nothing."
     )
-    otlp_endpoint: Url | None = Field(default=None, description="OTLP/gRPC endpoint; left out, nothing is sent.")
+    otlp_endpoint: Url | None = Field(
+        default=None,
+        description="OTLP/gRPC endpoint for the agent; left out, that of its environment. Services keep theirs.",
+    )
 
 
 def _cycle_points_back(spec: "AgentWorkflowSpec") -> bool:
