@@ -57,7 +57,7 @@ bench-arbitrator: setup ## the arbitrator beside following the router, with the 
 bench-router: setup ## the time of an answer of the router: alone, beside generators, about 500 services (ARGS="--rounds 10")
 	@$(PY) benchmarks/bench_router.py $(ARGS)
 
-bench-obs: setup ## what telemetry costs the runs: off, shipping and debug beside each other (ARGS="--rounds 3")
+bench-obs: setup ## what telemetry costs the runs: off, shipping and debug beside each other (ARGS="--minutes 2")
 	@$(PY) benchmarks/bench_obs.py $(ARGS)
 
 router-docs: setup ## the router's numbers in docs/workflows.md and its diagram, measured anew

@@ -1,6 +1,6 @@
-"""One mode of the benchmark of telemetry, in a process of its own.
+"""One mode of the benchmark of telemetry, in a process of its own, which answers what it is asked.
 
-Usage: obs_side.py off|shipping|debug RUNS AT_ONCE PAYLOAD_BYTES FOLDER   (one JSON object on standard output)
+Usage: obs_side.py off|shipping|debug PAYLOAD_BYTES FOLDER
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -30,9 +31,13 @@ from milepost_service.correlation import correlation
 from milepost_service.logs import configure_logging
 from milepost_service.settings import ProcessSettings
 from milepost_service.telemetry.counters import exports
+from milepost_service.telemetry.log_queue import LogQueue
 
 STEPS = 4
-DRAIN_SECONDS = 120.0
+EVENTS = 4 * STEPS + 2
+"""Of a run."""
+WARM_UP = 20
+WARM_UP_SECONDS = 120.0
 log = logging.getLogger("milepost_agent.nodes.arbitrate")
 SERVICES = [{"service": name, "capability": "coding", "confidence": 0.4} for name in ("coder", "writer")]
 RECOMMENDED = {"services": SERVICES, "none_probability": 0.1, "relevance": 0.9, "path": "embedding", "duration_ms": 2.0}
@@ -57,6 +62,40 @@ class State(TypedDict):
 class Context:
     run_id: str
     correlation_id: str
+
+
+class Meter:
+    """Time and CPU time since it was made; `noting` is what log records cost the runs' own thread, in seconds."""
+
+    EXPORTS = frozenset({"span-export", "debug-export"})
+
+    def __init__(self) -> None:
+        self.noting = 0.0
+        for queue in logging.getLogger().handlers:
+            if isinstance(queue, LogQueue):
+                self._time(queue)
+        self._start = self._now()
+
+    def read(self) -> tuple[float, float, float]:
+        """Seconds, of them CPU time of the process, and of that telemetry's: of threads that no run has part in."""
+        seconds, cpu, telemetry = (now - then for now, then in zip(self._now(), self._start, strict=True))
+        return seconds, cpu, telemetry + self.noting
+
+    def _now(self) -> tuple[float, float, float]:
+        cpu = time.process_time()
+        runs = (thread.ident for thread in threading.enumerate() if thread.name not in self.EXPORTS)
+        clocks = [time.pthread_getcpuclockid(ident) for ident in runs if ident is not None]
+        return time.perf_counter(), cpu, cpu - sum(map(time.clock_gettime, clocks))
+
+    def _time(self, queue: LogQueue) -> None:
+        emit = type(queue).emit
+
+        def timed(record: logging.LogRecord) -> None:
+            started = time.thread_time()
+            emit(queue, record)
+            self.noting += time.thread_time() - started
+
+        queue.emit = timed  # type: ignore[method-assign]
 
 
 class Bench:
@@ -110,8 +149,13 @@ class Bench:
         assert len(done["outputs"]) == STEPS
 
 
-async def measure(mode: str, runs: int, at_once: int, payload: int, folder: Path) -> dict[str, float]:
-    """Figures of `runs` runs, `at_once` of them at a time, in an empty folder."""
+async def serve(mode: str, payload: int, folder: Path) -> None:
+    """Does what the lines of standard input ask for, one after the other, and answers each with figures as JSON.
+
+    `run RUNS AT_ONCE`: so many runs, after a third as many that are not measured, because the exporter takes the time
+    for which the process stood still for a time in which nothing happened. `drain SECONDS`: no runs, so that spans are
+    sent for so long.
+    """
     store = await Store.open(folder / "milepost.db", history=False)
     await store.journal_own([NewEvent("AgentStarted", data={"epoch": store.epoch})], correlation_id=str(uuid.uuid4()))
     spans = span_exporter(store, "bench")
@@ -120,38 +164,51 @@ async def measure(mode: str, runs: int, at_once: int, payload: int, folder: Path
     bench = Bench(store, "x" * payload)
     relax()
     async with debugging(store) if mode == "debug" else contextlib.nullcontext():
-        for _ in range(20):  # what is made at first use, of the export too
+        for _ in range(WARM_UP):  # what is made at first use, of the export too
             await bench.run()
-        await drained(spans)
+        if spans is not None:
+            assert await asyncio.to_thread(wait_exported, spans, WARM_UP_SECONDS), (
+                "the receiver does not take the spans"
+            )
         gc.collect()
-        free = asyncio.Semaphore(at_once)
-
-        async def one() -> None:
-            async with free:
-                await bench.run()
-
-        started, cpu = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(one() for _ in range(runs)))
-        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-        left, started = spans.lag() if spans else 0, time.perf_counter()
-        await drained(spans)
-        drain = time.perf_counter() - started
+        print(json.dumps({}), flush=True)
+        while words := (await asyncio.to_thread(sys.stdin.readline)).split():
+            figures = await (turn(bench, *map(int, words[1:])) if words[0] == "run" else drain(spans, int(words[1])))
+            figures["left"] = spans.lag() if spans else 0
+            figures |= {signal: exports.exported.get(signal, 0) for signal in ("spans", "logs", "metrics")}
+            figures["dropped"] = sum(exports.dropped.values())
+            print(json.dumps(figures), flush=True)
     if spans is not None:
         await asyncio.to_thread(spans.stop)
     await store.close()
+
+
+async def turn(bench: Bench, runs: int, at_once: int) -> dict[str, float]:
+    """What a step took while `runs` runs were made, `at_once` of them at a time."""
+    free = asyncio.Semaphore(at_once)
+
+    async def one() -> None:
+        async with free:
+            await bench.run()
+
+    await asyncio.gather(*(one() for _ in range(runs // 3)))
+    meter = Meter()
+    await asyncio.gather(*(one() for _ in range(runs)))
+    seconds, cpu, telemetry = meter.read()
+    per_step = 1e6 / (runs * STEPS)
     return {
-        "us_per_step": seconds / (runs * STEPS) * 1e6,
-        "cpu_us_per_step": cpu / (runs * STEPS) * 1e6,
-        "left": left,
-        "drained_s": drain,
-        "spans": exports.exported.get("spans", 0),
-        "dropped": sum(exports.dropped.values()),
+        "us_per_step": seconds * per_step,
+        "cpu_us_per_step": (cpu - telemetry) * per_step,
+        "telemetry_us_per_step": telemetry * per_step,
     }
 
 
-async def drained(spans: Any) -> None:
-    if spans is not None:
-        assert await asyncio.to_thread(wait_exported, spans, DRAIN_SECONDS), "the receiver does not take the spans"
+async def drain(spans: Any, seconds: int) -> dict[str, float]:
+    """CPU time that the spans of a step take, made and sent while no run goes on."""
+    before, cpu = spans.lag(), time.process_time()
+    await asyncio.sleep(seconds)
+    events = before - spans.lag()
+    return {"cpu_us_per_step": (time.process_time() - cpu) / max(events, 1) * EVENTS / STEPS * 1e6}
 
 
 @contextlib.asynccontextmanager
@@ -173,10 +230,9 @@ async def debugging(store: Store) -> AsyncIterator[None]:
 
 
 if __name__ == "__main__":
-    mode, runs, at_once, payload, folder = sys.argv[1:]
+    mode, payload, folder = sys.argv[1:]
     with Path(os.devnull).open("w") as nowhere:
         sys.stderr, errors = nowhere, sys.stderr
         configure_logging(ProcessSettings(log_format="json"), name="bench")
         sys.stderr = errors
-        measured = asyncio.run(measure(mode, int(runs), int(at_once), int(payload), Path(folder)))
-    print(json.dumps(measured))
+        asyncio.run(serve(mode, int(payload), Path(folder)))
