@@ -59,10 +59,18 @@ test("UI-2: axe finds nothing in the forms, light or dark", async ({ page, api }
   });
 });
 
-test("UI-2: a narrow window shows every view of a run without scrolling sideways", async ({ page, api }) => {
+test("UI-2: a narrow window shows every page and every view of a run without scrolling sideways", async ({
+  page,
+  api,
+}) => {
   const { run_id } = await api.start("press", "A narrow look");
   await api.untilRun(run_id, "waits", (run) => run.state === "waiting");
   await page.setViewportSize({ width: 390, height: 844 });
+  for (const path of PAGES) {
+    await open(page, path);
+    await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+    await expectNoSidewaysScroll(page);
+  }
   for (const view of ["timeline", "graph", "decisions", "answers", "messages", "events"]) {
     await openRun(page, run_id, view);
     await expectNoSidewaysScroll(page);
