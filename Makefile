@@ -60,6 +60,9 @@ bench-router: setup ## the time of an answer of the router: alone, beside genera
 bench-obs: setup ## what telemetry costs the runs: off, shipping and debug beside each other (ARGS="--minutes 2")
 	@$(PY) benchmarks/bench_obs.py $(ARGS)
 
+router: setup ## fits the router's heads to its examples and writes their file (ARGS=--check compares only); 2 minutes
+	@$(PY) -m milepost_agent.router.train $(ARGS)
+
 router-docs: setup ## the router's numbers in docs/workflows.md and its diagram, measured anew
 	@$(PY) tools/gen_router_docs.py
 
@@ -84,5 +87,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist services/ui/node_modules services/gateway/milepost_gateway/static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-router bench-arbitrator router-docs soak check fmt gen lock clean
+.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-router bench-arbitrator router router-docs soak check fmt gen lock clean
 .DEFAULT_GOAL := help

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost_agent.router.affinity import similarities
 from milepost_agent.router.embedding import Embedder, Vector
 from milepost_agent.router.fitting import fit_logistic
 from milepost_agent.router.tags import TAG_DESCRIPTIONS, TAGS
@@ -20,16 +19,16 @@ def fit_affinity(vectors: NDArray[np.float32], targets: NDArray[np.int64], embed
     """Fields of AffinityWeights, from sentence vectors (N, W) and their label numbers (N,)."""
     descriptions = [embedder.embed(text).vector for text in TAG_DESCRIPTIONS.values()]
     draws = np.random.default_rng(SEED)
-    rows: list[tuple[float, float, float]] = []
-    fits: list[bool] = []
+    rows: list[NDArray[np.float64]] = []
+    fits: list[NDArray[np.bool_]] = []
     for tag in range(len(TAGS)):
         members = np.flatnonzero(targets == tag)
         for size in SIZES * DRAWS:
             chosen = draws.choice(members, size, replace=False)
             others = np.setdiff1d(np.arange(len(targets)), chosen)
-            rows += _compare(vectors[others], descriptions[tag], vectors[chosen])
-            fits += [bool(target == tag) for target in targets[others]]
-    features, wanted = np.array(rows), np.array(fits)
+            rows.append(_compare(vectors[others], descriptions[tag], vectors[chosen]))
+            fits.append(targets[others] == tag)
+    features, wanted = np.concatenate(rows), np.concatenate(fits)
     weights, bias = fit_logistic(features, wanted, STRENGTH)
     alone, alone_bias = fit_logistic(features[:, :1], wanted, STRENGTH)
     return {
@@ -42,8 +41,8 @@ def fit_affinity(vectors: NDArray[np.float32], targets: NDArray[np.int64], embed
     }
 
 
-def _compare(
-    queries: NDArray[np.float32], description: Vector, examples: NDArray[np.float32]
-) -> list[tuple[float, float, float]]:
-    compared = [similarities(query, description, tuple(examples)) for query in queries]
-    return [(each.description, each.centroid or 0.0, each.nearest or 0.0) for each in compared]
+def _compare(queries: NDArray[np.float32], description: Vector, examples: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cosines of queries (Q, W) with the description, the examples' mean and the nearest example, shape (Q, 3)."""
+    centroid = examples.mean(axis=0)
+    columns = queries @ description, queries @ centroid / np.linalg.norm(centroid), (queries @ examples.T).max(axis=1)
+    return np.stack(columns, axis=1).astype(np.float64)

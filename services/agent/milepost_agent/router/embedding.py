@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milepost_agent.router.errors import ModelUnusableError
+from milepost_agent.router.excerpt import excerpt
 from milepost_agent.router.llama import load_llama
 
 Vector = NDArray[np.float32]
 
 MAX_TOKENS = 128
-KEPT_FROM_START = 88  # the rest of MAX_TOKENS comes from the end: what is asked stands before or after what is pasted
-MAX_CHARACTERS = 8000
+KEPT_FROM_START = 64  # the rest of MAX_TOKENS comes from the end
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Embedder:
         return Embedding(vector / np.float32(length), truncated)
 
     def _tokens(self, text: str) -> tuple[list[int], bool]:
-        cut = _middle_out(text, MAX_CHARACTERS)
+        cut = excerpt(text)
         encoded = cut.encode("utf-8", errors="replace").replace(b"\0", b" ")
         buffer = (self._llama.llama_token * (len(encoded) + 8))()
         count = self._llama.llama_tokenize(self._vocabulary, encoded, len(encoded), buffer, len(buffer), True, False)
@@ -94,10 +94,6 @@ class Embedder:
         params.n_threads = params.n_threads_batch = 1
         params.embeddings = True
         return params
-
-
-def _middle_out(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit // 2]} {text[-limit // 2 :]}"
 
 
 def _release(llama: Any, context: Any, model: Any) -> None:

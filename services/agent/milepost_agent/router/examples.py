@@ -41,15 +41,24 @@ def read_examples(path: Path, labels: Sequence[str] = LABELS) -> list[Example]:
     return examples
 
 
+def training_voices() -> dict[str, list[Example]]:
+    """The committed training examples by the voice that speaks: one file a voice, in the order of their names."""
+    return {file.stem: read_examples(file) for file in _training_files()}
+
+
 def training_examples() -> list[Example]:
-    """The committed training examples, in the order of LABELS; the order of `Heads.example_vectors`."""
-    return [example for label in LABELS for example in read_examples(DATA_DIR / f"{label}.jsonl")]
+    """All committed training examples, voice by voice: the order of `Heads.example_vectors`."""
+    return [example for examples in training_voices().values() for example in examples]
 
 
 def fingerprint() -> str:
     """Changes when any file that the heads are trained on changes."""
-    files = [DATA_DIR / f"{name}.jsonl" for name in (*LABELS, "tuning")]
+    files = [*_training_files(), DATA_DIR / "pastes.txt", DATA_DIR / "tuning.jsonl"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _training_files() -> list[Path]:
+    return sorted((DATA_DIR / "training").glob("*.jsonl"))
 
 
 def _parse(line: bytes, where: str, labels: Sequence[str]) -> Example:

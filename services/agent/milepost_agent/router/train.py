@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,63 +17,68 @@ from numpy.typing import NDArray
 
 from milepost_agent.router.affinity import AffinityWeights
 from milepost_agent.router.affinity_training import fit_affinity
+from milepost_agent.router.augmentation import augment
 from milepost_agent.router.embedding import Embedder
-from milepost_agent.router.examples import DATA_DIR, Example, fingerprint, read_examples, training_examples
+from milepost_agent.router.examples import (
+    DATA_DIR,
+    Example,
+    fingerprint,
+    read_examples,
+    training_voices,
+)
 from milepost_agent.router.fitting import Floats, fit_softmax
 from milepost_agent.router.heads import HEADS_FILE, Heads, log_softmax, mix, unit_rows
 from milepost_agent.router.model_file import default_model_file
 from milepost_agent.router.ngrams import BUCKETS, SparseCounts, count_ngrams, weigh
 from milepost_agent.router.tags import LABELS
 
-EMBEDDING_STRENGTH = 15.0
-NGRAM_STRENGTH = 300.0
-FOLDS = 6
+EMBEDDING_STRENGTH = 8.0
+NGRAM_STRENGTH = 100.0
+FOLDS = 4
 MIXTURES = tuple(round(0.3 + 0.05 * step, 2) for step in range(13))
 TEMPERATURES = tuple(round(0.4 + 0.05 * step, 2) for step in range(33))
 CHECK_TOLERANCE = 0.05  # largest difference of a probability between committed and fresh heads on the tuning set
+
+Rows = NDArray[np.int64]
 
 
 class TrainingSet:
     """Examples with the features of both heads; row i belongs to example i."""
 
     def __init__(self, examples: Sequence[Example], embedder: Embedder) -> None:
-        self.examples = examples
         self.targets = np.array([LABELS.index(example.label) for example in examples], dtype=np.int64)
         self.vectors = np.stack([embedder.embed(example.query).vector for example in examples])
         self.counts = [count_ngrams(example.query) for example in examples]
 
-    def letters(self, rarity: NDArray[np.float32]) -> Floats:
-        """Dense n-gram features, shape (examples, BUCKETS)."""
-        features = np.zeros((len(self.counts), BUCKETS))
-        for row, counts in enumerate(self.counts):
-            features[row, counts.buckets] = weigh(counts, rarity)
+    def letters(self, rows: Rows, rarity: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Dense n-gram features, shape (rows, BUCKETS)."""
+        features = np.zeros((len(rows), BUCKETS), dtype=np.float32)
+        for place, row in enumerate(rows):
+            features[place, self.counts[row].buckets] = weigh(self.counts[row], rarity)
         return features
 
 
 def train(embedder: Embedder) -> Heads:
-    """Fit all of the router's numbers; a few seconds, most of them for sentence vectors."""
-    known = TrainingSet(training_examples(), embedder)
+    """Fit all of the router's numbers; a minute, most of it for the folds."""
+    voices = {voice: [*examples, *augment(examples)] for voice, examples in training_voices().items()}
+    known = TrainingSet([example for examples in voices.values() for example in examples], embedder)
+    committed = _committed_rows(voices)
     tuning = TrainingSet(read_examples(DATA_DIR / "tuning.jsonl"), embedder)
-    everything = np.arange(len(known.examples))
-    held_out = [_log_probabilities(known, rows, known, others) for rows, others in _folds(len(known.examples))]
-    by_tuning = _log_probabilities(known, everything, tuning, np.arange(len(tuning.examples)))
-    mixture, temperature = _fit_mixture([*held_out, by_tuning])
-    rarity = _rarity(known.counts)
-    embedding_weights, embedding_bias = fit_softmax(
-        known.vectors.astype(np.float64), known.targets, len(LABELS), EMBEDDING_STRENGTH
-    )
-    ngram_weights, ngram_bias = fit_softmax(known.letters(rarity), known.targets, len(LABELS), NGRAM_STRENGTH)
+    everything = np.arange(len(known.targets))
+    held_out = [_score(_fit(known, rows), known, others) for rows, others in _folds(voices)]
+    fitted = _fit(known, everything)
+    mixture, temperature = _fit_mixture([*held_out, _score(fitted, tuning, np.arange(len(tuning.targets)))])
     return Heads(
         labels=LABELS,
-        embedding_weights=embedding_weights.astype(np.float32),
-        embedding_bias=embedding_bias.astype(np.float32),
-        ngram_weights=ngram_weights.astype(np.float32),
-        ngram_bias=ngram_bias.astype(np.float32),
-        ngram_rarity=rarity,
+        embedding_weights=fitted.embedding_weights,
+        embedding_bias=fitted.embedding_bias,
+        ngram_weights=fitted.ngram_weights,
+        ngram_bias=fitted.ngram_bias,
+        ngram_rarity=fitted.rarity,
         mixture=mixture,
         temperature=temperature,
-        affinity=AffinityWeights(**fit_affinity(known.vectors, known.targets, embedder)),
-        example_vectors=unit_rows(known.vectors),
+        affinity=AffinityWeights(**fit_affinity(known.vectors[committed], known.targets[committed], embedder)),
+        example_vectors=unit_rows(known.vectors[committed]),
         trained_on=fingerprint(),
     )
 
@@ -95,26 +101,51 @@ def _rarity(counts: Sequence[SparseCounts]) -> NDArray[np.float32]:
     return np.asarray(np.log((1 + len(counts)) / (1 + documents)) + 1, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class FittedHeads:
+    """Both heads before they are mixed; shapes as in `Heads`."""
+
+    embedding_weights: NDArray[np.float32]
+    embedding_bias: NDArray[np.float32]
+    ngram_weights: NDArray[np.float32]
+    ngram_bias: NDArray[np.float32]
+    rarity: NDArray[np.float32]
+
+
 Scored = tuple[Floats, Floats, NDArray[np.int64]]  # log-probabilities by meaning and by letters, true labels
 
 
-def _log_probabilities(
-    fitted: TrainingSet, rows: NDArray[np.int64], scored: TrainingSet, others: NDArray[np.int64]
-) -> Scored:
-    """Fit both heads on `rows` of one set and score `others` of another."""
-    rarity = _rarity([fitted.counts[row] for row in rows])
-    letters = fitted.letters(rarity)[rows], scored.letters(rarity)[others]
-    meaning = fitted.vectors[rows].astype(np.float64), scored.vectors[others].astype(np.float64)
-    results = []
-    for (train_features, features), strength in ((meaning, EMBEDDING_STRENGTH), (letters, NGRAM_STRENGTH)):
-        weights, bias = fit_softmax(train_features, fitted.targets[rows], len(LABELS), strength)
-        results.append(log_softmax(features @ weights + bias))
-    return results[0], results[1], scored.targets[others]
+def _fit(known: TrainingSet, rows: Rows) -> FittedHeads:
+    rarity = _rarity([known.counts[row] for row in rows])
+    targets, classes = known.targets[rows], len(LABELS)
+    by_meaning = fit_softmax(known.vectors[rows].astype(np.float64), targets, classes, EMBEDDING_STRENGTH)
+    by_letters = fit_softmax(known.letters(rows, rarity), targets, classes, NGRAM_STRENGTH)
+    return FittedHeads(
+        embedding_weights=by_meaning[0].astype(np.float32),
+        embedding_bias=by_meaning[1].astype(np.float32),
+        ngram_weights=by_letters[0].astype(np.float32),
+        ngram_bias=by_letters[1].astype(np.float32),
+        rarity=rarity,
+    )
 
 
-def _folds(size: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    numbers = np.arange(size)
-    return [(numbers[numbers % FOLDS != fold], numbers[numbers % FOLDS == fold]) for fold in range(FOLDS)]
+def _score(fitted: FittedHeads, judged: TrainingSet, rows: Rows) -> Scored:
+    by_meaning = log_softmax(judged.vectors[rows] @ fitted.embedding_weights + fitted.embedding_bias)
+    by_letters = log_softmax(judged.letters(rows, fitted.rarity) @ fitted.ngram_weights + fitted.ngram_bias)
+    return by_meaning, by_letters, judged.targets[rows]
+
+
+def _committed_rows(voices: Mapping[str, Sequence[Example]]) -> Rows:
+    """The rows that are committed as they are, which each voice has before its changed copies."""
+    unchanged = [np.arange(len(examples)) < len(training_voices()[voice]) for voice, examples in voices.items()]
+    return np.flatnonzero(np.concatenate(unchanged))
+
+
+def _folds(voices: Mapping[str, Sequence[Example]]) -> Iterator[tuple[Rows, Rows]]:
+    """Rows to fit and rows to score; no voice is in both, for users speak in a voice that no example has."""
+    fold = np.repeat(np.arange(len(voices)) % FOLDS, [len(examples) for examples in voices.values()])
+    for number in range(FOLDS):
+        yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
 
 
 def _fit_mixture(scored: Sequence[Scored]) -> tuple[float, float]:
