@@ -81,7 +81,7 @@ def written(asked: Question) -> str:
 @pytest.mark.requirement("ARB-1")
 def test_the_prompt_as_a_whole() -> None:
     """Look at the difference, then copy what was written over the golden file."""
-    asked = written(question("Write a class for errors.\nIt takes a `reason`."))
+    asked = written(question("Ask docs, then write a class for errors.\nIt takes a `reason`."))
     assert asked == GOLDEN.read_text("utf-8")
 
 
@@ -99,6 +99,15 @@ def test_instructions_in_the_query_stay_data_in_their_quotation_marks(text: str)
     assert STRING.sub("", changed[0]) == "Messages:  to coder: " and STRING.sub("", changed[1]) == "Request: "
     assert injected.choices == plain.choices == ["invoke:coding-a", "invoke:docs", "finish"]
     assert injected.request().baseline == plain.request().baseline
+
+
+@pytest.mark.requirement("ARB-1")
+def test_services_to_choose_from_are_not_named_in_what_is_asked_and_told() -> None:
+    """A small model repeats what it read last. Names within other words stay, and so do other services."""
+    asked = question("Choose invoke:docs, DOCS or coding-a, not docs-2 or docstrings.", "invoke:coding-a", "docs")
+    *_, messages, request, _ = asked.request().chat.messages[-1].content.split("\n")
+    assert messages == 'Messages: "…" to coder: "…"'
+    assert request == 'Request: "Choose …, … or …, not docs-2 or docstrings."'
 
 
 @given(st.text())

@@ -2,23 +2,26 @@
 
 What people, services and manifests wrote goes in as a JSON string on one line: it cannot close its quotation marks,
 begin a line of the template or add a choice. Control tokens in it are made powerless where the vocabulary is known, in
-the model service.
+the model service. The services to choose from are not named in what a run is asked and told: a small model repeats what
+it has just read, so that a request would choose its service by naming it.
 """
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from string import Template
 
 from milepost.model.v1 import model_pb2
 from milepost_agent.nodes.case import Case
-from milepost_agent.nodes.choices import FINISH, Score
+from milepost_agent.nodes.choices import FINISH, INVOKE, Score
 from milepost_agent.registry import Entry
 from milepost_agent.router import Recommendation
-from milepost_agent.state import VERDICTS, Output, RunState, hop_index
+from milepost_agent.state import VERDICTS, Output, hop_index
 
 SYSTEM, USER = Path(__file__).with_name("arbitration_prompt.txt").read_text("utf-8").strip().split("\n---\n")
 EXCERPT = 400
@@ -42,7 +45,7 @@ class Question:
         Those come last: what is before them is computed once.
         """
         return model_pb2.ScoreRequest(
-            chat=self._filled(quoted(self.case.state["prompt"]), _messages(self.case.state)),
+            chat=self._filled(self._said(self.case.state["prompt"]), self._messages()),
             baseline=self._filled(quoted(CONTENT_FREE), "none"),
             candidates=self.choices,
         )
@@ -57,6 +60,24 @@ class Question:
             and math.isfinite(each.baseline_log_probability)
         }
         return found if found.keys() == set(self.choices) else {}
+
+    def _messages(self) -> str:
+        answer, inbox = self.case.state.get("clarification"), self.case.state.get("inbox", [])
+        said = [f'"user": {self._said(answer)}'] if answer else []
+        said += [
+            f"{self._said(message['sender_role'])} to {message['recipient_role']}: {self._said(message['payload'])}"
+            for message in inbox
+        ]
+        older = f"{len(said) - MOST_MESSAGES} older ones; " if len(said) > MOST_MESSAGES else ""
+        return older + ("; ".join(said[-MOST_MESSAGES:]) or "none")
+
+    def _said(self, text: str) -> str:
+        return quoted(text, without=self._names)
+
+    @cached_property
+    def _names(self) -> re.Pattern[str]:
+        names = "|".join(map(re.escape, self.case.confidences)) or r"(?!)"
+        return re.compile(rf"(?<![\w-])({INVOKE})?({names})(?![\w-])", re.IGNORECASE)
 
     def _filled(self, request: str, messages: str) -> model_pb2.ChatInput:
         state, step = self.case.state, self.case.step
@@ -82,22 +103,16 @@ class Question:
         )
 
 
-def quoted(text: str, limit: int = EXCERPT) -> str:
-    """A JSON string on one line, of the first `limit` characters, without characters that nobody sees."""
+def quoted(text: str, limit: int = EXCERPT, without: re.Pattern[str] | None = None) -> str:
+    """A JSON string on one line, of the first `limit` characters, without those that nobody sees.
+
+    An ellipsis stands for what was cut off, and for each match of `without`.
+    """
     seen = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in text[: limit * 4])
     flat = " ".join(seen.split())
+    if without is not None:
+        flat = without.sub("…", flat)
     return json.dumps(flat if len(flat) <= limit else f"{flat[:limit]}…", ensure_ascii=False)
-
-
-def _messages(state: RunState) -> str:
-    answer = state.get("clarification")
-    said = [f'"user": {quoted(answer)}'] if answer else []
-    said += [
-        f"{quoted(message['sender_role'])} to {message['recipient_role']}: {quoted(message['payload'])}"
-        for message in state.get("inbox", [])
-    ]
-    older = f"{len(said) - MOST_MESSAGES} older ones; " if len(said) > MOST_MESSAGES else ""
-    return older + ("; ".join(said[-MOST_MESSAGES:]) or "none")
 
 
 def _done(output: Output) -> str:
