@@ -5,10 +5,12 @@ Usage: obs_side.py off|shipping|debug PAYLOAD_BYTES FOLDER
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -33,6 +35,7 @@ from milepost_service.settings import ProcessSettings
 from milepost_service.telemetry.counters import exports
 from milepost_service.telemetry.log_queue import LogQueue
 
+PR_SET_PDEATHSIG = 1
 STEPS = 4
 EVENTS = 4 * STEPS + 2
 """Of a run."""
@@ -231,6 +234,7 @@ async def debugging(store: Store) -> AsyncIterator[None]:
 
 if __name__ == "__main__":
     mode, payload, folder = sys.argv[1:]
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # who stands still would outlive a parent that was killed
     with Path(os.devnull).open("w") as nowhere:
         sys.stderr, errors = nowhere, sys.stderr
         configure_logging(ProcessSettings(log_format="json"), name="bench")
