@@ -63,7 +63,7 @@ bench-obs: setup ## what telemetry costs the runs: off, shipping and debug besid
 router: setup ## fits the router's heads to its examples and writes their file (ARGS=--check compares only); 2 minutes
 	@$(PY) -m milepost_agent.router.train $(ARGS)
 
-router-docs: setup ## the router's numbers in docs/workflows.md and its diagram, measured anew
+router-docs: setup ## the router's numbers in docs/workflows.md, its diagram and its model card, measured anew
 	@$(PY) tools/gen_router_docs.py
 
 soak: setup ## 10,000 runs with retention on: the file stops growing and no step waits (ARGS="--runs 3000 --agent-runs 0")

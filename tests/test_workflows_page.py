@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from gen_router_docs import COLUMNS, DIAGRAM, PAGE, evaluated, numbers, numbers_in, table
+from gen_router_docs import CARD, COLUMNS, DIAGRAM, PAGE, evaluated, numbers, numbers_in, table
 from milepost_agent import flow
 from milepost_agent.evaluation.services_file import ListedService
 from milepost_agent.nodes import arbitrate, choices
@@ -29,12 +29,14 @@ Bins = dict[str, int]
 @pytest.mark.timeout(240)
 def test_table_and_diagram_are_those_of_a_fresh_evaluation(tmp_path: Path) -> None:
     fresh = evaluated(tmp_path / "fresh.svg")
-    told, found = numbers_in(PAGE.read_text()), numbers(fresh)
-    assert list(told) == list(found)
-    for row, values in found.items():
-        for column, here, there in zip(COLUMNS, told[row], values, strict=True):
-            allowed = MOVED if column == "wrong_above_0_8" else TOLERANCE
-            assert here == pytest.approx(there, abs=allowed), f"{row} {column}: run `make router-docs`"
+    found = numbers(fresh)
+    for page in (PAGE, CARD):
+        told = numbers_in(page.read_text())
+        assert list(told) == list(found)
+        for row, values in found.items():
+            for column, here, there in zip(COLUMNS, told[row], values, strict=True):
+                allowed = MOVED if column == "wrong_above_0_8" else TOLERANCE
+                assert here == pytest.approx(there, abs=allowed), f"{page.name} {row} {column}: run `make router-docs`"
     shown, drawn = bins(DIAGRAM), bins(tmp_path / "fresh.svg")
     moved = sum(abs(shown.get(low, 0) - drawn.get(low, 0)) for low in shown | drawn)
     assert moved <= 2 * MOVED, "run `make router-docs`"

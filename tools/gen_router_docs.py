@@ -1,4 +1,4 @@
-"""Evaluates the router on its test set, and writes what was found into docs/workflows.md and its diagram."""
+"""Evaluates the router on its test set, and writes what was found into two pages and the diagram of one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "services" / "agent" / "milepost_agent" / "router" / "data" / "test.jsonl"
 PAGE = ROOT / "docs" / "workflows.md"
+CARD = ROOT / "docs" / "router-model-card.md"
 DIAGRAM = ROOT / "docs" / "images" / "router-reliability.svg"
 
 COLUMNS = {
@@ -62,11 +63,13 @@ def _shown(value: float) -> str:
 
 def main() -> int:
     written = table(evaluated(DIAGRAM))
-    page = PAGE.read_text(encoding="utf-8")
-    page, count = re.subn(f"{MARKS[0]}.*?{MARKS[1]}", lambda _: written, page, flags=re.DOTALL)
-    if count != 1:
-        raise SystemExit(f"{PAGE.relative_to(ROOT)}: the marks of the table are there {count} times, not once")
-    PAGE.write_text(page, encoding="utf-8")
+    for file in (PAGE, CARD):
+        page, count = re.subn(
+            f"{MARKS[0]}.*?{MARKS[1]}", lambda _: written, file.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
+        if count != 1:
+            raise SystemExit(f"{file.relative_to(ROOT)}: the marks of the table are there {count} times, not once")
+        file.write_text(page, encoding="utf-8")
     print(written)
     return 0
 

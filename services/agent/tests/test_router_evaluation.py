@@ -41,6 +41,6 @@ def test_floors_on_the_committed_test_set() -> None:
     print(report)
     assert report.top1 >= 0.86
     assert report.top2 >= 0.94
-    assert report.ece <= 0.07
+    assert report.ece <= 0.08
     assert report.auroc is not None
     assert report.auroc >= 0.97

@@ -117,7 +117,9 @@ def services(examples: int) -> list[Candidate]:
 
 
 @pytest.mark.requirement("RTR-2")
-@pytest.mark.parametrize(("examples", "reached_floor", "kept_floor"), [(0, 0.15, 0.92), (2, 0.45, 0.92), (8, 0.60, 0.90)])
+@pytest.mark.parametrize(
+    ("examples", "reached_floor", "kept_floor"), [(0, 0.15, 0.92), (2, 0.45, 0.92), (8, 0.60, 0.90)]
+)
 def test_queries_reach_new_services_and_known_tags_keep_theirs(
     router: Router, examples: int, reached_floor: float, kept_floor: float
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost_agent.router import Candidate, service_vectors
-from milepost_agent.router.affinity import Similarities, similarities
+from milepost_agent.router.affinity import Similarities
 from milepost_agent.router.embedding import Embedder, Embedding, Vector
 from milepost_agent.router.service_vectors import ServiceVectors
 
@@ -41,6 +41,16 @@ def made() -> tuple[ServiceVectors, Texts]:
 
 def service(name: str, *examples: str) -> Candidate:
     return Candidate(name, ("coding",), f"what {name} does", examples)
+
+
+def similarities(vector: Vector, description: Vector, examples: tuple[Vector, ...]) -> Similarities:
+    """Compare unit vectors of shape (width,)."""
+    if not examples:
+        return Similarities(float(vector @ description))
+    stacked = np.stack(examples)
+    centroid = stacked.mean(axis=0)
+    length = float(np.linalg.norm(centroid)) or 1.0
+    return Similarities(float(vector @ description), float(vector @ centroid) / length, float((stacked @ vector).max()))
 
 
 def same(one: Similarities, other: Similarities) -> bool:

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from milepost_agent.router.embedding import Vector
-
 MAX_ODDS = 50.0
 
 
@@ -53,13 +51,3 @@ class AffinityWeights:
                 + self.bias
             )
         return float(min(np.exp(min(logit, 10.0)), MAX_ODDS))
-
-
-def similarities(vector: Vector, description: Vector, examples: tuple[Vector, ...]) -> Similarities:
-    """Compare unit vectors of shape (width,)."""
-    if not examples:
-        return Similarities(float(vector @ description))
-    stacked = np.stack(examples)
-    centroid = stacked.mean(axis=0)
-    length = float(np.linalg.norm(centroid)) or 1.0
-    return Similarities(float(vector @ description), float(vector @ centroid) / length, float((stacked @ vector).max()))
