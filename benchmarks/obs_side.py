@@ -40,6 +40,7 @@ STEPS = 4
 EVENTS = 4 * STEPS + 2
 """Of a run."""
 WARM_UP = 20
+LEAD_SECONDS = 0.5
 WARM_UP_SECONDS = 120.0
 log = logging.getLogger("milepost_agent.nodes.arbitrate")
 SERVICES = [{"service": name, "capability": "coding", "confidence": 0.4} for name in ("coder", "writer")]
@@ -155,9 +156,9 @@ class Bench:
 async def serve(mode: str, payload: int, folder: Path) -> None:
     """Does what the lines of standard input ask for, one after the other, and answers each with figures as JSON.
 
-    `run RUNS AT_ONCE`: so many runs, after a third as many that are not measured, because the exporter takes the time
-    for which the process stood still for a time in which nothing happened. `drain SECONDS`: no runs, so that spans are
-    sent for so long.
+    `run RUNS AT_ONCE`: so many runs, after half a second of runs that are not measured, because the exporter takes the
+    time for which the process stood still for a time in which nothing happened. `drain SECONDS`: no runs, so that spans
+    are sent for so long.
     """
     store = await Store.open(folder / "milepost.db", history=False)
     await store.journal_own([NewEvent("AgentStarted", data={"epoch": store.epoch})], correlation_id=str(uuid.uuid4()))
@@ -194,7 +195,9 @@ async def turn(bench: Bench, runs: int, at_once: int) -> dict[str, float]:
         async with free:
             await bench.run()
 
-    await asyncio.gather(*(one() for _ in range(runs // 3)))
+    begun = time.monotonic()
+    while time.monotonic() < begun + LEAD_SECONDS:
+        await asyncio.gather(*(one() for _ in range(at_once)))
     meter = Meter()
     await asyncio.gather(*(one() for _ in range(runs)))
     seconds, cpu, telemetry = meter.read()
