@@ -17,7 +17,6 @@ from e2e_cluster import Cluster
 from milepost_agent.clients import HealthMonitor, ServiceClients
 from milepost_agent.registry import Registry
 from milepost_agent.registry_kubernetes import KubernetesRegistry
-from milepost_agent.store import Store
 from milepost_service.kubernetes.access import ApiAccess
 
 pytestmark = [
@@ -86,16 +85,14 @@ async def registry(core: client.CoreV1Api, namespace: str, folder: Path) -> Asyn
     (folder / "ca.crt").write_text(certificate_of_the_cluster(core, namespace))
     host = client.Configuration.get_default_copy().host
     access = ApiAccess(host, namespace, folder / "token", folder / "ca.crt")
-    store = await Store.open(folder / "milepost.db")
     known, clients = Registry(), ServiceClients()
-    watcher = KubernetesRegistry(access, known, HealthMonitor(known, clients), store)
+    watcher = KubernetesRegistry(access, known, HealthMonitor(known, clients))
     watcher.start()
     try:
         yield known
     finally:
         await watcher.stop()
         await clients.close()
-        await store.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:

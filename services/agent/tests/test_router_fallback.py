@@ -1,13 +1,16 @@
 """Without a usable model the rules answer, and the answer says why."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Never, cast
 
 import pytest
 
 from milepost_agent.router import Candidate, Router, default_model_file
 from milepost_agent.router.embedding import Embedder
 from milepost_agent.router.errors import ModelUnusableError
+from milepost_agent.router.router import EmbeddingEngine
 from milepost_service.models import default_cache_dir, package_file
 
 CODER = Candidate("coder", ("coding",), "Writes program code")
@@ -101,3 +104,23 @@ def test_rules_say_none_and_reach_unknown_tags_by_shared_words() -> None:
 def test_rules_stay_quick_on_hostile_text() -> None:
     answer = Router.load(None).recommend("write " * 200_000, [CODER])
     assert answer.path == "keywords"
+
+
+class Broken:
+    """A path with a fault that nobody has thought of."""
+
+    def answer(self, text: str, candidates: Sequence[Candidate], capability: str | None) -> Never:
+        raise IndexError("index 3 is out of bounds")
+
+    def learn(self, candidates: Sequence[Candidate], budget_seconds: float) -> Never:
+        raise ModelUnusableError("llama.cpp could not embed 4 tokens")
+
+
+@pytest.mark.requirement("RTR-5")
+def test_a_fault_in_a_path_ends_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    router = Router(cast("EmbeddingEngine", Broken()))
+    router.learn([CODER])
+    answer = router.recommend("Implement a function in Python", [CODER, TOOLBOX])
+    assert (answer.path, answer.services[0].service) == ("keywords", "coder")
+    assert answer.fallback_reason == "embedding: failed inside (IndexError)"
+    assert "index 3 is out of bounds" in caplog.text

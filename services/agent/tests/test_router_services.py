@@ -1,6 +1,8 @@
 """What services say of themselves, compared all at once: the same cosines as one by one, in bounded time and memory."""
 
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -127,3 +129,28 @@ def test_texts_in_use_stay_while_those_of_services_that_are_gone_are_forgotten(
         )
         assert same(vectors.compare(vector_of("asked"), passing)[0], expected)
     assert len(texts.embedded) == 3 + 2 * 30
+
+
+class SlowTexts(Texts):
+    """Begins no text's vector before another thread has asked for the same."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._together = threading.Barrier(threads, timeout=30)
+
+    def embed(self, text: str) -> Embedding:
+        self._together.wait()
+        return super().embed(text)
+
+
+@pytest.mark.requirement("RTR-1")
+def test_threads_that_read_the_same_services_at_once_leave_one_row_a_text() -> None:
+    texts = SlowTexts(2)
+    vectors = ServiceVectors(cast("Embedder", texts))
+    offered = [service("a"), service("b")]
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(lambda _: vectors.learn(offered, 30.0), range(2)))
+    assert len(texts.embedded) == 4
+    asked = vector_of("a request")
+    expected = [Similarities(float(asked @ vector_of(f"what {each.name} does"))) for each in offered]
+    assert all(map(same, vectors.compare(asked, offered), expected))

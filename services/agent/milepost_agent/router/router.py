@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ from milepost_agent.router.tags import LABELS
 Answer = tuple[tuple[ScoredService, ...], float, str]
 """Services, best first; the probability that none fits; and why."""
 Answering = Callable[[str, Sequence[Candidate], str | None], Answer]
+_log = logging.getLogger(__name__)
 
 
 class Router:
@@ -88,6 +90,9 @@ class Router:
                 return Recommendation(services, none, why, path, _since(started), "; ".join(failed) or None)
             except ModelUnusableError as error:
                 failed.append(f"{path.replace('_', ' ')}: {error}")
+            except Exception as error:  # it informs: what is wrong with it must not end a run
+                _log.exception("The router's path %s failed", path)
+                failed.append(f"{path.replace('_', ' ')}: failed inside ({type(error).__name__})")
         reason = "; ".join([*failed, *([self.fallback_reason] if self.fallback_reason else [])])
         services, none, why = _answer_by_keywords(text, eligible, capability, reason)
         return Recommendation(services, none, why, "keywords", _since(started), reason)
@@ -103,9 +108,10 @@ class Router:
         return _named(score_keywords(text).probabilities)
 
     def learn(self, candidates: Sequence[Candidate], budget_seconds: float = 60.0) -> None:
-        """Embed what new services say of themselves ahead of the first recommendation; optional."""
+        """Embed what new services say of themselves ahead of the first recommendation; what fails is tried then."""
         if self._engine is not None:
-            self._engine.learn(candidates, budget_seconds)
+            with contextlib.suppress(ModelUnusableError):
+                self._engine.learn(candidates, budget_seconds)
 
     def _models(self) -> list[tuple[AnswerPath, Answering]]:
         """The models that are set, in the order in which they are asked."""

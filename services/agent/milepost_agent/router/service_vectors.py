@@ -76,7 +76,7 @@ class ServiceVectors:
         for text in self._missing(tuple(candidates)):
             if time.monotonic() >= deadline:
                 return False
-            if text not in self._rows:  # another thread may have been faster
+            if text not in self._rows:
                 self._put(text, self._embedder.embed(text).vector)
         return True
 
@@ -110,6 +110,8 @@ class ServiceVectors:
 
     def _put(self, text: str, vector: Vector) -> None:
         with self._lock:
+            if text in self._rows:  # another thread was faster
+                return
             if len(self._rows) >= CAPACITY:
                 _, row = self._rows.popitem(last=False)
                 self._cards.clear()
