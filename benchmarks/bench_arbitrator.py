@@ -1,7 +1,7 @@
 """How right the arbitrator is beside following the router, with the small default model and one service a tag.
 
-Every query is recommended on, asked of a real model service, and decided at several weights, with the evidence as it is
-used and with the bare likelihood that it replaces. Prints one JSON object as its last line.
+Every query is recommended on, asked of a real model service, and decided at several weights. Prints one JSON object as
+its last line.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,6 @@ class Judged:
     prior: Mapping[str, float]
     scores: Mapping[str, Score]
     seconds: float
-
-    def bare(self) -> "Judged":
-        """Scored by the mean log-probability of a choice, whatever it scores without the request."""
-        plain = {name: Score(each.log_probability / each.tokens, 1, 0.0) for name, each in self.scores.items()}
-        return replace(self, scores=plain)
 
 
 @dataclass(frozen=True)
@@ -162,12 +157,12 @@ def main() -> None:
 def tell(judged: Sequence[Judged]) -> None:
     asked = sorted(each.seconds for each in judged if each.scores)
     sys.stdout.write(
-        f"{len(judged)} queries, {len(asked)} with more than one choice\n"
-        "weight  evidence: right  better/worse  log loss    bare likelihood: right  better/worse  log loss\n"
+        f"{len(judged)} queries, {len(asked)} with more than one choice\nweight    right  better/worse  log loss\n"
     )
     for weight in WEIGHTS:
-        ours, bare = decide(judged, weight), decide([each.bare() for each in judged], weight)
-        sys.stdout.write(f"{weight:<8}{_cells(ours, len(judged))}{_cells(bare, len(judged))}".rstrip() + "\n")
+        found = decide(judged, weight)
+        moved = f"+{found.mended} -{found.spoilt}"
+        sys.stdout.write(f"{weight:<8}{found.right / len(judged):>7.3f}{moved:>14}{found.log_loss:>10.3f}\n")
     router, ours = decide(judged, 0.0), decide(judged, DEFAULT_WEIGHT)
     summary = {
         "queries": len(judged),
@@ -178,12 +173,6 @@ def tell(judged: Sequence[Judged]) -> None:
         "score_p50_ms": 1000 * asked[len(asked) // 2] if asked else 0.0,
     }
     sys.stdout.write(json.dumps({name: round(value, 4) for name, value in summary.items()}) + "\n")
-
-
-def _cells(outcome: Outcome, queries: int) -> str:
-    return (
-        f"{outcome.right / queries:>13.3f}  {f'+{outcome.mended} -{outcome.spoilt}':>14}{outcome.log_loss:>10.3f}    "
-    )
 
 
 def _progress(done: int) -> None:

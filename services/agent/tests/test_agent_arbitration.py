@@ -16,7 +16,7 @@ from agent_harness import ScriptedService, agent, cyclic, workflow
 from milepost_agent.conversion import run_message
 from milepost_agent.graph import initial_state
 from milepost_agent.nodes.case import Case
-from milepost_agent.nodes.choices import LARGEST_EVIDENCE, Score, priors, rank
+from milepost_agent.nodes.choices import LARGEST_EVIDENCE, NOISE, Score, priors, rank
 from milepost_agent.router import Recommendation, ScoredService
 from milepost_agent.state import Output, RunState
 from milepost_agent.store import LedgerEntry, NewMessage, Store
@@ -70,8 +70,8 @@ def test_without_scores_the_posterior_is_the_prior() -> None:
 
 @pytest.mark.requirement("ARB-1")
 def test_posterior_is_prior_times_evidence_to_the_weight() -> None:
-    ranked = rank({"a": 0.7, "b": 0.3}, scored(a=-3.0, b=-1.0), 0.5)
-    odds = 0.7 / 0.3 * math.exp(0.5 * (-3.0 + 1.0))
+    ranked = rank({"a": 0.7, "b": 0.3}, scored(a=-5.0, b=-1.0), 0.5)
+    odds = 0.7 / 0.3 * math.exp(0.5 * (-5.0 + 1.0 + NOISE))
     assert math.isclose(ranked[0]["probability"] / ranked[1]["probability"], 1 / odds, rel_tol=1e-9)
     assert ranked[0]["choice"] == "b"
 
@@ -82,6 +82,11 @@ def test_what_a_choice_scores_without_the_request_is_no_evidence() -> None:
     assert [(each["choice"], each["evidence"]) for each in ranked] == [("a", 0.0), ("b", 0.0)]
     assert [(each["choice"], each["log_probability"]) for each in ranked] == [("a", -5.0), ("b", -1.0)]
     assert math.isclose(ranked[0]["probability"], 0.6)
+
+
+def test_a_difference_that_wording_alone_makes_is_no_evidence() -> None:
+    ranked = rank({"a": 0.51, "b": 0.49}, scored(a=-NOISE, b=0.0), 1.0)
+    assert [(each["choice"], each["evidence"]) for each in ranked] == [("a", 0.0), ("b", 0.0)]
 
 
 def test_one_sided_evidence_has_a_limit() -> None:
@@ -171,7 +176,7 @@ async def test_model_can_overrule_the_router_and_both_are_recorded(
     decided = events["Decided"]["service"]
     assert re.fullmatch(
         rf"{decided} \(0\.\d\d\) over {favourite} \(0\.\d\d\), which was recommended: the router gave 0\.\d\d, "
-        r"model brain finds it at least 148\.4 times as likely; 3 of 3 hops left",
+        r"model brain speaks for it by a factor of at least 148\.4; 3 of 3 hops left",
         events["Decided"]["reason"],
     )
     assert math.isclose(sum(each["probability"] for each in events["Decided"]["choices"]), 1.0)

@@ -65,7 +65,7 @@ async def test_a_default_service_that_is_not_ready_or_lacks_the_capability_is_pa
     assert (run.outcome, decision["service"], writer.requests) == ("Completed", "alpha", [])
     assert decision["reason"] == (
         "alpha (0.50) over brain (0.50): the router gave 0.30, below the threshold of 0.50, and default service "
-        f"{default} is not ready for it, model brain agrees; 3 of 3 hops left"
+        f"{default} is not ready for it, model brain has no clear opinion; 3 of 3 hops left"
     )
 
 

@@ -47,18 +47,18 @@ def reason(decided: Case, unheard: str = "", weight: float = 0.3, **evidence: fl
 
 @pytest.mark.requirement("ARB-1", "ARB-2")
 def test_the_model_agrees_or_leans_elsewhere_or_tips_it() -> None:
-    assert reason(case(0.66, 0.2), docs=-2.0) == (
+    assert reason(case(0.66, 0.2), docs=-4.0) == (
         "coding-a (0.86) over docs (0.14): the router gave 0.66, model brain agrees; 2 of 3 hops left"
     )
-    assert reason(case(0.66, 0.2), coding_a=-2.0) == (
-        "coding-a (0.64) over docs (0.36): the router gave 0.66, model brain finds docs 7.4 times as likely, "
+    assert reason(case(0.66, 0.2), coding_a=-4.0) == (
+        "coding-a (0.64) over docs (0.36): the router gave 0.66, model brain speaks for docs by a factor of 7.4, "
         "too little to tip it; 2 of 3 hops left"
     )
-    assert reason(case(0.5, 0.45), coding_a=-2.0) == (
+    assert reason(case(0.5, 0.45), coding_a=-4.0) == (
         "docs (0.62) over coding-a (0.38), which was recommended: the router gave 0.45, "
-        "model brain finds it 7.4 times as likely; 2 of 3 hops left"
+        "model brain speaks for it by a factor of 7.4; 2 of 3 hops left"
     )
-    assert "model brain finds it at least 148.4 times as likely" in reason(case(0.5, 0.45), coding_a=-9.0)
+    assert "model brain speaks for it by a factor of at least 148.4" in reason(case(0.5, 0.45), coding_a=-9.0)
 
 
 def test_a_model_that_was_not_heard_or_not_asked_has_no_opinion() -> None:
@@ -76,16 +76,16 @@ def test_a_model_that_was_not_heard_or_not_asked_has_no_opinion() -> None:
 def test_to_skip_a_step_goes_by_what_the_request_needs() -> None:
     assert reason(case(0.9, optional=True, relevance=0.12)) == (
         "skip (0.88) over coding-a (0.12), which was recommended: the request needs coding with probability 0.12, "
-        "model brain agrees; 2 of 3 hops left"
+        "model brain has no clear opinion; 2 of 3 hops left"
     )
     assert reason(case(0.9, optional=True, relevance=0.8)) == (
         "coding-a (0.80) over skip (0.20): the router gave 0.90 and the request needs coding with probability 0.80, "
-        "model brain agrees; 2 of 3 hops left"
+        "model brain has no clear opinion; 2 of 3 hops left"
     )
 
 
 def test_to_finish_goes_by_the_hops_that_are_missing() -> None:
     assert reason(case(0.9, left=1, draft=True)) == (
         "finish (0.55) over coding-a (0.45), which was recommended: there is a draft, and the end takes 3 more hops, "
-        "model brain agrees; 1 of 3 hops left"
+        "model brain has no clear opinion; 1 of 3 hops left"
     )

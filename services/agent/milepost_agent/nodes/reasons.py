@@ -80,13 +80,15 @@ def _opinion(case: Case, ranked: Sequence[Choice]) -> str:
     """By how much the model speaks for the best against what was recommended, or whether it agrees with the best."""
     best, model = ranked[0], case.spec.arbitrator.model_ref.name
     favourite = max(ranked, key=lambda each: each["evidence"])
+    if all(each["evidence"] == best["evidence"] for each in ranked):
+        return f"model {model} has no clear opinion"
     beaten = _recommended(case, ranked[1:])
     if beaten and best["evidence"] > beaten["evidence"]:
-        return f"model {model} finds it {_times(best['evidence'] - beaten['evidence'])} as likely"
+        return f"model {model} speaks for it by a factor of {_factor(best['evidence'] - beaten['evidence'])}"
     if favourite["evidence"] == best["evidence"]:
         return f"model {model} agrees"
-    more = _times(favourite["evidence"] - best["evidence"])
-    return f"model {model} finds {_name(favourite)} {more} as likely, too little to tip it"
+    factor = _factor(favourite["evidence"] - best["evidence"])
+    return f"model {model} speaks for {_name(favourite)} by a factor of {factor}, too little to tip it"
 
 
 def _recommended(case: Case, choices: Sequence[Choice]) -> Choice | None:
@@ -94,8 +96,8 @@ def _recommended(case: Case, choices: Sequence[Choice]) -> Choice | None:
     return next((each for each in choices if each["choice"] == INVOKE + case.recommended), None)
 
 
-def _times(nats: float) -> str:
-    return f"{'at least ' if nats >= LARGEST_EVIDENCE else ''}{math.exp(nats):.1f} times"
+def _factor(nats: float) -> str:
+    return f"{'at least ' if nats >= LARGEST_EVIDENCE else ''}{math.exp(nats):.1f}"
 
 
 def _doubt(case: Case) -> str:
