@@ -233,6 +233,29 @@ async def test_model_that_is_gone_leaves_the_decision_to_the_prior(
     )
 
 
+@pytest.mark.requirement("ARB-1")
+async def test_model_whose_health_is_not_yet_seen_is_waited_for(
+    tmp_path: Path, two: tuple[ScriptedService, ScriptedService]
+) -> None:
+    """As after a restart of the agent."""
+    judge = ScriptedService("judge", ("judging",), scores=lambda candidate: -20.0 * (candidate == "invoke:alpha"))
+    await judge.start()
+    flow = workflow(**FLOW, arbitrator={"modelRef": {"name": "judge"}, "weight": 1.0})
+    target = judge.entry().target
+    async with agent(tmp_path, flow, *two, judge) as harness:
+        harness.registry.set_health("judge", target, False)
+        record, _ = await harness.runner.accept("Write a function", "")
+        async with asyncio.timeout(30):
+            while "Recommended" not in await harness.types(record.run_id):
+                await asyncio.sleep(0.01)
+        harness.registry.set_health("judge", target, True)
+        ended = await harness.ended(record.run_id)
+        decided = next(event.data for event in await harness.events(record.run_id) if event.type == "Decided")
+    await judge.stop()
+    assert ended.outcome == "Completed"
+    assert (decided["service"], len(judge.prompts)) == ("brain", 1)
+
+
 @pytest.mark.requirement("RTR-2")
 @pytest.mark.parametrize(
     ("prompt", "steps"), [("What is 12 * 7?", ["compute", "answer"]), ("Tell me a joke", ["answer"])]

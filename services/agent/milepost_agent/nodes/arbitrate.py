@@ -38,6 +38,8 @@ SCORE_METHOD = "/milepost.model.v1.ModelService/Score"
 SCORE_SECONDS = 30.0
 SCORE_SHARE = 0.25
 """A model that is slow leaves the step most of its time: it is heard for 30 s, or for a quarter of what the hop has."""
+MODEL_SECONDS = 3.0
+"""How long a model that is known is waited for: after a restart of the agent its health has yet to be seen."""
 MOST_WORDINGS = 16
 
 
@@ -167,7 +169,10 @@ class Arbitrate:
     async def _ask_model(
         self, name: str, request: model_pb2.ScoreRequest, context: CallContext
     ) -> model_pb2.ScoreResponse:
-        entry = self._dependencies.registry.get(name)
+        registry = self._dependencies.registry
+        if registry.get(name) is not None:
+            await registry.wait_ready(MODEL_SECONDS, name=name)
+        entry = registry.get(name)
         if entry is None or not entry.healthy:
             raise ServiceCallFailed(name, "UNAVAILABLE", "the model is not ready")
         return await self._dependencies.clients.score(name, entry.target, request, context)
