@@ -101,7 +101,9 @@ class LlamaCpp(Model):
         default=2048, description="Context of one sequence in tokens, prompt and answer together."
     )
     sequences: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=1, description="Sequences decoded side by side; each has its own context."
+        default=1,
+        description="Whole contexts that the KV cache holds. Requests that need less share them: up to 8 for each, 32 "
+        "in all, run side by side, as far as their prompts and longest answers fit.",
     )
     threads: Annotated[int, Field(ge=1, le=256)] | None = Field(
         default=None, description="Threads that compute; left out, the CPU limit rounded down."

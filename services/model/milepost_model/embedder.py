@@ -5,8 +5,7 @@ import math
 import llama_cpp
 import numpy as np
 
-from milepost_model.context import Cancelled
-from milepost_model.errors import EngineError, WorkCancelledError
+from milepost_model.errors import EngineError
 from milepost_model.weights import Weights
 from milepost_service.errors import ConfigurationError
 
@@ -43,10 +42,8 @@ class Embedder:
             llama_cpp.llama_free(self.handle)
             self.handle = None
 
-    def embed(self, text: str, cancelled: Cancelled) -> list[float]:
+    def embed(self, text: str) -> list[float]:
         """The text's vector, L2-normalised; a text longer than the context is cut at its end."""
-        if cancelled():
-            raise WorkCancelledError
         tokens = self._weights.tokens_of(text, begin=True, control=False)[: self.size]
         batch = self._batch
         batch.n_tokens = len(tokens)

@@ -1,51 +1,40 @@
-"""The model behind one owner thread: generate, decide among choices, score, embed."""
+"""The model as callers in an event loop see it: generate, decide among choices, score, embed."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import numpy as np
-
+from milepost_model.batcher import Aside, Batcher, Steps, Task
 from milepost_model.chat import ChatTemplate
-from milepost_model.context import PIECE_TOKENS, Context, Logits
+from milepost_model.context import Context, beside_tokens
 from milepost_model.embedder import Embedder
-from milepost_model.errors import NotOfferedError, PromptTooLongError, WorkCancelledError
-from milepost_model.sampler import Sampler, Sampling
-from milepost_model.text_stream import TextStream
+from milepost_model.errors import NotOfferedError, PromptTooLongError, QueueFullError
+from milepost_model.generation import ChoiceTokens, Decoder, Finished, cells_of
+from milepost_model.job import Job
+from milepost_model.kv_cache import KvCache, KvSequence
+from milepost_model.sampler import Sampling
+from milepost_model.scheduler import Scheduler
 from milepost_model.weights import Weights
-from milepost_model.worker import Job, Worker
+from milepost_model.worker import Worker
 from milepost_service.models import sha256_of
 from milepost_service.usage import Load
 
 MIN_ANSWER_TOKENS = 16
 """A prompt must leave at least this much room for the answer."""
 
+SIDE_BY_SIDE = 8
+"""Most requests that run at once in the room of one whole context."""
+MOST_SIDE_BY_SIDE = 32
+SPARE_SEQUENCES = 16
+"""Ids of sequences besides those of running requests: for what is kept, and for continuations that are weighed."""
+
 _log = logging.getLogger(__name__)
-
-Emit = Callable[[str], None]
-_Worked = tuple[list[float], list[float] | None, float]
-"""Scores after the prompt, those after the baseline, milliseconds in the queue."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The end of a generation. Times are in milliseconds."""
-
-    reason: Literal["stop", "length"]
-    prompt_tokens: int
-    completion_tokens: int
-    queue_ms: float
-    first_token_ms: float
-    """From the request to the first token, the time in the queue included."""
-    tokens_per_second: float
-    cached_tokens: int
-    """Tokens of the prompt that were computed for an earlier request."""
-    choice: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,49 +75,87 @@ class Choice:
 
 
 class Engine:
-    """One model. Everything that touches llama.cpp's context runs in the worker's thread."""
+    """One model. Everything that touches llama.cpp's contexts runs in the worker's thread."""
 
     def __init__(self, *, queue_size: int) -> None:
-        self.worker = Worker("model", queue_size=queue_size)
-        self.tokens_per_second = 0.0
-        """Decoding speed of the last generation of at least 8 tokens."""
-        self.generated_tokens = 0
-        """Tokens drawn since the start, those of cancelled requests included."""
-        self._weights: Weights | None = None
-        self._context: Context | None = None
-        self._embedder: Embedder | None = None
-        self._chat: ChatTemplate | None = None
         self.sha256 = ""
         self.kv_bytes_per_token = 0
+        self.side_by_side = 0
+        """Most requests that run at once; 0 where the model makes no text."""
+        self.context_tokens = 0
+        """Tokens of one sequence, prompt and answer together."""
+        self._worker = Worker("model")
+        self._queue_size = queue_size
+        self._jobs: set[Job[Any]] = set()
+        self._weights: Weights | None = None
+        self._context: Context | None = None
+        self._cache: KvCache | None = None
+        self._decoder: Decoder | None = None
+        self._embedder: Embedder | None = None
+        self._batcher: Batcher | None = None
+        self._chat: ChatTemplate | None = None
 
-    async def load(self, path: Path, *, context_tokens: int, threads: int, embeddings: bool) -> None:
-        """Loads the file and computes one token (or one embedding); only then can it be called ready."""
+    async def load(
+        self, path: Path, *, context_tokens: int, threads: int, embeddings: bool, sequences: int = 1
+    ) -> None:
+        """Loads the file and computes one token (or one embedding); only then can it be called ready.
+
+        The cache holds `sequences` contexts of `context_tokens`; requests that need less share them.
+        """
         digest = asyncio.create_task(asyncio.to_thread(sha256_of, path))
         begin = time.monotonic()
-        await self.worker.run(lambda job: self._load(path, context_tokens, threads, embeddings))
+        await self._worker.call(lambda: self._load(path, context_tokens, sequences, threads, embeddings))
         _log.info("loaded %s and computed a first token in %.2f s", path.name, time.monotonic() - begin)
         self.sha256 = await digest
 
     def close(self) -> None:
         """Cancels what runs, ends the thread and frees the memory."""
-        self.worker.close()
+        if self._batcher:
+            self._worker.post(self._batcher.close)
+        self._worker.close()
         for part in (self._context, self._embedder, self._weights):
             if part:
                 part.close()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that have not begun."""
+        return sum(1 for job in self._jobs if not job.started and not job.future.done())
+
     def load_now(self) -> Load:
         """What it works on, what waits, and what it has made."""
-        return Load(self.worker.running, self.worker.waiting, self.generated_tokens)
+        active = sum(1 for job in self._jobs if job.started and not job.future.done())
+        return Load(active, self.waiting, self.generated_tokens)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoding speed of the last generation of at least 8 tokens."""
+        return self._decoder.tokens_per_second if self._decoder else 0.0
+
+    @property
+    def generated_tokens(self) -> int:
+        """Tokens drawn since the start, those of cancelled requests included."""
+        return self._decoder.generated_tokens if self._decoder else 0
 
     @property
     def prefilled_tokens(self) -> int:
         """Tokens of prompts computed since the start, those of cancelled requests included."""
-        return self._context.prefilled_tokens if self._context else 0
+        return self._batcher.prefilled_tokens if self._batcher else 0
 
     @property
-    def kept_tokens(self) -> int:
-        """Tokens whose keys and values are kept for the next request."""
-        return len(self._context.tokens) if self._context else 0
+    def computed_batches(self) -> int:
+        """Batches since the start; with `prefilled_tokens` and `generated_tokens`, how full they were."""
+        return self._context.batches if self._context else 0
+
+    @property
+    def cache_tokens(self) -> int:
+        """Tokens that the KV cache has room for."""
+        return self._cache.size if self._cache else 0
+
+    @property
+    def taken_tokens(self) -> int:
+        """Tokens of the KV cache that running requests have reserved or that are kept for later ones."""
+        return self._cache.reserved + self._cache.kept if self._cache else 0
 
     @property
     def embedded_tokens(self) -> int:
@@ -150,12 +177,6 @@ class Engine:
         return self.weights.embedding_size if self._embedder else 0
 
     @property
-    def context_tokens(self) -> int:
-        part = self._context or self._embedder
-        assert part is not None, "load() comes first"
-        return part.size
-
-    @property
     def prompt_limit(self) -> int:
         """Most tokens of a prompt."""
         return self.context_tokens - MIN_ANSWER_TOKENS
@@ -175,18 +196,22 @@ class Engine:
     async def generate(
         self, prompt: Sequence[int], sampling: Sampling, choice: Choice | None = None
     ) -> AsyncGenerator[str | Finished, None]:
-        """Text as it is made, then one Finished. Closing the iterator stops the work after the current token."""
+        """Text as it is made, then one Finished. Closing the iterator stops the work after the current batch."""
         self._require_text()
-        if len(prompt) > self.prompt_limit:
-            raise PromptTooLongError(len(prompt), self.prompt_limit, self.context_tokens)
-
-        def work(job: Job[Finished], emit: Emit) -> Finished:
-            return self._generate(job, prompt, sampling, choice, emit)
-
-        items = self.worker.stream(work)
-        async with aclosing(items):
-            async for item in items:
-                yield item
+        decision = self._tokens_of(choice)
+        least = len(decision.lead) + max((len(part) - 1 for part in decision.parts), default=0)
+        allowed = min(self.prompt_limit, self.context_tokens - least - 1)
+        if len(prompt) > allowed:
+            raise PromptTooLongError(len(prompt), allowed, self.context_tokens)
+        limit = min(sampling.max_tokens, self.context_tokens - len(prompt) - least)
+        reserved = min(self.context_tokens, len(prompt) + limit + len(decision.lead) + cells_of(decision.parts))
+        job: Job[Finished] = Job()
+        task = Task(job, prompt, reserved, partial(self._generate, job, sampling, limit, decision))
+        with self._submitted(task):
+            async with aclosing(job.texts()) as texts:
+                async for text in texts:
+                    yield text
+            yield await job.future
 
     async def score(
         self, prompt: Sequence[int], candidates: Sequence[str], baseline: Sequence[int] | None = None
@@ -200,130 +225,93 @@ class Engine:
         room = self.context_tokens - max(map(len, parts))
         if room < 1:
             raise PromptTooLongError(max(map(len, parts)), self.prompt_limit, self.context_tokens)
-        kept = _last(prompt, room)
-
-        def work(job: Job[_Worked]) -> _Worked:
-            against = None if baseline is None else self._score(job, _last(baseline, room), parts)
-            return self._score(job, kept, parts), against, job.queue_ms
-
-        scores, against, queue_ms = await self.worker.run(work)
+        prompts = [tokens[max(0, len(tokens) - room) :] for tokens in (baseline, prompt) if tokens is not None]
+        job: Job[list[list[float]]] = Job()
+        reserved = min(self.context_tokens, max(map(len, prompts)) + cells_of(parts))
+        work = partial(self._require_decoder().score_after_each, prompts=prompts, parts=parts)
+        with self._submitted(Task(job, prompts[0], reserved, work)):
+            *against, values = await job.future
         scored = [
-            Scored(text, value, len(part), None if against is None else against[index])
-            for index, (text, value, part) in enumerate(zip(candidates, scores, parts, strict=True))
+            Scored(text, values[index], len(parts[index]), against[0][index] if against else None)
+            for index, text in enumerate(candidates)
         ]
-        return Scores(scored, len(kept) < len(prompt), len(kept), queue_ms)
+        return Scores(scored, len(prompts[-1]) < len(prompt), len(prompts[-1]), job.queue_ms)
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
         """A text that is longer than the context is cut at its end."""
         embedder = self._embedder
         if embedder is None:
             raise NotOfferedError(f"{self.weights.name} makes no embeddings; allowed: llamaCpp.embeddings: true")
+        job: Job[Embeddings] = Job()
+        with self._submitted(Aside(job, _embed(embedder, job, texts))):
+            return await job.future
 
-        def work(job: Job[Embeddings]) -> Embeddings:
-            before = embedder.tokens
-            vectors = [embedder.embed(text, job.cancelled) for text in texts]
-            return Embeddings(vectors, embedder.tokens - before, job.queue_ms)
-
-        return await self.worker.run(work)
+    @contextmanager
+    def _submitted(self, request: Task | Aside) -> Iterator[None]:
+        """Inside, the owner's thread works on the request; who leaves before it has ended cancels it."""
+        batcher, job = self._batcher, request.job
+        assert batcher is not None, "load() comes first"
+        if self.waiting >= self._queue_size + max(1, self.side_by_side):  # more than the thread can have looked at
+            raise QueueFullError(self.waiting, 1.0)
+        self._jobs.add(job)
+        self._worker.post(lambda: batcher.submit(request))
+        try:
+            yield
+        finally:
+            self._jobs.discard(job)
+            job.is_cancelled = True
 
     def _require_text(self) -> None:
         if not self.makes_text:
             raise NotOfferedError(f"{self.weights.name} makes embeddings only; allowed: Embed")
 
-    def _load(self, path: Path, context_tokens: int, threads: int, embeddings: bool) -> None:
+    def _require_decoder(self) -> Decoder:
+        assert self._decoder is not None, "load() comes first"
+        return self._decoder
+
+    def _load(self, path: Path, context_tokens: int, sequences: int, threads: int, embeddings: bool) -> None:
         weights = self._weights = Weights(path)
         if weights.embeds_only or embeddings:
             self._embedder = Embedder(weights, context_tokens=context_tokens, threads=threads)
         if weights.embeds_only:
-            self._embedder.embed("ready", lambda: False)  # type: ignore[union-attr] # made above
-            return
-        context = self._context = Context(weights, context_tokens=context_tokens, threads=threads)
-        context.prefill(weights.tokens_of("ready", begin=True, control=False), lambda: False)
-        sampler = Sampler(Sampling())
-        context.extend([sampler.draw(context)])
-        sampler.close()
+            self._embedder.embed("ready")  # type: ignore[union-attr] # made above
+            self.context_tokens = self._embedder.size  # type: ignore[union-attr] # made above
+        else:
+            self.context_tokens = context_tokens
+            self.side_by_side = min(MOST_SIDE_BY_SIDE, SIDE_BY_SIDE * sequences)
+            self._open_context(weights, context_tokens * sequences, threads)
+        self._batcher = Batcher(self._context, self._scheduler(), queue_size=self._queue_size)
+        self._worker.step = self._batcher.step
+
+    def _open_context(self, weights: Weights, pool_tokens: int, threads: int) -> None:
+        ids = self.side_by_side + SPARE_SEQUENCES
+        context = self._context = Context(weights, pool_tokens=pool_tokens, sequences=ids, threads=threads)
+        self._cache = KvCache(context, size=pool_tokens, ids=ids, forks=SPARE_SEQUENCES, can_share=context.can_share)
+        self._decoder = Decoder(context, self._cache)
+        context.warm_up()
+
+    def _scheduler(self) -> Scheduler[Task] | None:
+        if self._cache is None:
+            return None
+        beside = beside_tokens(self.weights.size_bytes)
+        return Scheduler(self._cache, side_by_side=self.side_by_side, beside=beside)
 
     def _generate(
-        self, job: Job[Finished], prompt: Sequence[int], sampling: Sampling, choice: Choice | None, emit: Emit
-    ) -> Finished:
-        context, weights = self._context, self.weights
-        assert context is not None
-        limit = min(sampling.max_tokens, context.size - len(prompt) - self._choice_room(choice))
-        cached = context.prefill(prompt, job.cancelled)
-        stream, sampler = TextStream(sampling.stop), Sampler(sampling)
-        made: list[int] = []
-        reason: Literal["stop", "length"] = "length"
-        begin, first_ms = time.monotonic(), 0.0
-        try:
-            while len(made) < limit:
-                token = sampler.draw(context)
-                self.generated_tokens += 1
-                first_ms = first_ms or job.age_ms
-                if weights.ends(token):
-                    reason = "stop"
-                    break
-                made.append(token)
-                if text := stream.push(weights.bytes_of(token)):
-                    emit(text)
-                if stream.stopped:
-                    reason = "stop"
-                    break
-                if job.cancelled():
-                    raise WorkCancelledError
-                context.extend([token])
-        finally:
-            sampler.close()
-        speed = self._measure(len(made), time.monotonic() - begin)
-        if rest := stream.finish():
-            emit(rest)
-        chosen = self._choose(job, [*prompt, *made], choice) if choice else ""
-        return Finished(reason, len(prompt), len(made), job.queue_ms, first_ms, speed, cached, chosen)
+        self, job: Job[Finished], sampling: Sampling, limit: int, decision: ChoiceTokens, trunk: KvSequence
+    ) -> Steps:
+        return self._require_decoder().generate(job, trunk, sampling, limit, decision)
 
-    def _choice_room(self, choice: Choice | None) -> int:
+    def _tokens_of(self, choice: Choice | None) -> ChoiceTokens:
         if choice is None:
-            return 0
-        tokens_of = self.weights.tokens_of
-        longest = max(len(tokens_of(option, begin=False, control=False)) for option in choice.options)
-        return longest + len(tokens_of(choice.lead, begin=False, control=False))
-
-    def _choose(self, job: Job[Finished], answered: list[int], choice: Choice) -> str:
-        tokens_of = self.weights.tokens_of
-        prompt = answered + tokens_of(choice.lead, begin=False, control=False)
-        parts = [tokens_of(f" {option}", begin=False, control=False) for option in choice.options]
-        scores = self._score(job, prompt, parts)
-        return choice.options[int(np.argmax(scores))]
-
-    def _score(self, job: "Job[_Worked] | Job[Finished]", prompt: Sequence[int], parts: list[list[int]]) -> list[float]:
-        context = self._context
-        assert context is not None
-        context.prefill(prompt, job.cancelled)
-        first = _log_softmax(context.logits())
-        scores = []
-        for part in parts:
-            value = float(first[part[0]])
-            for start in range(0, len(part) - 1, PIECE_TOKENS):
-                if job.cancelled():
-                    raise WorkCancelledError
-                following = part[start + 1 : start + 1 + PIECE_TOKENS]
-                context.extend(part[start : start + len(following)], all_logits=True)
-                for index, token in enumerate(following):
-                    value += float(_log_softmax(context.logits(index))[token])
-            context.cut(len(prompt))
-            scores.append(value)
-        return scores
-
-    def _measure(self, tokens: int, seconds: float) -> float:
-        speed = tokens / seconds if seconds > 0 else 0.0
-        if tokens >= 8 and speed:
-            self.tokens_per_second = speed
-        return speed
+            return ChoiceTokens()
+        parts = [self.weights.tokens_of(f" {option}", begin=False, control=False) for option in choice.options]
+        return ChoiceTokens(self.weights.tokens_of(choice.lead, begin=False, control=False), parts, choice.options)
 
 
-def _last(tokens: Sequence[int], count: int) -> Sequence[int]:
-    return tokens[max(0, len(tokens) - count) :]
-
-
-def _log_softmax(logits: Logits) -> Logits:
-    shifted = logits - logits.max()
-    result: Logits = shifted - np.log(np.exp(shifted).sum())
-    return result
+def _embed(embedder: Embedder, job: Job[Embeddings], texts: Sequence[str]) -> Generator[None, None, Embeddings]:
+    before = embedder.tokens
+    vectors = []
+    for text in texts:
+        vectors.append(embedder.embed(text))
+        yield
+    return Embeddings(vectors, embedder.tokens - before, job.queue_ms)

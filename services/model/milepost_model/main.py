@@ -55,7 +55,13 @@ async def serve_model(settings: ModelSettings) -> None:
         header = await asyncio.to_thread(read_header, path, "llamaCpp.source")
         require_memory(header, spec, memory_limit(settings.cgroup_dir))
         engine.kv_bytes_per_token = header.kv_bytes_per_token
-        await engine.load(path, context_tokens=spec.context_tokens, threads=threads, embeddings=spec.embeddings)
+        await engine.load(
+            path,
+            context_tokens=spec.context_tokens,
+            sequences=spec.sequences,
+            threads=threads,
+            embeddings=spec.embeddings,
+        )
 
     try:
         with observed(settings.metrics_listen, stats, engine.load_now, lambda: _metrics(engine)):

@@ -32,7 +32,7 @@ def engine_metrics(engine: Engine) -> Iterator[Metric]:
     for name, text, value in gauges:
         yield GaugeMetricFamily(name, text, value=value)
     if engine.makes_text:
-        kept = engine.kept_tokens
-        yield GaugeMetricFamily(Metrics.LLAMA_KV_CACHE_TOKENS, "KV-cache tokens.", value=kept)
-        usage = kept / engine.context_tokens
+        taken = engine.taken_tokens
+        yield GaugeMetricFamily(Metrics.LLAMA_KV_CACHE_TOKENS, "KV-cache tokens.", value=taken)
+        usage = taken / engine.cache_tokens
         yield GaugeMetricFamily(Metrics.LLAMA_KV_CACHE_USAGE, "KV-cache usage. 1 means 100 percent usage.", value=usage)

@@ -4,15 +4,18 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from milepost.capability.v1 import capability_pb2
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_crds import ModelService
 from milepost_model.chat import Turn
-from milepost_model.engine import Engine, Finished
+from milepost_model.engine import Engine
+from milepost_model.generation import Finished
+from milepost_model.json_schema import grammar_of
 from milepost_model.prompt import choice_of, fit
-from milepost_model.sampler import Sampling
+from milepost_model.sampler import Sampler, Sampling
 from milepost_model.spans import model_span, tell_embeddings, tell_finished, tell_scores
 from milepost_service.errors import InvalidArgumentError
 from milepost_service.servicer import PROMPT_BYTES, Answer, check_prompt
@@ -46,7 +49,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             size_bytes=engine.weights.file_bytes,
             context_tokens=engine.context_tokens,
             threads=self._threads,
-            sequences=1,
+            sequences=max(1, engine.side_by_side),
             chat=engine.makes_text and engine.weights.chat_template is not None,
             embeddings=engine.embedding_size > 0,
             embedding_size=engine.embedding_size,
@@ -57,6 +60,8 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.GenerateRequest, context: Any
     ) -> AsyncIterator[model_pb2.GenerateResponse]:
         sampling = sampling_of(request.sampling, self._resource)
+        if request.json_schema:
+            sampling = await asyncio.to_thread(self._held_to, request.json_schema, sampling)
         prompt = await self._prompt_of(request)
         model = self._engine.weights.name
         with model_span(_operation(request), model, sampling) as span:
@@ -101,6 +106,11 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             embeddings = await self._engine.embed(request.texts)
             tell_embeddings(span, embeddings)
         return model_pb2.EmbedResponse(embeddings=[model_pb2.Embedding(values=vector) for vector in embeddings.vectors])
+
+    def _held_to(self, schema: str, sampling: Sampling) -> Sampling:
+        held = replace(sampling, grammar=grammar_of(schema))
+        Sampler(self._engine.weights, held).close()  # llama.cpp has its own word on it, before the request waits
+        return held
 
     async def _prompt_of(self, request: model_pb2.GenerateRequest | model_pb2.ScoreRequest) -> list[int]:
         """Tokens of the request's input; tokenising a long one takes a while, so not in the event loop."""
@@ -166,12 +176,12 @@ def details_of(engine: Engine, *, threads: int) -> Mapping[str, str]:
         "model": engine.weights.name,
         "contextTokens": str(engine.context_tokens),
         "threads": str(threads),
-        "sequences": "1",
+        "sequences": str(max(1, engine.side_by_side)),
         "weightsBytes": str(engine.weights.size_bytes),
         "tokensPerSecond": f"{engine.tokens_per_second:.1f}",
         "generatedTokens": str(engine.generated_tokens),
         "prefilledTokens": str(engine.prefilled_tokens),
-        "waiting": str(engine.worker.waiting),
+        "waiting": str(engine.waiting),
     }
 
 

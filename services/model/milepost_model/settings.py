@@ -13,7 +13,7 @@ class ModelSettings(ServiceSettings):
     """Environment of `milepost-model`."""
 
     queue_size: Annotated[int, Field(ge=0, le=10_000)] = 16
-    """Requests that may wait besides the one that is served."""
+    """Requests that may wait besides those that are served."""
     model_volume_dir: Path | None = None
     """Where the claim of `llamaCpp.source.persistentVolumeClaim` is mounted."""
     cgroup_dir: Path = ROOT

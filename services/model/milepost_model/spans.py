@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from opentelemetry import trace
 
-from milepost_model.engine import Embeddings, Finished, Scores
+from milepost_model.engine import Embeddings, Scores
+from milepost_model.generation import Finished
 from milepost_model.sampler import Sampling
 from milepost_service.correlation import current_correlation_id
 from milepost_service.telemetry import tracer

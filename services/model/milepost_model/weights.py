@@ -26,8 +26,9 @@ class Weights:
             raise ConfigurationError(
                 f"llamaCpp.source: {path} cannot be loaded by llama.cpp; allowed: a whole GGUF model file"
             )
-        self._vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
-        self.vocabulary_size: int = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
+        self.vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
+        """llama.cpp's handle of it."""
+        self.vocabulary_size: int = llama_cpp.llama_vocab_n_tokens(self.vocabulary)
 
     def close(self) -> None:
         """Frees the weights; contexts made of them must be closed before."""
@@ -68,23 +69,23 @@ class Weights:
     def control_texts(self) -> tuple[str, ...]:
         """Texts of the control tokens, for example `<|im_end|>`, longest first."""
         texts = {
-            llama_cpp.llama_vocab_get_text(self._vocabulary, token).decode(errors="replace")
+            llama_cpp.llama_vocab_get_text(self.vocabulary, token).decode(errors="replace")
             for token in range(self.vocabulary_size)
-            if llama_cpp.llama_vocab_is_control(self._vocabulary, token)
+            if llama_cpp.llama_vocab_is_control(self.vocabulary, token)
         }
         return tuple(sorted((text for text in texts if text), key=len, reverse=True))
 
     @cached_property
     def begin_text(self) -> str:
-        return self._text_of(llama_cpp.llama_vocab_bos(self._vocabulary))
+        return self._text_of(llama_cpp.llama_vocab_bos(self.vocabulary))
 
     @cached_property
     def end_text(self) -> str:
-        return self._text_of(llama_cpp.llama_vocab_eos(self._vocabulary))
+        return self._text_of(llama_cpp.llama_vocab_eos(self.vocabulary))
 
     def ends(self, token: int) -> bool:
         """True for tokens that end an answer."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocabulary, token))
 
     def tokens_of(self, text: str, *, begin: bool, control: bool) -> list[int]:
         """Tokens of `text`.
@@ -95,20 +96,20 @@ class Weights:
         data = text.encode()
         room = len(data) + 2
         buffer = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self._vocabulary, data, len(data), buffer, room, begin, control)
+        count = llama_cpp.llama_tokenize(self.vocabulary, data, len(data), buffer, room, begin, control)
         return list(buffer[:count])
 
     def bytes_of(self, token: int) -> bytes:
         """Bytes that a token stands for; control tokens stand for none."""
         buffer = ctypes.create_string_buffer(64)
-        size = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
+        size = llama_cpp.llama_token_to_piece(self.vocabulary, token, buffer, len(buffer), 0, False)
         if size < 0:
             buffer = ctypes.create_string_buffer(-size)
-            size = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
+            size = llama_cpp.llama_token_to_piece(self.vocabulary, token, buffer, len(buffer), 0, False)
         return buffer.raw[:size]
 
     def _text_of(self, token: int) -> str:
-        text: bytes | None = llama_cpp.llama_vocab_get_text(self._vocabulary, token) if token >= 0 else None
+        text: bytes | None = llama_cpp.llama_vocab_get_text(self.vocabulary, token) if token >= 0 else None
         return text.decode(errors="replace") if text else ""
 
     def _metadata(self, key: str) -> str:

@@ -1,6 +1,7 @@
 """The model process over gRPC: what a client sees, and what whoever starts it wrongly sees."""
 
 import asyncio
+import json
 import math
 import os
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from shutil import copyfile
 from typing import Any
 
 import grpc.aio
+import jsonschema
 import pytest
 
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
@@ -101,11 +103,18 @@ async def test_a_cancelled_stream_frees_the_model(model: Any, capability: Any) -
     assert await generated() - before < 200
 
 
+def filling() -> model_pb2.GenerateRequest:
+    """Finds no room in the KV cache beside `story(1800)`."""
+    return model_pb2.GenerateRequest(prompt="word " * 300, sampling=model_pb2.Sampling(max_tokens=1))
+
+
 @pytest.mark.requirement("MOD-1")
 async def test_a_full_queue_is_resource_exhausted_with_a_hint_and_the_others_go_on(model: Any) -> None:
     first = model.Generate(story(1800), timeout=120)
     await first.read()
-    others = {asyncio.create_task(_collect(model.Generate(story(1), timeout=120))) for _ in range(4)}
+    *_, beside = await _collect(model.Generate(story(2), timeout=60))
+    assert beside.result.completion_tokens == 2, "what finds room need not wait"
+    others = {asyncio.create_task(_collect(model.Generate(filling(), timeout=120))) for _ in range(4)}
     refused: set[asyncio.Task[list[Any]]] = set()
     while len(refused) < 2:
         done, _ = await asyncio.wait(others - refused, return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +128,48 @@ async def test_a_full_queue_is_resource_exhausted_with_a_hint_and_the_others_go_
     first.cancel()
     for responses in await asyncio.gather(*(others - refused)):
         assert responses[-1].result.completion_tokens == 1
+
+
+@pytest.mark.requirement("MOD-1", "AGT-3")
+async def test_the_deadline_of_a_request_that_waits_takes_it_out_of_the_queue(model: Any, capability: Any) -> None:
+    first = model.Generate(story(1800), timeout=120)
+    await first.read()
+    with pytest.raises(grpc.aio.AioRpcError) as late:
+        await _collect(model.Generate(filling(), timeout=0.5))
+    assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    async with asyncio.timeout(60):
+        while await _detail(capability, "waiting"):
+            await asyncio.sleep(0.01)
+    drawn = await _detail(capability, "generatedTokens")
+    async with asyncio.timeout(60):
+        while await _detail(capability, "generatedTokens") < drawn + 3:
+            await asyncio.sleep(0.01)
+    first.cancel()
+
+
+@pytest.mark.requirement("MOD-1")
+async def test_an_answer_is_held_to_a_json_schema_and_a_schema_it_cannot_be_held_to_is_refused(model: Any) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 12}, "size": {"enum": ["small", "large"]}},
+        "required": ["name", "size"],
+        "additionalProperties": False,
+    }
+    sampling = model_pb2.Sampling(max_tokens=60)
+    request = model_pb2.GenerateRequest(chat=STORY, sampling=sampling, json_schema=json.dumps(schema))
+    *deltas, last = await _collect(model.Generate(request, timeout=60))
+    assert last.result.finish_reason == model_pb2.GenerateResult.FINISH_REASON_STOP
+    jsonschema.validate(json.loads("".join(response.delta for response in deltas)), schema)
+    request.json_schema = '{"type": "string", "pattern": "a+"}'
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await _collect(model.Generate(request, timeout=60))
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "pattern cannot be held to" in str(refused.value.details())
+
+
+async def _detail(capability: Any, fact: str) -> int:
+    described = await capability.Describe(capability_pb2.DescribeRequest(), timeout=60)
+    return int(described.details[fact])
 
 
 async def _collect(call: Any) -> list[Any]:
@@ -188,7 +239,7 @@ async def test_describe_says_what_is_served_and_list_calls_what_was_done(model: 
 async def test_a_model_is_ready_only_after_a_decoded_token_and_drains_on_sigterm(
     smollm2_file: Path, tmp_path: Path
 ) -> None:
-    environment = {"MILEPOST_SERVICE_FILE": str(smollm2_file)}
+    environment = {"MILEPOST_SERVICE_FILE": str(smollm2_file), "MILEPOST_GRACE_SECONDS": "60"}
     with running("milepost_model", tmp_path / "model.log", environment) as service:
         async with open_channel(service.target) as channel:
             stub = model_pb2_grpc.ModelServiceStub(channel)

@@ -69,7 +69,7 @@ class ModelServiceServicer:
 
     def Generate(self, request, context):
         """Streams text as it is made, then one message with the finish reason and usage.
-        RESOURCE_EXHAUSTED when the queue is full, INVALID_ARGUMENT when the prompt does not fit the context.
+        RESOURCE_EXHAUSTED when the queue is full, with grpc-retry-pushback-ms in the trailing metadata, INVALID_ARGUMENT when the prompt does not fit the context.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class ModelServiceStub:
     DescribeModel: _grpc.UnaryUnaryMultiCallable[_model_pb2.DescribeModelRequest, _model_pb2.DescribeModelResponse]
     Generate: _grpc.UnaryStreamMultiCallable[_model_pb2.GenerateRequest, _model_pb2.GenerateResponse]
     """Streams text as it is made, then one message with the finish reason and usage.
-    RESOURCE_EXHAUSTED when the queue is full, INVALID_ARGUMENT when the prompt does not fit the context.
+    RESOURCE_EXHAUSTED when the queue is full, with grpc-retry-pushback-ms in the trailing metadata, INVALID_ARGUMENT when the prompt does not fit the context.
     """
     Score: _grpc.UnaryUnaryMultiCallable[_model_pb2.ScoreRequest, _model_pb2.ScoreResponse]
     """Scores each candidate as the continuation of the prompt and, when asked to, of a baseline."""
@@ -51,7 +51,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     DescribeModel: _aio.UnaryUnaryMultiCallable[_model_pb2.DescribeModelRequest, _model_pb2.DescribeModelResponse]  # type: ignore[assignment]
     Generate: _aio.UnaryStreamMultiCallable[_model_pb2.GenerateRequest, _model_pb2.GenerateResponse]  # type: ignore[assignment]
     """Streams text as it is made, then one message with the finish reason and usage.
-    RESOURCE_EXHAUSTED when the queue is full, INVALID_ARGUMENT when the prompt does not fit the context.
+    RESOURCE_EXHAUSTED when the queue is full, with grpc-retry-pushback-ms in the trailing metadata, INVALID_ARGUMENT when the prompt does not fit the context.
     """
     Score: _aio.UnaryUnaryMultiCallable[_model_pb2.ScoreRequest, _model_pb2.ScoreResponse]  # type: ignore[assignment]
     """Scores each candidate as the continuation of the prompt and, when asked to, of a baseline."""
@@ -75,7 +75,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_pb2.GenerateResponse], _abc.AsyncIterator[_model_pb2.GenerateResponse]]:
         """Streams text as it is made, then one message with the finish reason and usage.
-        RESOURCE_EXHAUSTED when the queue is full, INVALID_ARGUMENT when the prompt does not fit the context.
+        RESOURCE_EXHAUSTED when the queue is full, with grpc-retry-pushback-ms in the trailing metadata, INVALID_ARGUMENT when the prompt does not fit the context.
         """
 
     @_abc_1.abstractmethod

@@ -284,7 +284,7 @@ class Metrics:
     LLAMA_REQUESTS_DEFERRED = "llamacpp:requests_deferred"
     """Gauge of models: the same as `milepost_calls_queued`."""
     LLAMA_KV_CACHE_USAGE = "llamacpp:kv_cache_usage_ratio"
-    """Gauge of models: how full the context is with what is kept for the next request."""
+    """Gauge of models: how much of the KV cache running requests have reserved or is kept for later ones."""
     LLAMA_KV_CACHE_TOKENS = "llamacpp:kv_cache_tokens"
     """Gauge of models: the same in tokens."""
 
