@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
@@ -21,6 +22,14 @@ from operator_proxy import Proxy
 
 NOWHERE = {"nodeSelector": {"milepost.dev/nowhere": "true"}}
 NAME = "operator"
+MARKS = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+"""Of every file of tests that run an operator as a process."""
 
 
 @dataclass

@@ -10,18 +10,12 @@ import pytest
 from e2e_cluster import Object
 from e2e_waiting import eventually
 from operator_process import OperatorProcess
-from operator_world import World
+from operator_world import MARKS, World
 
 HEALED_SECONDS = 60.0
 DOWNLOAD = {"source": {"url": "https://models.example/m.gguf", "sha256": "0" * 64}}
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 FOREIGN: tuple[tuple[str, str, Any], ...] = (
     ("Service", "{}", {"spec": {"selector": {"app": "mine"}, "ports": [{"name": "web", "port": 80}]}}),

@@ -12,19 +12,13 @@ from e2e_cluster import Object
 from e2e_waiting import eventually
 from milepost_operator.permissions import RULES
 from operator_process import OperatorProcess
-from operator_world import World
+from operator_world import MARKS, World
 
 REPAIR_SECONDS = 5.0
 SILENCE_SECONDS = 8.0
 DOWNLOAD = {"source": {"url": "https://models.example/m.gguf", "sha256": "0" * 64}}
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 CHILDREN: tuple[tuple[str, str, Any], ...] = (
     ("ServiceAccount", "echo", {"automountServiceAccountToken": True}),

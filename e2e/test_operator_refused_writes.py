@@ -9,18 +9,12 @@ import pytest
 from e2e_waiting import eventually
 from operator_process import OperatorProcess
 from operator_proxy import Fault
-from operator_world import World
+from operator_world import MARKS, World
 
 OBSERVED_SECONDS = 6.0
 HEALED_SECONDS = 45.0
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 
 @pytest.mark.requirement("OPR-5")

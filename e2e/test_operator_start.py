@@ -10,18 +10,12 @@ import pytest
 from e2e_waiting import eventually
 from operator_process import START_SECONDS
 from operator_proxy import Fault
-from operator_world import World
+from operator_world import MARKS, World
 
 OBSERVED_SECONDS = 6.0
 READS = frozenset({"GET"})
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 
 def test_an_api_server_that_is_down_at_the_start_is_waited_for(here: World) -> None:

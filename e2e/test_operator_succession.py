@@ -11,17 +11,11 @@ import pytest
 from e2e_cluster import Cluster
 from e2e_waiting import eventually
 from milepost_operator.names import object_labels
-from operator_world import World, world
+from operator_world import MARKS, World, world
 
 OBSERVED_SECONDS = 6.0
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture

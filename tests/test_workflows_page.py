@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from gen_router_docs import CARD, COLUMNS, DIAGRAM, PAGE, evaluated, numbers, numbers_in, table
+from gen_router_docs import CARD, DIAGRAM, PAGE, evaluated, numbers, numbers_in, table
 from milepost_agent import flow
+from milepost_agent.evaluation.report import TITLES
 from milepost_agent.evaluation.services_file import ListedService
 from milepost_agent.nodes import arbitrate, choices
 from milepost_crds import AgentWorkflow, Arbitrator, Router, parse_resource
@@ -34,7 +35,7 @@ def test_table_and_diagram_are_those_of_a_fresh_evaluation(tmp_path: Path) -> No
         told = numbers_in(page.read_text())
         assert list(told) == list(found)
         for row, values in found.items():
-            for column, here, there in zip(COLUMNS, told[row], values, strict=True):
+            for column, here, there in zip(TITLES, told[row], values, strict=True):
                 allowed = MOVED if column == "wrong_above_0_8" else TOLERANCE
                 assert here == pytest.approx(there, abs=allowed), f"{page.name} {row} {column}: run `make router-docs`"
     shown, drawn = bins(DIAGRAM), bins(tmp_path / "fresh.svg")
@@ -50,7 +51,7 @@ def bins(path: Path) -> Bins:
 
 
 def test_a_table_reads_back_as_it_was_written() -> None:
-    row = dict(zip(COLUMNS, (0.5, 0.75, 0.25, 0.125, 0.5, 1.0, 0.25, 3), strict=True))
+    row = dict(zip(TITLES, (0.5, 0.75, 0.25, 0.125, 0.5, 1.0, 0.25, 3), strict=True))
     report = {"queries": 4, **row, "baselines": {"majority": {**row, "top1": 0.125}}}
     assert numbers_in(f"text | of | a page\n\n{table(report)}\n\n| more |") == numbers(report)
 

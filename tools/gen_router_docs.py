@@ -10,22 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from milepost_agent.evaluation.report import TITLES
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "services" / "agent" / "milepost_agent" / "router" / "data" / "test.jsonl"
 PAGE = ROOT / "docs" / "workflows.md"
 CARD = ROOT / "docs" / "router-model-card.md"
 DIAGRAM = ROOT / "docs" / "images" / "router-reliability.svg"
 
-COLUMNS = {
-    "top1": "top-1",
-    "top2": "top-2",
-    "macro_f1": "macro-F1",
-    "ece": "ECE",
-    "brier": "Brier",
-    "auroc": "AUROC",
-    "oos_recall_at_95": "recall@95",
-    "wrong_above_0_8": "wrong > 0.8",
-}
 MARKS = "<!-- Router: written by `make router-docs` -->", "<!-- /Router -->"
 
 
@@ -38,14 +30,14 @@ def evaluated(diagram: Path) -> dict[str, Any]:
 
 
 def numbers(report: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The rows of the table: the router and its baselines, in the order of COLUMNS."""
+    """The rows of the table: the router and its baselines, in the order of TITLES."""
     rows = {"router": report, **report["baselines"]}
-    return {name: [row[column] for column in COLUMNS] for name, row in rows.items()}
+    return {name: [row[column] for column in TITLES] for name, row in rows.items()}
 
 
 def table(report: Mapping[str, Any]) -> str:
     """The rows as Markdown, between their marks."""
-    head = f"| {report['queries']} queries | {' | '.join(COLUMNS.values())} |\n|---|{'---|' * len(COLUMNS)}"
+    head = f"| {report['queries']} queries | {' | '.join(TITLES.values())} |\n|---|{'---|' * len(TITLES)}"
     rows = [f"| {name} | {' | '.join(map(_shown, row))} |" for name, row in numbers(report).items()]
     return "\n".join([MARKS[0], head, *rows, MARKS[1]])
 
