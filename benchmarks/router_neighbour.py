@@ -3,15 +3,16 @@
 Prints one line when it has begun, and ends with its standard input, after a line with its tokens a second.
 """
 
+import asyncio
 import json
 import sys
-import threading
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 from milepost_crds import ModelService, load_manifests
-from milepost_model.context import Context
-from milepost_model.weights import Weights
+from milepost_model.engine import Engine
+from milepost_model.sampler import Sampling
 from milepost_service.models import default_cache_dir, ensure_model
 
 MANIFEST = Path(__file__).parents[1] / "examples" / "review-loop" / "models.yaml"
@@ -25,33 +26,20 @@ def model_file() -> Path:
     return ensure_model(next(each.spec.llama_cpp for each in services if each.spec.llama_cpp), default_cache_dir())
 
 
-def never() -> bool:
-    return False
-
-
-def watch_input(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
-
-
-def main() -> None:
-    weights = Weights(model_file())
-    context = Context(weights, context_tokens=CONTEXT_TOKENS, threads=1)
-    prompt = weights.tokens_of(PROMPT, begin=True, control=False)
-    ended = threading.Event()
-    threading.Thread(target=watch_input, args=(ended,), daemon=True).start()
-    context.prefill(prompt, never)
+async def generate() -> None:
+    engine = Engine(queue_size=1)
+    await engine.load(model_file(), context_tokens=CONTEXT_TOKENS, threads=1, embeddings=False)
+    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
     print("generating", flush=True)
-    begun, made = time.monotonic(), 0
-    while not ended.is_set():
-        if len(context.tokens) == CONTEXT_TOKENS:
-            context.prefill(prompt, never)
-        context.extend([int(context.logits().argmax())])
-        made += 1
-    print(json.dumps({"tokens_per_second": made / (time.monotonic() - begun)}), flush=True)
-    context.close()
-    weights.close()
+    begun = time.monotonic()
+    while not ended.done():
+        async with aclosing(engine.generate(engine.raw_tokens(PROMPT), Sampling(max_tokens=CONTEXT_TOKENS))) as parts:
+            async for _ in parts:
+                if ended.done():
+                    break
+    print(json.dumps({"tokens_per_second": engine.generated_tokens / (time.monotonic() - begun)}), flush=True)
+    engine.close()
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(generate())

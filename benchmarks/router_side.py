@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost_agent.router import BackgroundRouter, Candidate, default_model_file
-from milepost_agent.router.examples import DATA_DIR, read_examples
+from milepost_agent.router.examples import DATA_DIR, read_examples, training_examples
 from milepost_agent.router.tags import TAGS
 
 PAUSE = 0.020
@@ -28,7 +28,7 @@ def resident() -> float:
 
 def services(number: int) -> list[Candidate]:
     """One service for each known tag when they are few, else many with each; every one has words of its own."""
-    said = {tag: [each.query for each in read_examples(DATA_DIR / f"{tag}.jsonl")] for tag in TAGS}
+    said = {tag: [each.query for each in training_examples() if each.label == tag] for tag in TAGS}
     made = []
     for index in range(number):
         tag, round_ = TAGS[index % len(TAGS)], index // len(TAGS)

@@ -73,8 +73,8 @@ def of_services() -> Exposed:
         generated_tokens=1,
         tokens_per_second=1.0,
         makes_text=True,
-        kept_tokens=1,
-        context_tokens=2,
+        taken_tokens=1,
+        cache_tokens=2,
     )
     return _collected([ServiceMetrics(stats, Load, lambda: engine_metrics(cast(Any, engine)))])
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 import time
@@ -40,7 +39,6 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 when it was measured, 2 with one line for what whoever called can put right."""
-    logging.getLogger("milepost_agent").setLevel(logging.ERROR)  # the report itself says which path answers, and why
     try:
         options = parser().parse_args(arguments)
         if options.diagram is not None and not options.diagram.absolute().parent.is_dir():
