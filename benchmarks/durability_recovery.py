@@ -60,7 +60,7 @@ class Scene:
             connection.set_busy_timeout(5_000)
             return connection.execute(statement, values).fetchall()
 
-    def change(self, apply: Callable[[apsw.Connection], None]) -> None:
+    def change(self, apply: Callable[[apsw.Connection], object]) -> None:
         """Changes the file of an agent that does not run, in one transaction."""
         connection = apsw.Connection(str(self.file))
         with contextlib.closing(connection):

@@ -130,7 +130,13 @@ class Bench:
             log.info("Step %s: recommended %s, decided %s (%s): %s", name, "coder", "coder", "agreed", REASON)
             started = event("StepStarted", {"service": "coder", "attempt": 1}, f"{self._store.epoch}.1")
             self._store.note(runtime.context.run_id, started)
-            completed = {"role": name, "service": "coder", "output": self._payload, "verdict": "", "usage": USAGE}
+            completed: dict[str, Any] = {
+                "role": name,
+                "service": "coder",
+                "output": self._payload,
+                "verdict": "",
+                "usage": USAGE,
+            }
             completed |= {"duration_ms": 1.0, "replayed": False, "citations": [], "tool_calls": [], "cycle": 0}
             completed |= {"remaining_hops": STEPS - hop, "current_cycle": 0, "max_cycles": 0}
             step.event(event("StepCompleted", completed))

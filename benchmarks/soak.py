@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypedDict
@@ -90,7 +90,7 @@ class Soaked:
 def build(store: Store, ended_last: dict[str, float], steps: list[float]) -> Any:
     """A graph whose steps store what those of the agent do: an answer, events, a message, columns of the run."""
 
-    def node(name: str) -> Callable[[State, Runtime[None]], Awaitable[dict[str, list[str]]]]:
+    def node(name: str) -> Any:
         async def work(state: State, runtime: Runtime[None]) -> dict[str, list[str]]:
             info = runtime.execution_info
             assert info is not None and info.thread_id is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -15,6 +15,8 @@ from e2e_waiting import eventually, one_line
 from milepost.agent.v1 import agent_pb2, agent_pb2_grpc
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.registry.v1 import registry_pb2, registry_pb2_grpc
+
+Answer = TypeVar("Answer")
 
 AGENT_PORT = 50051
 SERVICE_PORT = 50052
@@ -133,7 +135,7 @@ class ServiceClient:
         return {call.call_id: call for call in self.calls(correlation_id) if call.method == INVOKE}
 
 
-def persist(method: Callable[..., Any], request: Any) -> Any:
+def persist(method: Callable[..., Answer], request: Any) -> Answer:
     """The answer, asked again while nobody is there; every request here is safe to repeat."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -98,7 +98,7 @@ class Cluster:
                 raise
             return None
 
-    def list(self, kind: str, namespace: str | None = None, selector: str | None = None) -> list[Object]:
+    def objects(self, kind: str, namespace: str | None = None, selector: str | None = None) -> list[Object]:
         found = self._kind(kind).get(namespace=namespace, label_selector=selector)
         return [dict(each) for each in found.to_dict()["items"]]
 
@@ -174,7 +174,7 @@ class Cluster:
         )
 
     def pods(self, namespace: str, selector: str | None = None) -> list[Object]:
-        return self.list("Pod", namespace, selector)
+        return self.objects("Pod", namespace, selector)
 
     def pods_in_words(self, namespace: str) -> str:
         """A line for each pod: what its containers do, and why."""

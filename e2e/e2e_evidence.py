@@ -46,7 +46,7 @@ def _logs(cluster: Cluster, namespace: str, place: Path) -> None:
 
 
 def _events(cluster: Cluster, namespace: str, place: Path) -> None:
-    events = sorted(cluster.list("Event", namespace), key=_time_of)
+    events = sorted(cluster.objects("Event", namespace), key=_time_of)
     lines = [
         f"{_time_of(event)} {event['type']} {event['reason']} "
         f"{event['involvedObject']['kind']}/{event['involvedObject']['name']}: {event.get('message', '')}"
@@ -64,7 +64,7 @@ def _resources(cluster: Cluster, namespace: str, place: Path) -> None:
         if kind in CLUSTER_WIDE:
             continue
         with contextlib.suppress(ApiException):
-            found = cluster.list(kind, namespace)
+            found = cluster.objects(kind, namespace)
             for each in found:
                 each["metadata"].pop("managedFields", None)
             if found:
@@ -96,5 +96,5 @@ def _milepost(cluster: Cluster, namespace: str) -> Callable[..., str]:
 
 def namespaces_of_interest(cluster: Cluster, stories: list[str]) -> list[str]:
     """The stories' own, and every other one that holds pods of Milepost's own."""
-    operators = cluster.list("Pod", None, "app.kubernetes.io/part-of=milepost,app.kubernetes.io/component=operator")
+    operators = cluster.objects("Pod", None, "app.kubernetes.io/part-of=milepost,app.kubernetes.io/component=operator")
     return [*stories, *sorted({pod["metadata"]["namespace"] for pod in operators} - set(stories))]

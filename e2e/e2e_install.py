@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,12 @@ class Installation:
                 f"{name} is in this cluster and belongs to {release or 'nobody known'}: take it out or name another one"
             )
 
-    def install(self, chart: Path = CHART, **values: str) -> None:
+    def install(self, values: Mapping[str, str] | None = None, chart: Path = CHART) -> None:
         """`helm install`, or an upgrade of what is there, up to a ready operator."""
         started = time.monotonic()
         if not self.cluster.find("Namespace", NAMESPACE):
             self.cluster.apply(namespace_manifest(NAMESPACE))
-        settings = {"images.tag": self.tag, **values}
+        settings = {"images.tag": self.tag, **(values or {})}
         pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
         self._helm("upgrade", "--install", RELEASE, str(chart), *pairs, "--wait", "--timeout", "180s")
         self.seconds = self.seconds or time.monotonic() - started

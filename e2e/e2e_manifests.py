@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ STEPS = [
     {"name": "code", "role": "coder", "capability": "coding"},
     {"name": "review", "role": "reviewer", "capability": "review"},
 ]
+CAPABILITIES = ("rag", "coding", "review")
 HOPS = [("researcher", 1), ("coder", 1), ("reviewer", 1), ("coder", 2), ("reviewer", 2)]
 """Role and its how-manieth call, of every hop of a run of STEPS whose first review asks for changes."""
 
@@ -72,18 +74,16 @@ def toolbox(name: str = "toolbox", capabilities: list[str] | None = None, model:
     return {"apiVersion": API_VERSION, "kind": "ModelService", "metadata": {"name": name}, "spec": spec}
 
 
-def scripted(
-    image: str, name: str = "worker", capabilities: tuple[str, ...] = ("rag", "coding", "review"), **settings: str
-) -> list[Manifest]:
+def scripted(image: str, name: str = "worker", settings: Mapping[str, str] | None = None) -> list[Manifest]:
     """A service of the user's own, found by its labels: it counts calls, and rejects each run's first review."""
-    settings = {
+    environment = {
         "MILEPOST_LISTEN": "0.0.0.0:50052",
         "MILEPOST_SERVICE_FILE": "/dev/null",
         "SCRIPTED_NAME": name,
-        "SCRIPTED_CAPABILITIES": ",".join(capabilities),
+        "SCRIPTED_CAPABILITIES": ",".join(CAPABILITIES),
         "SCRIPTED_SECONDS": "0.1",
         "SCRIPTED_REJECTIONS": "1",
-        **settings,
+        **(settings or {}),
     }
     return [
         {
@@ -92,8 +92,8 @@ def scripted(
             "metadata": {"name": name},
             "data": {"scripted_service.py": SCRIPTED.read_text()},
         },
-        _deployment(image, name, settings),
-        _service(name, capabilities),
+        _deployment(image, name, environment),
+        _service(name, CAPABILITIES),
     ]
 
 

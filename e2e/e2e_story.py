@@ -42,9 +42,9 @@ class Story:
     def apply_files(self, folder: Path) -> None:
         self.cluster.apply_files(folder, self.namespace)
 
-    def scripted(self, name: str = "worker", **settings: str) -> None:
+    def scripted(self) -> None:
         """A counting service for every role of the cyclic workflow."""
-        self.apply(*scripted(self.image("tools"), name, **settings))
+        self.apply(*scripted(self.image("tools")))
 
     def wait_ready(self, *names: tuple[str, str], within: float = 180) -> None:
         """Until each (kind, name) says Ready=True for its present generation."""

@@ -76,7 +76,10 @@ def namespace(cluster: Cluster, definitions: None, keep: bool) -> Iterator[str]:
 def agents(cluster: Cluster, namespace: str, tag: str) -> str:
     """Two agents of one workflow and a service that both know; name of the workflow."""
     settings = {"MILEPOST_REGISTRIES": registries(NAME, 2), "MILEPOST_ADVERTISE": "worker:50052"}
-    for manifest in (*agent_pods(NAME, f"milepost-agent:{tag}", 2), *scripted(f"milepost-tools:{tag}", **settings)):
+    for manifest in (
+        *agent_pods(NAME, f"milepost-agent:{tag}", 2),
+        *scripted(f"milepost-tools:{tag}", settings=settings),
+    ):
         eventually("the kind is served", lambda manifest=manifest: cluster.apply(manifest, namespace), within=30)
     wait_for_pods(cluster, namespace, 3)
     return NAME

@@ -15,7 +15,7 @@ def test_image_missing(story: Story, installation: Installation) -> None:
     """An image that cannot be had is named in a condition; with the right one everything gets ready by itself."""
     story.apply(model())
     story.wait_ready(("ModelService", "smollm2"))
-    installation.install(**{"images.tools.tag": "no-such-tag", "images.pullPolicy": "Never"})
+    installation.install({"images.tools.tag": "no-such-tag", "images.pullPolicy": "Never"})
     try:
         story.apply(toolbox())
         story.condition("ModelService", "toolbox", "Degraded", "True", message="no-such-tag", within=90)
@@ -49,7 +49,7 @@ def test_quota_exceeded(story: Story) -> None:
 def test_volume_does_not_bind(story: Story) -> None:
     """A missing storage class, then a volume that nobody provisions, are named in conditions; mended, both heal."""
     name = story.namespace
-    [default, *_] = [each for each in story.cluster.list("StorageClass") if _is_default(each)]
+    [default, *_] = [each for each in story.cluster.objects("StorageClass") if _is_default(each)]
     story.apply(model(), linear(checkpoint={"storage": {"size": "64Mi", "className": name}}))
     story.condition("AgentWorkflow", "flow", "Ready", "False", reason="StorageClassNotFound", message=name, within=30)
     try:

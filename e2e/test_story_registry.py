@@ -23,7 +23,7 @@ def recommended(agent: AgentClient) -> set[str]:
 
 def registered(story: Story) -> set[str]:
     """Names of the Services that the registry's label selects."""
-    found = story.cluster.list("Service", story.namespace, f"{REGISTRY}=true,capability.milepost.dev/tools=true")
+    found = story.cluster.objects("Service", story.namespace, f"{REGISTRY}=true,capability.milepost.dev/tools=true")
     return {each["metadata"]["name"] for each in found}
 
 

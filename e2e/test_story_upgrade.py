@@ -28,7 +28,7 @@ def ours(story: Story) -> set[str]:
 def test_upgrade(story: Story, installation: Installation, tmp_path: Path) -> None:
     """Upgrade with a run in flight: agents keep running. (No older release exists: today's as 0.0.9, other CRDs.)"""
     older = installation.package(OLDER, tmp_path)
-    installation.install(older, **{"operator.log.level": "DEBUG"})
+    installation.install({"operator.log.level": "DEBUG"}, older)
     assert installation.chart_version() == f"milepost-{OLDER}"
     story.scripted()
     story.apply(model(), workflow())
@@ -52,7 +52,7 @@ def test_upgrade(story: Story, installation: Installation, tmp_path: Path) -> No
 @pytest.mark.requirement("PKG-3", "OPR-7", "DUR-3")
 def test_upgrade_of_images(story: Story, installation: Installation, older_tag: str) -> None:
     """Upgrade to other images with a run in flight: every pod is replaced, the run goes on and repeats nothing."""
-    installation.install(**{"images.tag": older_tag})
+    installation.install({"images.tag": older_tag})
     story.scripted()
     story.apply(model(), workflow())
     story.wait_ready(("AgentWorkflow", "flow"), ("ModelService", "smollm2"))
