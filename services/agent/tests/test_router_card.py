@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from milepost_agent.router.examples import DATA_DIR, read_examples, training_voices
-from milepost_agent.router.excerpt import WHOLE_CHARACTERS
+from milepost_agent.router.excerpt import END_CHARACTERS, WHOLE_CHARACTERS
 from milepost_agent.router.heads import Heads
+from milepost_agent.router.neighbours import NEIGHBOURS
 from milepost_agent.router.ngrams import BUCKETS
 
 CARD = (Path(__file__).parents[3] / "docs" / "router-model-card.md").read_text(encoding="utf-8")
@@ -28,7 +29,13 @@ def test_sizes_of_the_other_sets(name: str) -> None:
 
 def test_numbers_of_the_heads() -> None:
     heads = Heads.load()
-    assert f"The mixture ({heads.mixture:.2f} of the meaning) and the temperature ({heads.temperature:.2f})" in CARD
+    mixture = heads.mixture
+    assert (
+        f"The mixture ({mixture.meaning:.2f} of the meaning), the weight of nearness ({mixture.neighbours:.0f})" in CARD
+    )
+    assert f"the temperature ({mixture.temperature:.2f})" in CARD
+    assert f"the {NEIGHBOURS} nearest examples" in CARD
+    assert f"the {END_CHARACTERS:,} characters" in CARD
     assert f"{BUCKETS:,} buckets" in CARD
     assert f"{heads.width} numbers" in CARD
     assert f"more than {WHOLE_CHARACTERS} characters" in CARD

@@ -11,7 +11,8 @@ from milepost_agent.router.affinity import AffinityWeights, Similarities
 from milepost_agent.router.errors import HeadsUnusableError
 from milepost_agent.router.examples import fingerprint, training_examples
 from milepost_agent.router.fitting import fit_logistic, fit_softmax
-from milepost_agent.router.heads import HEADS_FILE, Heads, mix
+from milepost_agent.router.heads import HEADS_FILE, Heads, Mixture, mix
+from milepost_agent.router.neighbours import NEIGHBOURS, nearness
 from milepost_agent.router.ngrams import BUCKETS, count_ngrams, weigh
 from milepost_agent.router.recommendation import Candidate
 from milepost_agent.router.scoring import Evidence, score
@@ -29,6 +30,7 @@ def test_committed_heads_come_from_the_committed_examples() -> None:
     heads = Heads.load()
     assert heads.trained_on == fingerprint(), "run: python -m milepost_agent.router.train"
     assert len(heads.example_vectors) == len(training_examples())
+    assert [LABELS[target] for target in heads.example_targets] == [each.label for each in training_examples()]
     assert heads.labels == LABELS
     assert HEADS_FILE.stat().st_size < 620_000
 
@@ -77,10 +79,25 @@ def test_ngram_features_have_unit_length() -> None:
 
 
 def test_mixing_is_a_geometric_mean_and_heat_flattens() -> None:
-    left, right = np.log([0.8, 0.2]), np.log([0.2, 0.8])
-    assert mix(left, right, 0.5, 1.0) == pytest.approx([0.5, 0.5])
-    assert mix(left, right, 1.0, 1.0) == pytest.approx([0.8, 0.2])
-    assert 0.5 < mix(left, right, 1.0, 3.0)[0] < 0.8
+    left, right, near = np.log([0.8, 0.2]), np.log([0.2, 0.8]), np.array([0.5, 0.5])
+    assert mix(left, right, near, Mixture(0.5, 3.0, 1.0)) == pytest.approx([0.5, 0.5])
+    assert mix(left, right, near, Mixture(1.0, 3.0, 1.0)) == pytest.approx([0.8, 0.2])
+    assert 0.5 < mix(left, right, near, Mixture(1.0, 3.0, 3.0))[0] < 0.8
+
+
+def test_neighbours_lift_their_label() -> None:
+    undecided, near = np.log([0.5, 0.5]), np.array([0.7, 0.5])
+    assert mix(undecided, undecided, near, Mixture(0.5, 0.0, 1.0)) == pytest.approx([0.5, 0.5])
+    odds = np.exp(5.0 * 0.2)
+    assert mix(undecided, undecided, near, Mixture(0.5, 5.0, 1.0))[0] == pytest.approx(odds / (1 + odds))
+
+
+def test_nearness_is_the_mean_of_the_nearest_of_each_label() -> None:
+    near, far = np.linspace(0.5, 0.9, NEIGHBOURS), np.full(20, -0.3)
+    targets = np.repeat([1, 0, 1], [NEIGHBOURS, 20, 20])
+    found = nearness(np.concatenate([near, far, far]), targets, 2)
+    assert found == pytest.approx([-0.3, 0.7])
+    assert nearness(np.stack([np.concatenate([near, far, far])] * 3), targets, 2).shape == (3, 2)
 
 
 def test_the_softmax_fit_reaches_its_minimum() -> None:

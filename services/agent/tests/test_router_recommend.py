@@ -142,7 +142,7 @@ def test_a_long_text_is_read_at_both_ends_and_the_answer_says_so(router: Router)
     pasted = "lorem ipsum dolor sit amet " * 400
     answer = router.recommend(f"Review this function for bugs: {pasted} What is wrong with my code?", ALL)
     assert answer.services[0].service == "reviewer"
-    assert answer.reasoning.endswith("Only its start and its end were read.")
+    assert answer.reasoning.endswith("Only what in it reads most like a request was read.")
 
 
 def test_what_stands_at_the_end_of_a_long_text_counts() -> None:

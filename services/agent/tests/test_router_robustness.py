@@ -71,14 +71,14 @@ def best(router: Router, text: str) -> str:
 @pytest.mark.parametrize(
     ("change", "floor"),
     [
-        (typing_errors, 0.80),
-        (lower_without_marks, 0.82),
-        (str.upper, 0.82),
-        (other_order, 0.78),
-        (lambda text: f"{text}\n\n{CODE}", 0.78),
-        (lambda text: f"{CODE}\n\n{text}", 0.62),
-        (lambda text: f"{text}\n{LOG}", 0.45),
-        (lambda text: f"{LOG}\n{text}", 0.40),
+        (typing_errors, 0.86),
+        (lower_without_marks, 0.87),
+        (str.upper, 0.87),
+        (other_order, 0.86),
+        (lambda text: f"{text}\n\n{CODE}", 0.86),
+        (lambda text: f"{CODE}\n\n{text}", 0.85),
+        (lambda text: f"{text}\n{LOG}", 0.86),
+        (lambda text: f"{LOG}\n{text}", 0.86),
     ],
     ids=[
         "typing errors",
@@ -105,7 +105,7 @@ def test_orders_in_the_query_flip_few_answers(router: Router, test_set: list[Exa
     flipped = [example.query for example in asked if best(router, example.query + INJECTION) == "tools"]
     sure = [router.score_tags(example.query + INJECTION)["tools"] for example in asked]
     print(f"{len(flipped)} of {len(asked)}, mean {np.mean(sure):.2f}")
-    assert len(flipped) <= len(asked) * 0.15
+    assert len(flipped) <= len(asked) * 0.06
 
 
 def test_an_order_alone_is_no_certainty(router: Router) -> None:

@@ -6,23 +6,28 @@ import random
 from collections.abc import Iterator
 
 from milepost_agent.router.examples import DATA_DIR, Example
-from milepost_agent.router.excerpt import END_CHARACTERS
 
 SEED = 20240
 PASTED_SHARE = 0.35
 MISTYPED_SHARE = 0.2
-LONGEST_PASTED = 3  # times END_CHARACTERS: longer examples have something pasted in them already
+PASTED_CHARACTERS = 120  # with most requests no more than is read whole
+LONGEST = 360  # characters; longer examples have something pasted in them already
 
 
 def augment(examples: list[Example]) -> list[Example]:
     """Changed copies of a part of `examples`, drawn by the texts alone: equal examples are changed alike."""
-    pastes = (DATA_DIR / "pastes.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    pastes = read_pastes()
     return [changed for example in examples for changed in _copies(example, pastes)]
+
+
+def read_pastes() -> list[str]:
+    """What people paste: logs, code, tables, mails, prose."""
+    return (DATA_DIR / "pastes.txt").read_text(encoding="utf-8").strip().split("\n\n")
 
 
 def _copies(example: Example, pastes: list[str]) -> Iterator[Example]:
     draws = random.Random(f"{SEED} {example.query}")  # noqa: S311 no secret
-    if draws.random() < PASTED_SHARE and len(example.query) < LONGEST_PASTED * END_CHARACTERS:
+    if draws.random() < PASTED_SHARE and len(example.query) < LONGEST:
         pasted = _piece(draws.choice(pastes), draws)
         order = [example.query, pasted] if draws.random() < 0.5 else [pasted, example.query]
         yield Example(" ".join(order), example.label)
@@ -31,9 +36,9 @@ def _copies(example: Example, pastes: list[str]) -> Iterator[Example]:
 
 
 def _piece(paste: str, draws: random.Random) -> str:
-    """Some words of `paste`, as much as an excerpt holds of it at most."""
-    start = draws.randrange(max(1, len(paste) - END_CHARACTERS))
-    return paste[start : start + END_CHARACTERS]
+    """Some words of `paste`, PASTED_CHARACTERS at most."""
+    start = draws.randrange(max(1, len(paste) - PASTED_CHARACTERS))
+    return paste[start : start + PASTED_CHARACTERS]
 
 
 def mistype(text: str, draws: random.Random) -> str:

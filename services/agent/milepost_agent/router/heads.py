@@ -1,7 +1,8 @@
 """From a text and its vector to calibrated probabilities of the known tags and of "none".
 
-Two logistic heads, one over the sentence vector and one over character n-grams, are mixed as a
-weighted geometric mean and sharpened or flattened by one temperature. All numbers come from `data/heads.npz`.
+Two logistic heads, one over the sentence vector and one over character n-grams, are mixed as a weighted geometric
+mean with what the nearest training examples say, and sharpened or flattened by one temperature. All numbers come
+from `data/heads.npz`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +19,22 @@ from numpy.typing import NDArray
 from milepost_agent.router.affinity import AffinityWeights
 from milepost_agent.router.embedding import Vector
 from milepost_agent.router.errors import HeadsUnusableError
+from milepost_agent.router.excerpt import excerpt
+from milepost_agent.router.neighbours import nearness
 from milepost_agent.router.ngrams import BUCKETS, count_ngrams, weigh
 
 HEADS_FILE = Path(__file__).with_name("data") / "heads.npz"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Matrix = NDArray[np.float32]
+
+
+class Mixture(NamedTuple):
+    """How the two heads and the nearest examples become one distribution."""
+
+    meaning: float  # weight of the embedding head, 0..1; the n-gram head has the rest
+    neighbours: float  # log-probability for each unit of nearness
+    temperature: float
 
 
 @dataclass(frozen=True)
@@ -35,10 +47,10 @@ class Heads:
     ngram_weights: Matrix  # (BUCKETS, T)
     ngram_bias: Vector  # (T,)
     ngram_rarity: Vector  # (BUCKETS,)
-    mixture: float  # weight of the embedding head, 0..1
-    temperature: float
+    mixture: Mixture
     affinity: AffinityWeights
     example_vectors: Matrix  # (N, W), unit rows, in the order of the example files
+    example_targets: NDArray[np.int8]  # (N,), places in `labels`
     trained_on: str  # fingerprint of the example files
 
     @property
@@ -47,19 +59,19 @@ class Heads:
 
     def probabilities(self, vector: Vector, text: str) -> NDArray[np.float64]:
         """Probabilities of `labels`, shape (T,), summing to one."""
-        counts = count_ngrams(text)
+        counts = count_ngrams(excerpt(text))
         features = weigh(counts, self.ngram_rarity)
         by_meaning = log_softmax(vector @ self.embedding_weights + self.embedding_bias)
         by_letters = log_softmax(features @ self.ngram_weights[counts.buckets] + self.ngram_bias)
-        return mix(by_meaning, by_letters, self.mixture, self.temperature)
+        near = nearness(self.example_vectors @ vector, self.example_targets, len(self.labels))
+        return mix(by_meaning, by_letters, near, self.mixture)
 
     def save(self, path: Path) -> None:
         """Write one npz without pickles: half precision for weights, bytes for the example vectors."""
         scalars = {
             "format": FORMAT_VERSION,
             "labels": self.labels,
-            "mixture": self.mixture,
-            "temperature": self.temperature,
+            "mixture": self.mixture._asdict(),
             "affinity": self.affinity.to_dict(),
             "trained_on": self.trained_on,
         }
@@ -73,6 +85,7 @@ class Heads:
             ngram_bias=self.ngram_bias.astype(np.float32),
             ngram_rarity=self.ngram_rarity.astype(np.float16),
             example_vectors=np.rint(self.example_vectors * EXAMPLE_SCALE).clip(-127, 127).astype(np.int8),
+            example_targets=self.example_targets,
         )
 
     @classmethod
@@ -81,14 +94,15 @@ class Heads:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 scalars = json.loads(str(stored["scalars"]))
-                arrays = {name: stored[name].astype(np.float32) for name in stored.files if name != "scalars"}
-            if scalars["format"] != FORMAT_VERSION or arrays["ngram_weights"].shape[0] != BUCKETS:
-                raise HeadsUnusableError(f"{path.name} was made for another version of the router")
+                if scalars["format"] != FORMAT_VERSION or len(stored["ngram_weights"]) != BUCKETS:
+                    raise HeadsUnusableError(f"{path.name} was made for another version of the router")
+                arrays = {name: stored[name].astype(np.float32) for name in MATRICES}
+                targets = stored["example_targets"]
             arrays["example_vectors"] = unit_rows(arrays["example_vectors"])
             return cls(
                 labels=tuple(scalars["labels"]),
-                mixture=scalars["mixture"],
-                temperature=scalars["temperature"],
+                mixture=Mixture(**scalars["mixture"]),
+                example_targets=targets,
                 affinity=AffinityWeights(**scalars["affinity"]),
                 trained_on=scalars["trained_on"],
                 **arrays,
@@ -97,6 +111,14 @@ class Heads:
             raise HeadsUnusableError(f"{path.name} cannot be read: {error}") from error
 
 
+MATRICES = (
+    "embedding_weights",
+    "embedding_bias",
+    "ngram_weights",
+    "ngram_bias",
+    "ngram_rarity",
+    "example_vectors",
+)
 EXAMPLE_SCALE = 48.0  # a few levels a component: the cosine stays right to 0.01, and the file compresses to half
 
 
@@ -113,7 +135,8 @@ def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def mix(
-    by_meaning: NDArray[np.float64], by_letters: NDArray[np.float64], mixture: float, temperature: float
+    by_meaning: NDArray[np.float64], by_letters: NDArray[np.float64], near: NDArray[np.float64], mixture: Mixture
 ) -> NDArray[np.float64]:
-    """Weighted geometric mean of two distributions (given as logarithms) at a temperature, over the last axis."""
-    return np.exp(log_softmax((mixture * by_meaning + (1 - mixture) * by_letters) / temperature))
+    """Weighted geometric mean of two distributions (given as logarithms) and of nearness, over the last axis."""
+    heads = mixture.meaning * by_meaning + (1 - mixture.meaning) * by_letters
+    return np.exp(log_softmax((heads + mixture.neighbours * near) / mixture.temperature))

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from milepost_agent.router.excerpt import excerpt
-
 BITS = 13
 BUCKETS = 1 << BITS
 LENGTHS = (2, 3, 4, 5)
@@ -33,8 +31,8 @@ class SparseCounts:
 
 
 def count_ngrams(text: str) -> SparseCounts:
-    """Count the hashed n-grams of what is read of `text`."""
-    words = _DIGIT.sub("0", excerpt(text).casefold()).split()
+    """Count the hashed n-grams of all of `text`."""
+    words = _DIGIT.sub("0", text.casefold()).split()
     padded = f" {' '.join(words)} ".encode("utf-32-le", errors="replace")
     codes = np.frombuffer(padded, dtype="<u4").astype(np.uint64)
     hashed = [_hashes(codes, length) for length in LENGTHS if len(codes) >= length]

@@ -39,7 +39,7 @@ def explain_embedding(
     first, second = sorted(tags, key=lambda tag: -tags[tag])[:2]
     reads = f"The text reads as {_name(first)} {tags[first]:.2f}, ahead of {_name(second)} {tags[second]:.2f}"
     like = f'nearest known example: "{_quote(nearest.query)}" ({nearest.label}, similarity {nearest.similarity:.2f})'
-    cut = " Only its start and its end were read." if truncated else ""
+    cut = " Only what in it reads most like a request was read." if truncated else ""
     return f"{_outcome(services, tags[NONE], asked)} {reads}; {like}.{cut}"
 
 

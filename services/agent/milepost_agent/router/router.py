@@ -27,6 +27,7 @@ from milepost_agent.router.reasoning import (
 )
 from milepost_agent.router.recommendation import Candidate, Recommendation, ScoredService
 from milepost_agent.router.recommendation import Path as AnswerPath
+from milepost_agent.router.request_likeness import committed_likeness
 from milepost_agent.router.scoring import BEST, RELEVANT, Evidence, Scores, score
 from milepost_agent.router.service_vectors import ServiceVectors, described_as
 from milepost_agent.router.tags import LABELS
@@ -145,6 +146,7 @@ def _load_embedding(model: Path | None, heads: Path) -> tuple[EmbeddingEngine | 
     if model is None:
         return None, "embedding: no router model is configured"
     try:
+        committed_likeness()
         return EmbeddingEngine(Embedder(model), Heads.load(heads), training_examples()), None
     except (RouterError, OSError, ValueError) as error:
         return None, f"embedding: {error}"
