@@ -39,7 +39,7 @@ def test_floors_on_the_committed_test_set() -> None:
     router.learn(queries.services)
     report = measure(ask(router, queries).probabilities, np.array(queries.targets))
     print(report)
-    assert report.top1 >= 0.87
+    assert report.top1 >= 0.88
     assert report.top2 >= 0.97
     assert report.ece <= 0.06
     assert report.auroc is not None
