@@ -133,7 +133,9 @@ class Controller:
         if outcome.failure is None:
             self._failures.pop(key, None)
             self._queue.forget(key)
-            if outcome.unsaid:
+            if outcome.overtaken:
+                self._queue.add(key)
+            elif outcome.unsaid:
                 self._queue.add(key, Priority.NEWS)
             if outcome.requeue_after is not None:
                 self._queue.add_after(key, outcome.requeue_after, Priority.RESYNC)

@@ -44,11 +44,12 @@ class Outcome:
     """How a pass ended.
 
     `failure` asks for another one soon, `refused` for one after the user had time to act; `unsaid` for one that writes
-    the status, when nothing more urgent is left.
+    the status, when nothing more urgent is left; `overtaken` for one over what the resource has become meanwhile.
     """
 
     requeue_after: float | None = None
     unsaid: bool = False
+    overtaken: bool = False
     failure: ApiError | None = None
     refused: bool = False
 
@@ -117,11 +118,20 @@ class Reconciler:
             return Outcome()
         self._uids[key] = body["metadata"]["uid"]
         try:
-            return await self._pass(key, body, attempt, hurried)
+            outcome = await self._pass(key, body, attempt, hurried)
         except ApiError as error:
             if error.namespace_is_terminating:
                 return Outcome()
             return Outcome(failure=error, refused=not error.retriable)
+        return replace(outcome, overtaken=self._is_overtaken(key, body))
+
+    def _is_overtaken(self, key: ResourceKey, body: Object) -> bool:
+        """Whether another spec is known now: the answer to our own write can bring it before its event does.
+
+        The event is then no news any more, and would make nobody look.
+        """
+        latest = self._cache.resource(key)
+        return latest is not None and _version(latest) != _version(body)
 
     async def _pass(self, key: ResourceKey, body: Object, attempt: int, hurried: Callable[[], bool]) -> Outcome:
         try:

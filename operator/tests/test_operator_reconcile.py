@@ -2,14 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from operator_cases import DEFAULTS
 from operator_clock import run_virtual
 from operator_server import FakeCluster
 
-from milepost_operator.cache import Cache, ResourceKey
+from milepost_operator.cache import Cache, ResourceKey, Seen
 from milepost_operator.cluster import (
     AGENT_WORKFLOW,
     CONFIG_MAP,
@@ -21,12 +21,16 @@ from milepost_operator.cluster import (
     ApiError,
 )
 from milepost_operator.contests import REPAIRS
+from milepost_operator.controller import Controller
 from milepost_operator.dependents import Dependents
 from milepost_operator.describe import Describer
 from milepost_operator.gather import Gatherer
+from milepost_operator.leadership import Leadership
+from milepost_operator.metrics import Metrics
 from milepost_operator.names import LABEL_REGISTRY, object_labels
 from milepost_operator.observation import Description, Object
 from milepost_operator.reconcile import Outcome, Reconciler
+from milepost_operator.workqueue import WorkQueue
 
 NAMESPACE = "team"
 KEY = ResourceKey("ModelService", NAMESPACE, "writer")
@@ -123,6 +127,50 @@ def test_children_are_applied_in_order_and_then_the_status() -> None:
         assert world.cluster.written("apply") == CHILDREN
         assert world.cluster.written("status") == ["ModelService"]
         assert world.condition("Ready")["reason"] == "Starting"
+
+    run_virtual(story())
+
+
+@pytest.mark.requirement("OPR-1")
+def test_an_edit_that_only_the_answer_to_our_own_write_tells_of_is_not_missed() -> None:
+    """Its event comes after that answer, and is no news then."""
+
+    async def story() -> None:
+        world = World()
+        place = (MODEL_SERVICE, NAMESPACE, "writer")
+
+        def edited(verb: str, kind: str, name: str) -> None:
+            if verb == "status":
+                body = world.cluster.objects[place]
+                world.cluster.objects[place] = body | {"metadata": body["metadata"] | {"generation": 2}}
+
+        world.cluster.refuse = edited
+        assert (await world.reconcile()).overtaken
+        assert world.cache.observe(MODEL_SERVICE, world.cluster.objects[place]).seen is Seen.NOTHING
+        assert not (await world.reconcile()).overtaken
+        assert world.cluster.objects[place]["status"]["observedGeneration"] == 2
+
+    run_virtual(story())
+
+
+@pytest.mark.requirement("OPR-1")
+def test_a_resource_that_was_overtaken_is_due_again_at_once() -> None:
+    class Overtaken:
+        async def reconcile(self, key: ResourceKey, **_: Any) -> Outcome:
+            passes.append(key)
+            return Outcome(overtaken=len(passes) == 1)
+
+    async def story() -> None:
+        queue, leads = WorkQueue[ResourceKey](), Leadership(FakeCluster(), pod="", namespace="", namespaces=[])
+        controller = Controller(queue, Cache(), cast("Reconciler", Overtaken()), Dependents(), leads, Metrics())
+        worker = asyncio.create_task(controller.work())
+        queue.add(KEY)
+        await asyncio.sleep(0.1)
+        await queue.drain(1)
+        await worker
+        assert passes == [KEY, KEY]
+
+    passes: list[ResourceKey] = []
 
     run_virtual(story())
 
