@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from e2e_tunnel import Tunnel
 SELECTOR = "app.kubernetes.io/part-of=milepost,app.kubernetes.io/component=gateway"
 NAME = "milepost-gateway"
 PORT = 8400
+PATIENCE_SECONDS = 240.0
 SILENCE_SECONDS = 90.0
 """Longer than the time between two heartbeats, and than a new pod of an agent needs."""
 
@@ -80,7 +82,9 @@ class GatewayClient:
 
 def _events(response: httpx.Response) -> Iterator[Sent]:
     name = data = position = ""
+    until = time.monotonic() + PATIENCE_SECONDS
     for line in response.iter_lines():
+        assert time.monotonic() < until, f"the stream did not bring what was waited for in {PATIENCE_SECONDS:.0f} s"
         field, _, value = line.partition(": ")
         if field == "event":
             name = value

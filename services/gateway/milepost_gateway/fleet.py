@@ -40,6 +40,15 @@ class Fleet:
             raise ApiError("NOT_FOUND", f"agent {agent[:80]!r}: there is none with this id")
         return self._feeds[agent].agent
 
+    def of_workflow(self, workflow: str) -> list[Agent]:
+        """Those that run a workflow, given as NAME, in every namespace, or as NAMESPACE/NAME."""
+        namespace, _, name = workflow.rpartition("/")
+        return [
+            agent
+            for agent in self.agents
+            if agent.address.workflow == name and namespace in ("", agent.address.namespace)
+        ]
+
     async def settled(self, seconds: float) -> None:
         """Waits until each agent has answered or was found to be away, but not for longer than that."""
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -243,3 +244,29 @@ async def test_hung_agent_is_shown_as_it_was_last_seen_and_holds_nothing_up(
             shown, services, _ = await seen()
             await asyncio.sleep(0.02)
         assert shown["error"] == ""
+
+
+@pytest.mark.requirement("UI-1")
+async def test_a_workflow_that_two_namespaces_have_is_named_with_its_own(
+    agent: ScriptedAgent, second: ScriptedAgent
+) -> None:
+    """Proves that no run is started, and none listed, in a namespace that was not meant."""
+    fill([agent, second], "01")
+    ours = [
+        replace(agent.address, workflow="flow", namespace="a"),
+        replace(second.address, workflow="flow", namespace="b"),
+    ]
+    async with GatewayServer(ours) as server:
+        refused = await server.client.post("/api/runs", json={"workflow": "flow", "prompt": "x"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "INVALID_ARGUMENT")
+        assert refused.json()["error"]["message"] == (
+            "workflow: 'flow' is in several namespaces; allowed: ['a/flow', 'b/flow']"
+        )
+        started = await server.client.post("/api/runs", json={"workflow": "b/flow", "prompt": "x"})
+        assert started.json()["agent"] == second.name
+        missing = await server.client.post("/api/runs", json={"workflow": "c/flow", "prompt": "x"})
+        assert missing.status_code == 404
+        listed = (await server.client.get("/api/runs", params={"workflow": "b/flow"})).json()["runs"]
+        assert {each["agent"] for each in listed} == {second.name}
+        both = (await server.client.get("/api/runs", params={"workflow": "flow"})).json()["runs"]
+        assert {each["agent"] for each in both} == {agent.name, second.name}

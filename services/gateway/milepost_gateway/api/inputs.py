@@ -20,7 +20,7 @@ class PageQuery(Input):
 
 
 class RunsQuery(PageQuery):
-    workflow: str = ""
+    workflow: Annotated[str, Field(description="NAME or NAMESPACE/NAME")] = ""
     state: Literal["", "accepted", "running", "waiting", "ended", "paused"] = ""
     outcome: Literal[
         "",
@@ -47,7 +47,7 @@ class StreamQuery(Input):
 
 
 class StartRun(Input):
-    workflow: str
+    workflow: Annotated[str, Field(description="NAME, or NAMESPACE/NAME where several namespaces have one")]
     prompt: str
     correlation_id: Annotated[str, Field(description="UUID; the same request again is the same run")] = ""
 

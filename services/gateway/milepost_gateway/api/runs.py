@@ -115,7 +115,7 @@ class RunReads:
 
     async def list_runs(self, call: Call[RunsQuery, Nothing]) -> dict[str, Any]:
         query = call.query
-        agents = [agent for agent in self._fleet.agents if query.workflow in ("", agent.address.workflow)]
+        agents = self._fleet.of_workflow(query.workflow) if query.workflow else self._fleet.agents
 
         async def fetch(agent: Agent, size: int, token: str) -> Part[agent_pb2.Run]:
             request = agent_pb2.ListRunsRequest(
@@ -140,13 +140,17 @@ class RunReads:
 
     async def start(self, call: Call[Nothing, StartRun]) -> dict[str, Any]:
         body = call.body
-        agents = [agent for agent in self._fleet.agents if agent.address.workflow == body.workflow]
+        agents = self._fleet.of_workflow(body.workflow)
         if not agents:
             names = sorted({agent.address.workflow for agent in self._fleet.agents})
             raise ApiError("NOT_FOUND", f"workflow: none is called {body.workflow[:80]!r}; there are: {names}")
+        name = agents[0].address.workflow
+        places = sorted({f"{agent.address.namespace}/{name}" for agent in agents})
+        if len(places) > 1:
+            raise ApiError("INVALID_ARGUMENT", f"workflow: {name!r} is in several namespaces; allowed: {places}")
         correlation_id = body.correlation_id or str(uuid.uuid4())
         agent = await self._accepting(agents, correlation_id, is_new=not body.correlation_id)
-        request = agent_pb2.StartRunRequest(workflow=body.workflow, prompt=body.prompt, correlation_id=correlation_id)
+        request = agent_pb2.StartRunRequest(workflow=name, prompt=body.prompt, correlation_id=correlation_id)
         answer = await agent.write(lambda one: one.runs.StartRun, request)
         self._where.remember(answer.run.run_id, agent)
         return {"run": to_json(answer.run), "agent": agent.id, "existing": answer.existing}

@@ -17,11 +17,16 @@ export interface WorkflowChoice {
   reachable: boolean;
 }
 
-/** The workflows of all agents, each once, by name; one that any agent serves is reachable. */
+/**
+ * The workflows of all agents, each once, by name; one that any agent serves is reachable.
+ * A name that several namespaces have is led by its namespace, as the gateway takes it.
+ */
 export function workflowsOf(agents: readonly Agent[]): WorkflowChoice[] {
   const choices = new Map<string, boolean>();
-  for (const agent of agents) {
-    choices.set(agent.workflow, (choices.get(agent.workflow) ?? false) || agent.reachable);
+  for (const { workflow, namespace, reachable } of agents) {
+    const shared = agents.some((other) => other.workflow === workflow && other.namespace !== namespace);
+    const choice = shared ? `${namespace}/${workflow}` : workflow;
+    choices.set(choice, (choices.get(choice) ?? false) || reachable);
   }
   return [...choices]
     .map(([workflow, reachable]) => ({ workflow, reachable }))
