@@ -45,10 +45,13 @@ def agent(story: Story, gateway: GatewayClient) -> str:
     return found
 
 
+def flow_of(agent: str) -> str:
+    """With its namespace: the workflow of a story that is being taken away has the same name."""
+    return f"{agent.partition('.')[0]}/{FLOW}"
+
+
 def start(gateway: GatewayClient, agent: str, prompt: str = PROMPT) -> str:
-    """The workflow of a story that is being taken away may have the same name."""
-    named = f"{agent.partition('.')[0]}/{FLOW}"
-    answer = gateway.ask("POST", "/api/runs", {"workflow": named, "prompt": prompt})
+    answer = gateway.ask("POST", "/api/runs", {"workflow": flow_of(agent), "prompt": prompt})
     assert answer.status_code in (200, 201, 202), answer.text
     return str(answer.json()["run"]["run_id"])
 
@@ -131,7 +134,7 @@ def test_nothing_changes_without_the_token(gateway: GatewayClient, agent: str) -
             refused = gateway.ask(method, path, body, token=token)
             assert (refused.status_code, refused.json()["error"]["code"]) == (401, "UNAUTHENTICATED"), refused.text
     assert gateway.get(place)["mode"] == before
-    assert gateway.get(f"/api/runs?workflow={agent.partition('.')[0]}/{FLOW}")["runs"] == []
+    assert gateway.get(f"/api/runs?workflow={flow_of(agent)}")["runs"] == []
     assert gateway.ask("PUT", place, {"mode": "debug", "duration_seconds": 300}).json()["mode"] == "debug"
     changed = gateway.get(place)
     assert changed["mode"] == "debug" and changed["until"]

@@ -18,7 +18,7 @@ from milepost.agent.v1 import backup_pb2
 from milepost_cli.backend import Backend
 from milepost_cli.client import LASTING, Agent, refusal
 from milepost_cli.errors import AgentError, NotFoundError, UsageError
-from milepost_cli.views import write_json, write_line
+from milepost_cli.views import write_json, write_line, write_note
 from milepost_service.json_form import iso, local_time, to_json
 
 REFRESH = 0.1  # seconds between two lines of progress
@@ -89,7 +89,7 @@ def show(agents: Sequence[Agent], *, as_json: bool) -> int:
         write_line("no backups yet")
     for agent, answer in listed:
         if answer.failure:
-            sys.stderr.write(f"milepost: {agent.name}: the last attempt of the schedule made none: {answer.failure}\n")
+            write_note(f"{agent.name}: the last attempt of the schedule made none: {answer.failure}")
         if answer.HasField("next_time"):
             write_line(f"{agent.name}: the next is due at {local_time(answer.next_time):%Y-%m-%d %H:%M:%S}")
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ from milepost_cli.backend import Away, Backend, Readiness
 from milepost_cli.client import EVERY_RUN, RunQuery
 from milepost_cli.statistics import percentile, router_times
 from milepost_cli.text import one_line
-from milepost_cli.views import write_json, write_line
+from milepost_cli.views import write_json, write_line, write_note
 from milepost_service.json_form import to_json
 
 
@@ -102,10 +101,10 @@ def away_forms(away: Sequence[Away]) -> list[dict[str, str]]:
 
 def tell_away(away: Sequence[Away], what: str) -> None:
     for one in away:
-        sys.stderr.write(f"milepost: {one.name} is away, its {what} are not counted: {one_line(one.reason, 300)}\n")
+        write_note(f"{one.name} is away, its {what} are not counted: {one_line(one.reason, 300)}")
 
 
 def _tell_unwritable(agent: agent_pb2.GetAgentResponse) -> None:
     if agent.store.failure:
         failure = one_line(agent.store.failure, 300)
-        sys.stderr.write(f"milepost: {agent.workflow} stands still: {failure}\n")
+        write_note(f"{agent.workflow} stands still: {failure}")

@@ -92,5 +92,10 @@ def write_line(text: str) -> None:
     sys.stdout.flush()
 
 
+def write_note(text: str) -> None:
+    """A line for people that is no part of the answer."""
+    sys.stderr.write(f"milepost: {text}\n")
+
+
 def write_json(form: Any) -> None:
     write_line(json.dumps(form, ensure_ascii=False))

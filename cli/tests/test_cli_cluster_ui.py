@@ -172,7 +172,7 @@ def test_gateway_that_goes_and_comes_back_meanwhile_is_told(
             raise KeyboardInterrupt
         api.gateway("gateway-b")
 
-    monkeypatch.setattr(gateway_page, "_tell", hear)
+    monkeypatch.setattr(gateway_page, "write_note", hear)
     with GatewayPage(api, dialer, find_gateway(api, NAMESPACE)) as page:
         api.gateway("gateway-a", **PENDING)
         with pytest.raises(OSError):

@@ -7,7 +7,6 @@ for is looked for in all pods, and lists are put together from all of them.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -36,6 +35,7 @@ from milepost_cli.cluster.keeper import LOOK_EVERY, Api, PodKeeper
 from milepost_cli.cluster.placement import ranked
 from milepost_cli.cluster.resources import AGENT_PORT, OperatedService, Pod, Workflow, ready_text
 from milepost_cli.errors import AgentError, AwayError, NotFoundError
+from milepost_cli.views import write_note
 
 Answer = TypeVar("Answer")
 CHANNEL_OPTIONS = (
@@ -54,10 +54,6 @@ START_PATIENCE = 120.0  # seconds that the first pod of a workflow may take, its
 MOST_AT_ONCE = 16
 
 
-def _tell(text: str) -> None:
-    sys.stderr.write(f"milepost: {text}\n")
-
-
 class ClusterBackend:
     """`option` ends every command that is shown, so that it finds the same namespace of the same cluster.
 
@@ -65,7 +61,7 @@ class ClusterBackend:
     """
 
     def __init__(
-        self, api: Api, dialer: Dialer, namespace: str, option: str, tell: Callable[[str], None] = _tell
+        self, api: Api, dialer: Dialer, namespace: str, option: str, tell: Callable[[str], None] = write_note
     ) -> None:
         self._api = api
         self._tell = tell

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import sys
 import time
 import webbrowser
 from contextlib import closing, suppress
@@ -16,7 +15,7 @@ from milepost_cli.cluster.keeper import Api
 from milepost_cli.gateway import gateway_port
 from milepost_cli.ports import HOST
 from milepost_cli.ui import has_display
-from milepost_cli.views import write_line
+from milepost_cli.views import write_line, write_note
 
 NAME = "gateway"
 PATIENCE = 15.0  # seconds that the gateway may take to answer at first
@@ -55,7 +54,7 @@ class GatewayPage:
         try:
             token = self._gateway.token(self._api)
         except ClusterError as error:
-            _tell(f"{error}; without it the page shows everything and changes nothing")
+            write_note(f"{error}; without it the page shows everything and changes nothing")
             return url
         return f"{url}#token={token}" if token else url
 
@@ -67,7 +66,7 @@ class GatewayPage:
             is_well = self._forwarder.failure(NAME) is None or self._answers()
             now = "" if is_well else str(self._forwarder.failure(NAME) or "it does not answer")
             if now != told:
-                _tell(f"the gateway cannot be reached now: {now}" if now else "the gateway is reached again")
+                write_note(f"the gateway cannot be reached now: {now}" if now else "the gateway is reached again")
             told = now
 
     def _wait(self) -> None:
@@ -93,14 +92,9 @@ def show_page(api: Api, dialer: Dialer, gateway: Gateway, *, opening: bool) -> i
     with GatewayPage(api, dialer, gateway) as page:
         address = page.address()
         write_line(address)
-        _tell(f"this leads to the gateway in namespace {gateway.namespace} until Ctrl-C")
+        write_note(f"this leads to the gateway in namespace {gateway.namespace} until Ctrl-C")
         if opening and has_display():
             webbrowser.open(address)
         with suppress(KeyboardInterrupt):
             page.stay()
     return 0
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(f"milepost: {text}\n")
-    sys.stderr.flush()

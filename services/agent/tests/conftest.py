@@ -18,6 +18,17 @@ async def worker() -> AsyncIterator[ScriptedService]:
     await service.stop()
 
 
+@pytest.fixture
+async def two() -> AsyncIterator[tuple[ScriptedService, ScriptedService]]:
+    """Both can do the work, and `brain` can score."""
+    services = ScriptedService("alpha", ("coding",)), ScriptedService("brain", ("coding",))
+    for service in services:
+        await service.start()
+    yield services
+    for service in services:
+        await service.stop()
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """SmolLM2-135M as Q8_0, in the cache of models."""

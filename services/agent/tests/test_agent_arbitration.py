@@ -5,7 +5,6 @@ import itertools
 import math
 import re
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,6 @@ from milepost_agent.router import Recommendation, ScoredService
 from milepost_agent.state import Output, RunState
 from milepost_agent.store import LedgerEntry, NewMessage, Store
 from milepost_crds import AgentWorkflow
-
-
-@pytest.fixture
-async def two() -> AsyncIterator[tuple[ScriptedService, ScriptedService]]:
-    services = ScriptedService("alpha", ("coding",)), ScriptedService("brain", ("coding",))
-    for service in services:
-        await service.start()
-    yield services
-    for service in services:
-        await service.stop()
-
 
 EVENT_SCHEMA = Path(__file__).parents[3] / "docs" / "event_schema.md"
 FLOW = {"steps": [{"name": "code", "role": "coder", "capability": "coding", "instructions": "Write it."}]}

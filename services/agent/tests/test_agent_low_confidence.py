@@ -1,7 +1,7 @@
 """When the router is unsure: a default service, a question to the user, or an honest end; and models that are slow."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,6 @@ class Unsure:
 
     def learn(self, candidates: Sequence[Candidate]) -> None:
         pass
-
-
-@pytest.fixture
-async def two() -> AsyncIterator[tuple[ScriptedService, ScriptedService]]:
-    services = ScriptedService("alpha", ("coding",)), ScriptedService("brain", ("coding",))
-    for service in services:
-        await service.start()
-    yield services
-    for service in services:
-        await service.stop()
 
 
 def flow(*, capability: str | None = "coding", ask: bool = False, default: str = "", **step: Any) -> AgentWorkflow:

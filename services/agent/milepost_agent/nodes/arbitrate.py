@@ -170,12 +170,10 @@ class Arbitrate:
         self, name: str, request: model_pb2.ScoreRequest, context: CallContext
     ) -> model_pb2.ScoreResponse:
         registry = self._dependencies.registry
-        if registry.get(name) is not None:
-            await registry.wait_ready(MODEL_SECONDS, name=name)
-        entry = registry.get(name)
-        if entry is None or not entry.healthy:
+        ready = await registry.wait_ready(MODEL_SECONDS, name=name) if registry.get(name) else []
+        if not ready:
             raise ServiceCallFailed(name, "UNAVAILABLE", "the model is not ready")
-        return await self._dependencies.clients.score(name, entry.target, request, context)
+        return await self._dependencies.clients.score(name, ready[0].target, request, context)
 
     def _ask(self, task: Task, step: Step, recommendation: Recommendation) -> str:
         """Waits, durably, for the answer to a clarifying question."""

@@ -57,13 +57,18 @@ class Heads:
     def width(self) -> int:
         return int(self.embedding_weights.shape[0])
 
-    def probabilities(self, vector: Vector, text: str) -> NDArray[np.float64]:
-        """Probabilities of `labels`, shape (T,), summing to one."""
+    def cosines(self, vector: Vector) -> Vector:
+        """Of a unit vector, shape (width,), with the training examples, shape (examples,)."""
+        return self.example_vectors @ vector
+
+    def probabilities(self, vector: Vector, text: str, cosines: Vector | None = None) -> NDArray[np.float64]:
+        """Probabilities of `labels`, shape (T,), summing to one; `cosines` where they are known already."""
         counts = count_ngrams(excerpt(text))
         features = weigh(counts, self.ngram_rarity)
         by_meaning = log_softmax(vector @ self.embedding_weights + self.embedding_bias)
         by_letters = log_softmax(features @ self.ngram_weights[counts.buckets] + self.ngram_bias)
-        near = nearness(self.example_vectors @ vector, self.example_targets, len(self.labels))
+        known = self.cosines(vector) if cosines is None else cosines
+        near = nearness(known, self.example_targets, len(self.labels))
         return mix(by_meaning, by_letters, near, self.mixture)
 
     def save(self, path: Path) -> None:

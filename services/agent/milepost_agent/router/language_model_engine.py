@@ -88,7 +88,9 @@ class LanguageModelEngine:
         self._thread.join(END_SECONDS)
 
     def _hindrance(self) -> str | None:
-        return self._failure if self._failure is not None else None if self._loaded.is_set() else "is still loading"
+        if self._failure is not None:
+            return self._failure
+        return None if self._loaded.is_set() else "is still loading"
 
     def _serve(self) -> None:
         try:

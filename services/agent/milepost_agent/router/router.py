@@ -181,13 +181,14 @@ class EmbeddingEngine:
     def answer(self, text: str, candidates: Sequence[Candidate], capability: str | None) -> Answer:
         """As `Answer`; raises ModelUnusableError."""
         embedding = self._embedder.embed(text)
-        tags = _named(self._heads.probabilities(embedding.vector, text))
+        cosines = self._heads.cosines(embedding.vector)
+        tags = _named(self._heads.probabilities(embedding.vector, text, cosines))
         self._services.learn(candidates)
         evidence = self._evidence(embedding.vector, candidates)
         scores = score(tags, evidence, capability)
         services = _worth_naming(scores, capability)
         asked = Asked(capability, len(candidates))
-        why = explain_embedding(self._nearest(embedding.vector), tags, services, asked, embedding.truncated)
+        why = explain_embedding(self._nearest(cosines), tags, services, asked, embedding.truncated)
         return services, scores.none_probability, why
 
     def _evidence(self, vector: Vector, candidates: Sequence[Candidate]) -> list[Evidence]:
@@ -198,8 +199,7 @@ class EmbeddingEngine:
             for candidate, similar in zip(candidates, compared, strict=True)
         ]
 
-    def _nearest(self, vector: Vector) -> NearestExample:
-        cosines = self._heads.example_vectors @ vector
+    def _nearest(self, cosines: Vector) -> NearestExample:
         best = int(np.argmax(cosines))
         return NearestExample(self._examples[best].query, self._examples[best].label, float(cosines[best]))
 
