@@ -80,7 +80,12 @@ def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
     data.write_text(json.dumps({"query": "word " * 500, "label": "none"}) + "\n")
     data.write_text(data.read_text() * 100_000)
     process = subprocess.Popen(
-        command("router", "eval", "--data", data), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("router", "eval", "--data", data),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in the background of a shell has Ctrl-C ignored, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + LIMIT

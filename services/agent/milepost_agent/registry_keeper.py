@@ -11,7 +11,8 @@ from milepost_agent.store import Store
 
 log = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 0.1
+"""Short: an agent that is killed in it comes back without who had just come, and words its questions otherwise."""
 
 
 class RegistryKeeper:
