@@ -97,6 +97,7 @@ def locks() -> list[Lock]:
         Lock("requirements-build.lock", tuple(map(Requirement, groups["llama-build"]))),
         Lock("requirements-node.lock", tuple(map(Requirement, groups["node"])), ("--no-deps",)),
         Lock("requirements-models.lock", tuple(map(Requirement, groups["models"])), ("--no-deps",)),
+        Lock("requirements-peers.lock", tuple(map(Requirement, groups["peers"])), ("--no-deps",)),
         *(_of_image_layer(project, layer.name, layer.extras) for layer in LAYERS if layer.extras),
     ]
 
