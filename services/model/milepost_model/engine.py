@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from milepost_model.errors import NotOfferedError, PromptTooLongError, QueueFull
 from milepost_model.generation import ChoiceTokens, Decoder, Finished, cells_of
 from milepost_model.job import Job
 from milepost_model.kv_cache import KvCache, KvSequence
+from milepost_model.log_probabilities import Drawn
 from milepost_model.sampler import Sampling
 from milepost_model.scheduler import Scheduler
 from milepost_model.weights import Weights
@@ -194,9 +196,16 @@ class Engine:
         return self.weights.tokens_of(prompt, begin=True, control=True)
 
     async def generate(
-        self, prompt: Sequence[int], sampling: Sampling, choice: Choice | None = None
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        choice: Choice | None = None,
+        drawn: deque[Drawn] | None = None,
     ) -> AsyncGenerator[str | Finished, None]:
-        """Text as it is made, then one Finished. Closing the iterator stops the work after the current batch."""
+        """Text as it is made, then one Finished. Closing the iterator stops the work after the current batch.
+
+        `drawn` is appended each token with its log-probability, before its text comes.
+        """
         self._require_text()
         decision = self._tokens_of(choice)
         least = len(decision.lead) + max((len(part) - 1 for part in decision.parts), default=0)
@@ -206,7 +215,7 @@ class Engine:
         limit = min(sampling.max_tokens, self.context_tokens - len(prompt) - least)
         reserved = min(self.context_tokens, len(prompt) + limit + len(decision.lead) + cells_of(decision.parts))
         job: Job[Finished] = Job()
-        task = Task(job, prompt, reserved, partial(self._generate, job, sampling, limit, decision))
+        task = Task(job, prompt, reserved, partial(self._generate, job, sampling, limit, decision, drawn))
         with self._submitted(task):
             async with aclosing(job.texts()) as texts:
                 async for text in texts:
@@ -297,9 +306,15 @@ class Engine:
         return Scheduler(self._cache, side_by_side=self.side_by_side, beside=beside)
 
     def _generate(
-        self, job: Job[Finished], sampling: Sampling, limit: int, decision: ChoiceTokens, trunk: KvSequence
+        self,
+        job: Job[Finished],
+        sampling: Sampling,
+        limit: int,
+        decision: ChoiceTokens,
+        drawn: deque[Drawn] | None,
+        trunk: KvSequence,
     ) -> Steps:
-        return self._require_decoder().generate(job, trunk, sampling, limit, decision)
+        return self._require_decoder().generate(job, trunk, sampling, limit, decision, drawn)
 
     def _tokens_of(self, choice: Choice | None) -> ChoiceTokens:
         if choice is None:

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 
 from milepost_model.batcher import Computed
-from milepost_model.context import Context, Logits
+from milepost_model.context import Context
 from milepost_model.job import Job
 from milepost_model.kv_cache import KvCache, KvSequence
+from milepost_model.log_probabilities import Drawn, log_probability, weigh
 from milepost_model.sampler import Sampler, Sampling
 from milepost_model.text_stream import TextStream
 
@@ -57,9 +58,18 @@ class Decoder:
         self._weights = context.weights
 
     def generate(
-        self, job: Job[Finished], trunk: KvSequence, sampling: Sampling, limit: int, choice: ChoiceTokens
+        self,
+        job: Job[Finished],
+        trunk: KvSequence,
+        sampling: Sampling,
+        limit: int,
+        choice: ChoiceTokens,
+        drawn: deque[Drawn] | None,
     ) -> Generator[None, Computed, Finished]:
-        """Emits the answer of at most `limit` tokens to the prompt that is pending in `trunk`."""
+        """Emits the answer of at most `limit` tokens to the prompt that is pending in `trunk`.
+
+        Each token is in `drawn`, where there is one, before its text is emitted.
+        """
         prompt_tokens = len(trunk.prompt)
         stream, sampler = TextStream(sampling.stop), Sampler(self._weights, sampling)
         made: list[int] = []
@@ -76,6 +86,8 @@ class Decoder:
                     reason = "stop"
                     break
                 made.append(token)
+                if drawn is not None:
+                    drawn.append(weigh(self._context.logits(rows[-1]), token, sampling.alternatives, self._weights))
                 if text := stream.push(self._weights.bytes_of(token)):
                     job.emit(text)
                 if stream.stopped:
@@ -108,7 +120,7 @@ class Decoder:
         """Log-probability of each part after what is pending in `trunk`, each in a fork, side by side if they fit."""
         _, rows = yield
         first = self._context.logits(rows[-1])
-        scores = [_log_probability(first, part[0]) for part in parts]
+        scores = [log_probability(first, part[0]) for part in parts]
         waiting = deque(index for index, part in enumerate(parts) if len(part) > 1)
         running: dict[KvSequence, tuple[int, Iterator[int]]] = {}
         room = trunk.reserved - len(trunk.tokens)
@@ -125,7 +137,7 @@ class Decoder:
                 if fork is None:
                     continue
                 index, following = running[fork]
-                scores[index] += sum(_log_probability(self._context.logits(row), next(following)) for row in rows)
+                scores[index] += sum(log_probability(self._context.logits(row), next(following)) for row in rows)
                 if not fork.pending:
                     del running[fork]
                     self._cache.end(fork, keep=False)
@@ -145,8 +157,3 @@ class Decoder:
 def cells_of(parts: Sequence[Sequence[int]]) -> int:
     """Cells that all `parts` take side by side; room for the longest is enough, then they go one after another."""
     return sum(len(part) - 1 for part in parts)
-
-
-def _log_probability(logits: Logits, token: int) -> float:
-    highest = logits.max()
-    return float(logits[token] - highest - np.log(np.exp(logits - highest).sum()))

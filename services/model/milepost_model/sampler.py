@@ -2,6 +2,7 @@
 
 import ctypes
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 
 import llama_cpp
@@ -25,6 +26,11 @@ class Sampling:
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = field(default_factory=tuple)
+    presence_penalty: float = 0.0
+    """Taken off the logit of each token that the answer has; `frequency_penalty` as often as it has it."""
+    frequency_penalty: float = 0.0
+    alternatives: int = 0
+    """How many of the likeliest tokens are told with each that was drawn, where that is told."""
     grammar: str = ""
     """What the answer may be, in llama.cpp's notation (GBNF); empty: anything."""
 
@@ -41,15 +47,29 @@ class Sampler:
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         for part in _parts(sampling):
             llama_cpp.llama_sampler_chain_add(self._chain, part)
+        self._presence, self._frequency = sampling.presence_penalty, sampling.frequency_penalty
+        self._drawn: Counter[int] = Counter()
 
     def draw(self, context: Context, row: int) -> int:
         """The next token after a row of logits."""
+        if self._presence or self._frequency:
+            return self._draw_penalised(context.logits(row))
         token = int(llama_cpp.llama_sampler_sample(self._chain, context.handle, row))
         if self._grammar is None:
             return token
         if not self._allows(token):
             token = self._draw_allowed(context.logits(row))
         llama_cpp.llama_sampler_accept(self._grammar, token)
+        return token
+
+    def _draw_penalised(self, logits: Logits) -> int:
+        for drawn, times in self._drawn.items():
+            logits[drawn] -= self._presence + times * self._frequency
+        token = self._draw_among(_words(logits))
+        if self._grammar is not None:
+            token = token if self._allows(token) else self._draw_allowed(logits)
+            llama_cpp.llama_sampler_accept(self._grammar, token)
+        self._drawn[token] += 1
         return token
 
     def close(self) -> None:
@@ -63,15 +83,23 @@ class Sampler:
         return bool(np.isfinite(only["logit"][0]))
 
     def _draw_allowed(self, logits: Logits) -> int:
-        words = np.zeros(len(logits), dtype=_CANDIDATE)
-        words["id"], words["logit"] = np.arange(len(logits)), logits
+        words = _words(logits)
         llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(_candidates(words)))
         allowed = words[np.isfinite(words["logit"])]
         if not len(allowed):
             raise EngineError("no token of the model's vocabulary continues what the grammar allows")
-        array = _candidates(allowed)
+        return self._draw_among(allowed)
+
+    def _draw_among(self, words: npt.NDArray[np.void]) -> int:
+        array = _candidates(words)
         llama_cpp.llama_sampler_apply(self._chain, ctypes.byref(array))
         return int(array.data[array.selected].id)
+
+
+def _words(logits: Logits) -> npt.NDArray[np.void]:
+    words = np.zeros(len(logits), dtype=_CANDIDATE)
+    words["id"], words["logit"] = np.arange(len(logits)), logits
+    return words
 
 
 def _candidates(words: npt.NDArray[np.void]) -> llama_cpp.llama_token_data_array:

@@ -1,8 +1,10 @@
 """The engine over the real model: repeatable, cancellable, and honest about its limits."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from milepost_model.engine import Choice, Engine
 from milepost_model.errors import PromptTooLongError, WorkCancelledError
 from milepost_model.generation import Finished
 from milepost_model.kv_cache import KvSequence
+from milepost_model.log_probabilities import Drawn
 from milepost_model.prompt import fit, turns_of
 from milepost_model.sampler import Sampling
 from milepost_model.scheduler import BATCH_TOKENS, Slice
@@ -48,11 +51,15 @@ async def generate(engine: Engine, prompt: list[int], sampling: Sampling, choice
     return [item async for item in engine.generate(prompt, sampling, choice)]
 
 
+async def text_of(engine: Engine, prompt: list[int], sampling: Sampling) -> str:
+    return "".join(item for item in await generate(engine, prompt, sampling) if isinstance(item, str))
+
+
 async def test_greedy_and_seeded_answers_repeat_and_seeds_differ(engine: Engine) -> None:
     prompt = chat(engine)
     warm = Sampling(max_tokens=12, temperature=1.5, seed=7)
     texts = [
-        [str(item) for item in await generate(engine, prompt, sampling) if isinstance(item, str)]
+        await text_of(engine, prompt, sampling)
         for sampling in (Sampling(max_tokens=12), Sampling(max_tokens=12), warm, warm)
     ]
     assert texts[0] == texts[1]
@@ -62,10 +69,9 @@ async def test_greedy_and_seeded_answers_repeat_and_seeds_differ(engine: Engine)
 
 async def test_an_answer_does_not_depend_on_what_the_cache_held_before(engine: Engine) -> None:
     prompt = chat(engine)
-    before = await generate(engine, prompt, Sampling(max_tokens=12))
+    before = await text_of(engine, prompt, Sampling(max_tokens=12))
     await generate(engine, chat(engine, "Name three colours."), Sampling(max_tokens=4))
-    after = await generate(engine, prompt, Sampling(max_tokens=12))
-    assert before[:-1] == after[:-1]
+    assert await text_of(engine, prompt, Sampling(max_tokens=12)) == before
 
 
 async def test_closing_a_stream_stops_generation_within_two_tokens(engine: Engine) -> None:
@@ -236,3 +242,36 @@ async def test_a_candidate_may_be_longer_than_what_is_computed_at_once(engine: E
     assert (long.tokens, short.tokens) == (600, 3)
     assert four.log_probability == pytest.approx(short.log_probability + alone.log_probability, abs=4 * NOISE)
     assert long.log_probability < four.log_probability
+
+
+@pytest.mark.requirement("MOD-1")
+async def test_each_token_is_told_with_its_log_probability_and_the_likeliest_in_its_place(engine: Engine) -> None:
+    prompt, drawn = engine.raw_tokens("The capital of France is"), deque[Drawn]()
+    *texts, _ = [item async for item in engine.generate(prompt, Sampling(max_tokens=6, alternatives=3), None, drawn)]
+    assert b"".join(token.data for token in drawn).decode() == "".join(map(str, texts))
+    for token in drawn:
+        first, *others = token.likeliest
+        assert (token.data, token.log_probability) == (first.data, first.log_probability), "greedy"
+        assert [first.log_probability, *(each.log_probability for each in others)] == sorted(
+            (each.log_probability for each in token.likeliest), reverse=True
+        )
+    scores = await engine.score(prompt, [each.data.decode() for each in drawn[0].likeliest])
+    expected = [item.log_probability for item in scores.items]
+    assert [each.log_probability for each in drawn[0].likeliest] == pytest.approx(expected, abs=NOISE)
+
+
+@pytest.mark.requirement("MOD-1")
+@pytest.mark.parametrize("grammar", ["", "root ::= [ a-z]+"])
+async def test_penalties_keep_an_answer_from_what_it_has_said(engine: Engine, grammar: str) -> None:
+    prompt = engine.raw_tokens("ha ha ha ha ha ha ha ha ha ha ha ha")
+
+    async def tokens(sampling: Sampling) -> list[bytes]:
+        drawn = deque[Drawn]()
+        _ = [item async for item in engine.generate(prompt, sampling, None, drawn)]
+        return [token.data for token in drawn]
+
+    freely = Sampling(max_tokens=4, grammar=grammar)
+    assert set(await tokens(freely)) == {b" ha"}
+    for penalised in (replace(freely, presence_penalty=100.0), replace(freely, frequency_penalty=100.0)):
+        made = await tokens(penalised)
+        assert len(set(made)) == len(made) == 4
