@@ -12,7 +12,7 @@ from pathlib import Path
 
 from milepost_crds import ModelService, load_manifests
 from milepost_model.engine import Engine
-from milepost_model.sampler import Sampling
+from milepost_model.sampling import Sampling
 from milepost_service.models import default_cache_dir, ensure_model
 
 MANIFEST = Path(__file__).parents[1] / "examples" / "review-loop" / "models.yaml"

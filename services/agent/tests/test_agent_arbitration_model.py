@@ -10,7 +10,8 @@ from milepost.model.v1 import model_pb2_grpc
 from milepost_agent.evaluation.queries import LabelledQueries, one_service_a_tag, read_queries
 from milepost_agent.nodes.choices import rank
 from milepost_agent.router.examples import Example
-from milepost_model.chat import ChatTemplate, Turn
+from milepost_model.chat import ChatTemplate
+from milepost_model.requests import Turn
 from milepost_model.weights import Weights
 from milepost_service.models import default_cache_dir, ensure_model
 from milepost_service.resource import load_model_service

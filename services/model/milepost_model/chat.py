@@ -2,22 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from milepost_model.errors import NoChatTemplateError
+from milepost_model.requests import Turn
 from milepost_model.weights import Weights
 from milepost_service.errors import ConfigurationError
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One message of a chat; `role` is system, user or assistant."""
-
-    role: str
-    content: str
 
 
 class ChatTemplate:

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from milepost_model.chat import ChatTemplate
 from milepost_model.context import Context, beside_tokens
 from milepost_model.embedder import Embedder
 from milepost_model.errors import NotOfferedError, PromptTooLongError, QueueFullError
-from milepost_model.generation import ChoiceTokens, Decoder, Finished, cells_of
+from milepost_model.generation import ChoiceTokens, Decoder, cells_of
 from milepost_model.job import Job
 from milepost_model.kv_cache import KvCache, KvSequence
 from milepost_model.log_probabilities import Drawn
-from milepost_model.sampler import Sampling
+from milepost_model.results import Choice, Embeddings, Finished, Scored, Scores
+from milepost_model.sampling import Sampling
 from milepost_model.scheduler import Scheduler
 from milepost_model.weights import Weights
 from milepost_model.worker import Worker
@@ -37,43 +37,6 @@ SPARE_SEQUENCES = 16
 """Ids of sequences besides those of running requests: for what is kept, and for continuations that are weighed."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Natural log-probability of one continuation, summed over its tokens; and after the baseline, if there was one."""
-
-    text: str
-    log_probability: float
-    tokens: int
-    baseline_log_probability: float | None = None
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of all candidates; `truncated` when the prompt was cut at its beginning."""
-
-    items: list[Scored]
-    truncated: bool
-    prompt_tokens: int
-    queue_ms: float
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """L2-normalised vectors, and how many tokens they took."""
-
-    vectors: list[list[float]]
-    tokens: int
-    queue_ms: float
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A decision at the end of an answer: `lead` is appended to it, then the likeliest of `options` is taken."""
-
-    lead: str
-    options: tuple[str, ...]
 
 
 class Engine:

@@ -13,27 +13,13 @@ from milepost_model.context import Context
 from milepost_model.job import Job
 from milepost_model.kv_cache import KvCache, KvSequence
 from milepost_model.log_probabilities import Drawn, log_probability, weigh
-from milepost_model.sampler import Sampler, Sampling
+from milepost_model.results import Finished
+from milepost_model.sampler import Sampler
+from milepost_model.sampling import Sampling
 from milepost_model.text_stream import TextStream
 
 _MEASURED_TOKENS = 8
 """An answer of fewer says nothing about speed."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The end of a generation. Times are in milliseconds."""
-
-    reason: Literal["stop", "length"]
-    prompt_tokens: int
-    completion_tokens: int
-    queue_ms: float
-    first_token_ms: float
-    """From the request to the first token, the time in the queue included."""
-    tokens_per_second: float
-    cached_tokens: int
-    """Tokens of the prompt that were computed for an earlier request."""
-    choice: str = ""
 
 
 @dataclass(frozen=True)

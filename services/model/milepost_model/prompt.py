@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from milepost.capability.v1 import capability_pb2
-from milepost_model.chat import ChatTemplate, Turn
-from milepost_model.engine import Choice
 from milepost_model.errors import PromptTooLongError
+from milepost_model.requests import Turn
+from milepost_model.results import Choice
 
 _MARK = "[earlier text left out]\n"
 _WORTH_KEEPING = 48  # tokens; a shorter rest of an earlier text says nothing
@@ -38,34 +38,39 @@ def turns_of(
     return [*turns, Turn("user", "\n\n".join(user))]
 
 
+def answer_room(context_tokens: int, max_tokens: int) -> int:
+    """Tokens kept free for the answer: what it may take, but never more than a quarter of the context."""
+    return min(max_tokens, context_tokens // 4)
+
+
 def fit(
     request: capability_pb2.InvokeRequest,
     system_prompt: str,
-    template: ChatTemplate,
+    count: Callable[[Sequence[Turn]], int],
     *,
     limit: int,
     context_tokens: int,
-) -> list[int]:
-    """Tokens of the chat, at most `limit`.
+) -> list[Turn]:
+    """The chat, of at most `limit` tokens as `count` has them.
 
     Earlier work gives way first, the oldest before the newer: whole, or all but its end. PromptTooLongError when
     the request does not fit without any.
     """
 
-    def tokens_of(context: Sequence[capability_pb2.Context]) -> list[int]:
-        return template.tokens_of(turns_of(request, system_prompt, context))
+    def with_work(context: Sequence[capability_pb2.Context]) -> list[Turn]:
+        return turns_of(request, system_prompt, context)
 
     context = list(request.context)
-    tokens = tokens_of(context)
-    while context and len(tokens) > limit:
+    tokens = count(with_work(context))
+    while context and tokens > limit:
         oldest = context.pop(0)
-        tokens = tokens_of(context)
-        if limit - len(tokens) >= _WORTH_KEEPING:
-            shortened = _end_that_fits(oldest, lambda kept: len(tokens_of([kept, *context])) <= limit)
-            return tokens_of([shortened, *context]) if shortened else tokens
-    if len(tokens) > limit:
-        raise PromptTooLongError(len(tokens), limit, context_tokens)
-    return tokens
+        tokens = count(with_work(context))
+        if limit - tokens >= _WORTH_KEEPING:
+            shortened = _end_that_fits(oldest, lambda kept: count(with_work([kept, *context])) <= limit)
+            return with_work([shortened, *context] if shortened else context)
+    if tokens > limit:
+        raise PromptTooLongError(tokens, limit, context_tokens)
+    return with_work(context)
 
 
 def _end_that_fits(item: capability_pb2.Context, fits: Fits) -> capability_pb2.Context | None:

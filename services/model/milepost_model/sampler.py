@@ -3,7 +3,6 @@
 import ctypes
 import secrets
 from collections import Counter
-from dataclasses import dataclass, field
 
 import llama_cpp
 import numpy as np
@@ -11,28 +10,11 @@ import numpy.typing as npt
 
 from milepost_model.context import Context, Logits
 from milepost_model.errors import EngineError
+from milepost_model.sampling import Sampling
 from milepost_model.weights import Weights
 from milepost_service.errors import InvalidArgumentError
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Settings of one generation. `temperature` 0 always takes the likeliest token; `seed` None draws a new one."""
-
-    max_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
-    stop: tuple[str, ...] = field(default_factory=tuple)
-    presence_penalty: float = 0.0
-    """Taken off the logit of each token that the answer has; `frequency_penalty` as often as it has it."""
-    frequency_penalty: float = 0.0
-    alternatives: int = 0
-    """How many of the likeliest tokens are told with each that was drawn, where that is told."""
-    grammar: str = ""
-    """What the answer may be, in llama.cpp's notation (GBNF); empty: anything."""
 
 
 class Sampler:

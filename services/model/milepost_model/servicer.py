@@ -1,7 +1,6 @@
 """The two faces of a model: ModelService (tokens) and CapabilityService (a role's work)."""
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -10,21 +9,17 @@ from typing import Any
 from milepost.capability.v1 import capability_pb2
 from milepost.model.v1 import model_pb2, model_pb2_grpc
 from milepost_crds import ModelService
-from milepost_model.chat import Turn
 from milepost_model.engine import Engine
-from milepost_model.generation import Finished
 from milepost_model.json_schema import grammar_of
-from milepost_model.prompt import choice_of, fit
-from milepost_model.sampler import Sampler, Sampling
+from milepost_model.prompt import answer_room, choice_of, fit
+from milepost_model.requests import Turn, chat_turns, checked_candidates, checked_texts
+from milepost_model.results import Finished
+from milepost_model.sampler import Sampler
+from milepost_model.sampling import Sampling, sampling_of
 from milepost_model.spans import model_span, tell_embeddings, tell_finished, tell_scores
-from milepost_service.errors import InvalidArgumentError
-from milepost_service.servicer import PROMPT_BYTES, Answer, check_prompt
+from milepost_service.servicer import Answer, check_prompt
 from milepost_service.telemetry.conventions import Operations
 
-ROLES = ("system", "user", "assistant")
-MAX_CANDIDATES = 32
-MAX_STOP_TEXTS = 8
-MAX_EMBED_TEXTS = 256
 _REASONS = {
     "stop": model_pb2.GenerateResult.FINISH_REASON_STOP,
     "length": model_pb2.GenerateResult.FINISH_REASON_LENGTH,
@@ -74,11 +69,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
                     yield model_pb2.GenerateResponse(result=_generated(item))
 
     async def Score(self, request: model_pb2.ScoreRequest, context: Any) -> model_pb2.ScoreResponse:
-        candidates = list(request.candidates)
-        if not 1 <= len(candidates) <= MAX_CANDIDATES or len(set(candidates)) < len(candidates) or not all(candidates):
-            raise InvalidArgumentError(f"candidates: allowed: 1 to {MAX_CANDIDATES} distinct, non-empty texts")
-        for candidate in candidates:
-            check_prompt(candidate, "candidates")
+        candidates = checked_candidates(request)
         prompt = await self._prompt_of(request)
         baseline = await self._tokens_of(request.baseline) if request.HasField("baseline") else None
         with model_span(_operation(request), self._engine.weights.name) as span:
@@ -98,12 +89,9 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         )
 
     async def Embed(self, request: model_pb2.EmbedRequest, context: Any) -> model_pb2.EmbedResponse:
-        if not 1 <= len(request.texts) <= MAX_EMBED_TEXTS:
-            raise InvalidArgumentError(f"texts: has {len(request.texts)}; allowed: 1 to {MAX_EMBED_TEXTS}")
-        for text in request.texts:
-            check_prompt(text, "texts")
+        texts = checked_texts(request)
         with model_span(Operations.EMBEDDINGS, self._engine.weights.name) as span:
-            embeddings = await self._engine.embed(request.texts)
+            embeddings = await self._engine.embed(texts)
             tell_embeddings(span, embeddings)
         return model_pb2.EmbedResponse(embeddings=[model_pb2.Embedding(values=vector) for vector in embeddings.vectors])
 
@@ -120,7 +108,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         return await asyncio.to_thread(self._engine.raw_tokens, request.prompt)
 
     async def _tokens_of(self, chat: model_pb2.ChatInput) -> list[int]:
-        return await asyncio.to_thread(self._engine.chat.tokens_of, _turns_of(chat.messages))
+        return await asyncio.to_thread(self._engine.chat.tokens_of, chat_turns(chat.messages))
 
 
 def answer_with(engine: Engine, resource: ModelService) -> Answer:
@@ -129,14 +117,7 @@ def answer_with(engine: Engine, resource: ModelService) -> Answer:
     async def answer(
         request: capability_pb2.InvokeRequest, seconds_left: float
     ) -> AsyncGenerator[str | capability_pb2.InvokeResult, None]:
-        prompt = await asyncio.to_thread(
-            fit,
-            request,
-            resource.spec.system_prompt,
-            engine.chat,
-            limit=engine.prompt_limit - _answer_room(engine, request.max_tokens or resource.spec.generation.max_tokens),
-            context_tokens=engine.context_tokens,
-        )
+        prompt = await asyncio.to_thread(_fitted, engine, resource, request)
         sampling = sampling_of(model_pb2.Sampling(max_tokens=request.max_tokens), resource)
         items = engine.generate(prompt, sampling, choice_of(request.verdicts))
         with model_span(Operations.CHAT, engine.weights.name, sampling) as span:
@@ -185,42 +166,13 @@ def details_of(engine: Engine, *, threads: int) -> Mapping[str, str]:
     }
 
 
-def sampling_of(wish: model_pb2.Sampling, resource: ModelService) -> Sampling:
-    """The request's sampling with the service's defaults; refuses what is out of range."""
-    default = resource.spec.generation
-    temperature = wish.temperature if wish.HasField("temperature") else default.temperature
-    top_p = wish.top_p if wish.HasField("top_p") else default.top_p
-    if wish.max_tokens < 0:
-        raise InvalidArgumentError(f"max_tokens: is {wish.max_tokens}; allowed: 0 (the default) or more")
-    if not (math.isfinite(temperature) and 0 <= temperature <= 2):
-        raise InvalidArgumentError(f"temperature: is {temperature:g}; allowed: 0 to 2")
-    if not 0 <= top_p <= 1:
-        raise InvalidArgumentError(f"top_p: is {top_p:g}; allowed: 0 to 1")
-    if len(wish.stop) > MAX_STOP_TEXTS or not all(wish.stop):
-        raise InvalidArgumentError(f"stop: allowed: at most {MAX_STOP_TEXTS} non-empty texts")
-    return Sampling(
-        max_tokens=wish.max_tokens or default.max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=wish.seed if wish.HasField("seed") else default.seed,
-        stop=tuple(wish.stop or default.stop),
-    )
+def _fitted(engine: Engine, resource: ModelService, request: capability_pb2.InvokeRequest) -> list[int]:
+    chat = engine.chat
 
+    def count(turns: Sequence[Turn]) -> int:
+        return len(chat.tokens_of(turns))
 
-def _answer_room(engine: Engine, max_tokens: int) -> int:
-    """Tokens kept free for the answer: what it may take, but never more than a quarter of the context."""
-    return min(max_tokens, engine.context_tokens // 4)
-
-
-def _turns_of(messages: Sequence[model_pb2.ChatMessage]) -> list[Turn]:
-    if not messages:
-        raise InvalidArgumentError("chat.messages: is empty; allowed: at least one message")
-    for message in messages:
-        if message.role not in ROLES:
-            raise InvalidArgumentError(f"chat.messages: role {message.role!r}; allowed: {', '.join(ROLES)}")
-    size = sum(len(message.content.encode()) for message in messages)
-    if size > PROMPT_BYTES:
-        raise InvalidArgumentError(f"chat.messages: have {size} bytes; allowed: at most {PROMPT_BYTES} bytes")
-    if not any(message.content.strip() for message in messages):
-        raise InvalidArgumentError(f"chat.messages: are empty; allowed: 1 to {PROMPT_BYTES} bytes")
-    return [Turn(message.role, message.content) for message in messages]
+    room = answer_room(engine.context_tokens, request.max_tokens or resource.spec.generation.max_tokens)
+    limit = engine.prompt_limit - room
+    system_prompt = resource.spec.system_prompt
+    return chat.tokens_of(fit(request, system_prompt, count, limit=limit, context_tokens=engine.context_tokens))

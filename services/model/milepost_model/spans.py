@@ -5,9 +5,8 @@ from contextlib import contextmanager
 
 from opentelemetry import trace
 
-from milepost_model.engine import Embeddings, Scores
-from milepost_model.generation import Finished
-from milepost_model.sampler import Sampling
+from milepost_model.results import Embeddings, Finished, Scores
+from milepost_model.sampling import Sampling
 from milepost_service.correlation import current_correlation_id
 from milepost_service.telemetry import tracer
 from milepost_service.telemetry.conventions import PROVIDER, Attributes, Kinds, Operations, Spans
@@ -21,12 +20,14 @@ _MS = 1000
 
 
 @contextmanager
-def model_span(operation: str, model: str, sampling: Sampling | None = None) -> Iterator[trace.Span]:
+def model_span(
+    operation: str, model: str, sampling: Sampling | None = None, *, provider: str = PROVIDER
+) -> Iterator[trace.Span]:
     """Below the current span, without becoming it: what a consumer does between two tokens is no part of it."""
     attributes: dict[str, str | int | float] = {
         Attributes.CORRELATION_ID: current_correlation_id(),
         Attributes.GEN_AI_OPERATION_NAME: operation,
-        Attributes.GEN_AI_PROVIDER_NAME: PROVIDER,
+        Attributes.GEN_AI_PROVIDER_NAME: provider,
         Attributes.GEN_AI_REQUEST_MODEL: model,
         Attributes.OPENINFERENCE_SPAN_KIND: Kinds.EMBEDDING if operation == Operations.EMBEDDINGS else Kinds.LLM,
     }

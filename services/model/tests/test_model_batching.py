@@ -11,14 +11,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from milepost_model.chat import Turn
 from milepost_model.context import Context, beside_tokens
-from milepost_model.engine import SIDE_BY_SIDE, Choice, Engine
+from milepost_model.engine import SIDE_BY_SIDE, Engine
 from milepost_model.errors import EngineError, QueueFullError
-from milepost_model.generation import Finished
 from milepost_model.json_schema import grammar_of
 from milepost_model.kv_cache import KvSequence
-from milepost_model.sampler import Sampler, Sampling
+from milepost_model.requests import Turn
+from milepost_model.results import Choice, Finished
+from milepost_model.sampler import Sampler
+from milepost_model.sampling import Sampling
 from milepost_model.scheduler import Slice
 from milepost_service.models import default_cache_dir, ensure_model
 from milepost_service.resource import load_model_service

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from milepost.agent.v1 import message_pb2
 from milepost.capability.v1 import capability_pb2
-from milepost_model.chat import Turn
 from milepost_model.context import Context
-from milepost_model.engine import Choice, Engine
+from milepost_model.engine import Engine
 from milepost_model.errors import PromptTooLongError, WorkCancelledError
-from milepost_model.generation import Finished
 from milepost_model.kv_cache import KvSequence
 from milepost_model.log_probabilities import Drawn
 from milepost_model.prompt import fit, turns_of
-from milepost_model.sampler import Sampling
+from milepost_model.requests import Turn
+from milepost_model.results import Choice, Finished
+from milepost_model.sampling import Sampling
 from milepost_model.scheduler import BATCH_TOKENS, Slice
 from milepost_service.models import default_cache_dir, ensure_model
 from milepost_service.resource import load_model_service
@@ -160,6 +160,10 @@ async def test_a_control_text_in_a_message_does_not_end_its_turn(engine: Engine)
     assert tokens.count(end[0]) == plain.count(end[0])
 
 
+def counted(engine: Engine) -> Callable[[Sequence[Turn]], int]:
+    return lambda turns: len(engine.chat.tokens_of(turns))
+
+
 def request_with(context: list[str], prompt: str = "Go on.") -> capability_pb2.InvokeRequest:
     return capability_pb2.InvokeRequest(
         role="coder",
@@ -184,7 +188,7 @@ def test_a_chat_holds_everything_that_the_role_was_given() -> None:
 def test_earlier_work_gives_way_oldest_first_and_the_chat_always_fits(engine: Engine, sizes: list[int]) -> None:
     context = [f"<{index}>" + "x y " * size + f"</{index}>" for index, size in enumerate(sizes)]
     request = request_with(context)
-    tokens = fit(request, "", engine.chat, limit=600, context_tokens=1024)
+    tokens = engine.chat.tokens_of(fit(request, "", counted(engine), limit=600, context_tokens=1024))
     assert len(tokens) <= 600
     text = b"".join(engine.weights.bytes_of(token) for token in tokens).decode()
     assert "Handle zero." in text
@@ -195,7 +199,7 @@ def test_earlier_work_gives_way_oldest_first_and_the_chat_always_fits(engine: En
 
 def test_a_request_that_does_not_fit_by_itself_is_refused(engine: Engine) -> None:
     with pytest.raises(PromptTooLongError):
-        fit(request_with([], "word " * 700), "", engine.chat, limit=600, context_tokens=1024)
+        fit(request_with([], "word " * 700), "", counted(engine), limit=600, context_tokens=1024)
 
 
 @pytest.mark.requirement("AGT-3", "MOD-1")

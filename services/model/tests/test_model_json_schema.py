@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost_model.json_schema import grammar_of
-from milepost_model.sampler import Sampler, Sampling
+from milepost_model.sampler import Sampler
+from milepost_model.sampling import Sampling
 from milepost_model.weights import Weights
 from milepost_service.errors import InvalidArgumentError
 from milepost_service.models import default_cache_dir, ensure_model

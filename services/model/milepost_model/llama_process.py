@@ -1,0 +1,84 @@
+"""The process of a model that llama.cpp computes: wiring only."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from milepost.capability.v1 import capability_pb2_grpc
+from milepost.model.v1 import model_pb2_grpc
+from milepost_crds import ModelService
+from milepost_model.engine import Engine
+from milepost_model.memory import require_memory
+from milepost_model.servicer import ModelServicer, answer_with, details_of
+from milepost_model.settings import ModelSettings
+from milepost_service.call_memory import CallMemory
+from milepost_service.cgroup import memory_limit
+from milepost_service.models import ensure_model, read_header
+from milepost_service.observed import observed
+from milepost_service.server import serve
+from milepost_service.servicer import CapabilityServicer, registry_entry
+from milepost_service.serving_stats import ServingStats
+from milepost_service.usage import UsageMeter
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+_SWITCH_SECONDS = 0.0005
+"""The decoding thread needs the interpreter after each token; the usual 5 ms would be most of a token's time."""
+
+
+async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
+    """Serves a ModelService with the engine llamaCpp until it is told to stop."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    spec = resource.spec.llama_cpp
+    assert spec is not None
+    threads = settings.threads
+    engine, calls = Engine(queue_size=settings.queue_size), CallMemory()
+    meter, stats = UsageMeter(engine.load_now), ServingStats()
+
+    def add_servicers(server: grpc.aio.Server) -> None:
+        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(engine, resource, threads=threads), server)
+        capability = CapabilityServicer(
+            resource,
+            answer=answer_with(engine, resource),
+            details=lambda: details_of(engine, threads=threads),
+            usage=meter.read,
+            calls=calls,
+        )
+        capability_pb2_grpc.add_CapabilityServiceServicer_to_server(capability, server)
+
+    async def start() -> None:
+        path = await asyncio.to_thread(ensure_model, spec, settings.cache_dir, volume_dir=settings.model_volume_dir)
+        header = await asyncio.to_thread(read_header, path, "llamaCpp.source")
+        require_memory(header, spec, memory_limit(settings.cgroup_dir))
+        engine.kv_bytes_per_token = header.kv_bytes_per_token
+        await engine.load(
+            path,
+            context_tokens=spec.context_tokens,
+            sequences=spec.sequences,
+            threads=threads,
+            embeddings=spec.embeddings,
+        )
+
+    try:
+        with observed(settings.metrics_listen, stats, engine.load_now, lambda: _metrics(engine)):
+            await serve(
+                settings,
+                name=resource.name,
+                add_servicers=add_servicers,
+                start=start,
+                calls=calls,
+                stats=stats,
+                registration=lambda: registry_entry(resource, settings.target, details_of(engine, threads=threads)),
+            )
+    finally:
+        engine.close()
+
+
+def _metrics(engine: Engine) -> "Iterable[Metric]":
+    from milepost_model.metrics import engine_metrics  # noqa: PLC0415 -- imported where metrics are served alone
+
+    return engine_metrics(engine)
