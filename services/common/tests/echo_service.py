@@ -62,9 +62,12 @@ async def main() -> None:
             await asyncio.to_thread(Path(gate).read_text)
 
     async def attend(say: SayReady) -> None:
-        """Does what it is told through a FIFO, one word at a time."""
+        """Does what it is told through a FIFO, one word a line; no thread waits there, which could not be cancelled."""
         await say(ready=True)
-        while word := await asyncio.to_thread(Path(os.environ["ECHO_ATTEND"]).read_text):
+        orders = asyncio.StreamReader()
+        fifo = os.fdopen(os.open(os.environ["ECHO_ATTEND"], os.O_RDWR | os.O_NONBLOCK), "rb")  # writes: it never ends
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), fifo)
+        while word := (await orders.readline()).decode().strip():
             if word == "end":
                 raise ProcessMustEnd("another process took over")
             await say(ready=word == "ready")

@@ -128,11 +128,10 @@ async def test_readiness_is_what_the_attendant_says_and_comes_back(
     process = spawn(port, ECHO_ATTEND=str(orders))
     await until_serving(channel)
     for word, health in (("not", NOT_SERVING), ("ready", SERVING), ("not", NOT_SERVING)):
-        await asyncio.to_thread(orders.write_text, word)
+        await asyncio.to_thread(orders.write_text, f"{word}\n")
         await until_health(channel, health)
         assert await health_of(channel, LIVENESS) == SERVING
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(orders.write_text, "not")
     assert await asyncio.to_thread(process.wait, 30) == 0
 
 
@@ -141,7 +140,7 @@ async def test_a_process_that_must_end_stops_in_order_with_one_line_and_exit_cod
 ) -> None:
     process = spawn(port, ECHO_ATTEND=str(orders))
     await until_serving(channel)
-    await asyncio.to_thread(orders.write_text, "end")
+    await asyncio.to_thread(orders.write_text, "end\n")
     _, stderr = await asyncio.to_thread(process.communicate, timeout=30)
     assert process.returncode == 3
     assert stderr.endswith("echo: another process took over\n")

@@ -9,6 +9,9 @@ MOVED_PAGES: Final = 1_000
 """From so many pages on, a commit moves what no reader needs any more; SQLite's own default."""
 LONG_PAGES: Final = 2_000
 """From so many on, readers that overlap without end have kept the log from beginning anew."""
+RETRY_PAGES: Final = 100
+"""After so many more it is tried again, then after twice as many, and so on: a reader that stays, such as a backup,
+is not waited for at every commit."""
 RESTART_MILLISECONDS: Final = 20
 """How long a commit may wait for the readers that are there; those that come meanwhile need the log no more."""
 
@@ -20,16 +23,15 @@ class LogKeeper:
 
     def __init__(self, connection: apsw.Connection, busy_milliseconds: int) -> None:
         self._busy_milliseconds = busy_milliseconds
-        self._long = LONG_PAGES
+        self._begin_anew()
         connection.set_wal_hook(self._committed)
 
     def _committed(self, connection: apsw.Connection, database: str, pages: int) -> int:
         if pages < LONG_PAGES:
-            self._long = LONG_PAGES
+            self._begin_anew()
         try:
             if pages >= self._long:
-                # A reader that stays, such as a backup, is not waited for at every commit.
-                self._long = pages + LONG_PAGES
+                self._long, self._pause = pages + self._pause, 2 * self._pause
                 connection.set_busy_timeout(RESTART_MILLISECONDS)
                 connection.wal_checkpoint(database, mode=apsw.SQLITE_CHECKPOINT_RESTART)
             elif pages >= MOVED_PAGES:
@@ -40,3 +42,6 @@ class LogKeeper:
         finally:
             connection.set_busy_timeout(self._busy_milliseconds)
         return int(apsw.SQLITE_OK)
+
+    def _begin_anew(self) -> None:
+        self._long, self._pause = LONG_PAGES, RETRY_PAGES
