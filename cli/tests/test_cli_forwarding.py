@@ -146,7 +146,7 @@ def test_a_channel_finds_its_pod_again_when_it_was_away() -> None:
         stub = agent_pb2_grpc.AgentServiceStub(channel)
         request = agent_pb2.GetRunRequest(run_id=RUN_ID)
         with pytest.raises(grpc.RpcError):
-            stub.GetRun(request, timeout=10)
+            stub.GetRun(request, timeout=60)
         assert str(forwarder.failure("flow-0")) == "pods flow-0 not found"
         for _ in range(2):
             agent.start()

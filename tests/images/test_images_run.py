@@ -39,7 +39,7 @@ def ask(path, token="", body=None):
     for _ in range(100):
         try:
             request = urllib.request.Request(f"http://127.0.0.1:8400/ui{path}", data=body, headers=headers)
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

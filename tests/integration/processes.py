@@ -116,7 +116,7 @@ class AgentClient:
     def wait_ready(self, *names: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            listed = self.registry.ListServices(registry_pb2.ListServicesRequest(), timeout=5, wait_for_ready=True)
+            listed = self.registry.ListServices(registry_pb2.ListServicesRequest(), timeout=60, wait_for_ready=True)
             ready = {each.name for each in listed.services if each.state == registry_pb2.SERVICE_STATE_READY}
             if set(names) <= ready:
                 return
@@ -128,7 +128,7 @@ def list_calls(target: str) -> list[capability_pb2.Call]:
     """The calls that a service saw, by its own count."""
     with grpc.insecure_channel(target) as channel:
         stub = capability_pb2_grpc.CapabilityServiceStub(channel)
-        return list(stub.ListCalls(capability_pb2.ListCallsRequest(), timeout=10, wait_for_ready=True).calls)
+        return list(stub.ListCalls(capability_pb2.ListCallsRequest(), timeout=60, wait_for_ready=True).calls)
 
 
 def agent_process(directory: Path, workflow: dict[str, object], name: str = "flow", **environment: str) -> Process:

@@ -271,7 +271,7 @@ def test_service_that_dies_leaves_the_candidates_and_comes_back_by_itself(tmp_pa
         client = AgentClient(agent.target)
         client.wait_ready("worker")
         worker.kill()
-        watch = client.registry.WatchServices(registry_pb2.WatchServicesRequest(), timeout=10)
+        watch = client.registry.WatchServices(registry_pb2.WatchServicesRequest(), timeout=60)
         states = (each.service.state for each in watch)
         assert next(state for state in states if state != registry_pb2.SERVICE_STATE_READY)
         watch.cancel()

@@ -62,7 +62,7 @@ def test_a_gateway_writes_json_also_for_requests_that_are_not_http(tmp_path: Pat
             deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:
                 try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60).close()
                     break
                 except OSError:
                     time.sleep(0.05)

@@ -86,7 +86,7 @@ def test_kill_at_a_failpoint_loses_no_run_and_repeats_no_recorded_call(tmp_path:
         client = AgentClient(agent.target)
         client.wait_ready("worker")
         key = "6a9b1f6e-2a51-4d3f-9a55-000000000001"
-        call = client.agent.StartRun.future(agent_pb2.StartRunRequest(prompt="go", correlation_id=key), timeout=20)
+        call = client.agent.StartRun.future(agent_pb2.StartRunRequest(prompt="go", correlation_id=key), timeout=60)
         agent.wait_killed()
         call.exception()
         recorded = recorded_calls(tmp_path)

@@ -93,7 +93,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             found: dict[str, ServiceProcess] = {"writer": model, "manual": rag, "desk": tools}
             with grpc.insecure_channel(model.target) as channel:
                 stub = model_pb2_grpc.ModelServiceStub(channel)
-                described = stub.DescribeModel(model_pb2.DescribeModelRequest(), timeout=5)
+                described = stub.DescribeModel(model_pb2.DescribeModelRequest(), timeout=60)
             targets = {name: each.target for name, each in found.items()}
             yield World(receiver, targets, described.model, metrics, folder)
 
@@ -266,8 +266,8 @@ def test_who_only_looks_leaves_no_span(world: World) -> None:
     with grpc.insecure_channel(world.targets["desk"]) as channel:
         stub = capability_pb2_grpc.CapabilityServiceStub(channel)
         for _ in range(5):
-            stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=5)
-            stub.Describe(capability_pb2.DescribeRequest(), timeout=5)
+            stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=60)
+            stub.Describe(capability_pb2.DescribeRequest(), timeout=60)
         list(stub.Invoke(capability_pb2.InvokeRequest(prompt="What is 2 + 2?"), timeout=60))
     spans = world.receiver.wait_for(lambda spans: len(spans) >= before + 2)
     time.sleep(0.3)
@@ -276,7 +276,7 @@ def test_who_only_looks_leaves_no_span(world: World) -> None:
 
 def scrape(world: World, service: str) -> dict[str, float]:
     """Values by name with labels, as Prometheus reads them."""
-    with urllib.request.urlopen(f"http://{world.metrics[service]}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{world.metrics[service]}/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
     return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
@@ -326,7 +326,7 @@ def test_a_model_shows_who_is_served_and_who_waits(world: World) -> None:
         next(calls[0])
         while not (seen := scrape(world, "writer"))["milepost_calls_queued"]:
             time.sleep(0.02)
-        usage = capability.GetUsage(capability_pb2.GetUsageRequest(), timeout=10).usage
+        usage = capability.GetUsage(capability_pb2.GetUsageRequest(), timeout=60).usage
         for call in calls:
             call.cancel()
     assert seen["llamacpp:requests_processing"] == seen["milepost_calls_active"] == usage.active_calls == 1

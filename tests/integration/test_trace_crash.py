@@ -131,7 +131,7 @@ def test_an_undisturbed_run_is_one_tree_over_all_its_processes(tmp_path: Path) -
     with receiving() as receiver, world(tmp_path, receiver) as our:
         run = our.client.wait_ended(our.client.start_run("go").run_id)
         spans = our.trace(run)
-        status = our.client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=5).telemetry
+        status = our.client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=60).telemetry
     root = assert_one_tree(spans, run)
     assert root.trace_id == run.run_id.replace("-", "") == run.trace_context.traceparent.split("-")[1]
     assert root.span_id == run.trace_context.traceparent.split("-")[2]
@@ -294,7 +294,7 @@ def test_runs_do_not_feel_a_receiver_that_refuses(tmp_path: Path) -> None:
         with world(tmp_path, receiver, services=1) as our:
             ended = [our.client.wait_ended(our.client.start_run("go").run_id) for _ in range(3)]
             status = wait_status(our.client, lambda status: status.dropped > 0 and not status.lag_events)
-            shown = our.client.agent.GetObservability(agent_pb2.GetObservabilityRequest(), timeout=5).telemetry
+            shown = our.client.agent.GetObservability(agent_pb2.GetObservabilityRequest(), timeout=60).telemetry
     assert {run.outcome for run in ended} == {agent_pb2.RUN_OUTCOME_COMPLETED}
     assert status.exported_spans == 0
     assert "PERMISSION_DENIED: who are you?" in status.failure
@@ -318,7 +318,7 @@ def test_runs_do_not_feel_a_receiver_that_never_answers(tmp_path: Path) -> None:
 def wait_status(client: AgentClient, enough: Callable[[agent_pb2.TelemetryStatus], bool]) -> agent_pb2.TelemetryStatus:
     deadline = time.monotonic() + PATIENCE
     while True:
-        status = client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=5).telemetry
+        status = client.agent.GetAgent(agent_pb2.GetAgentRequest(), timeout=60).telemetry
         if enough(status):
             return status
         assert time.monotonic() < deadline, status

@@ -30,7 +30,7 @@ class Reader:
 
 
 async def until_read(reader: Reader, *descriptions: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(reader.read) < len(descriptions):
             await asyncio.sleep(0.01)
     assert reader.read == list(descriptions)

@@ -119,11 +119,11 @@ def test_an_agent_whose_store_failed_goes_on_by_itself(start: Callable[..., Agen
     agent = start(MILEPOST_FAILPOINTS="store.before_commit=raise@2")
     agent.until(lambda: agent.said("serving on"))
     with grpc.insecure_channel(agent.target) as channel, pytest.raises(grpc.RpcError):
-        agent_pb2_grpc.AgentServiceStub(channel).StartRun(agent_pb2.StartRunRequest(prompt="go"), timeout=20)
+        agent_pb2_grpc.AgentServiceStub(channel).StartRun(agent_pb2.StartRunRequest(prompt="go"), timeout=60)
     agent.until(lambda: agent.said("the disk takes data again"))
     agent.until(lambda: agent.health() == SERVING)
     with grpc.insecure_channel(agent.target) as channel:
-        agent_pb2_grpc.AgentServiceStub(channel).StartRun(agent_pb2.StartRunRequest(prompt="go"), timeout=20)
+        agent_pb2_grpc.AgentServiceStub(channel).StartRun(agent_pb2.StartRunRequest(prompt="go"), timeout=60)
     assert "Traceback" not in agent.log.read_text()
     agent.process.send_signal(signal.SIGTERM)
     assert agent.process.wait(30) == 0
@@ -135,8 +135,8 @@ def test_metrics_tell_commits_and_runs_by_state_and_go_with_the_process(start: C
     agent = start(MILEPOST_METRICS_LISTEN=place)
     agent.until(lambda: agent.health() == SERVING)
     with grpc.insecure_channel(agent.target) as channel:
-        agent_pb2_grpc.AgentServiceStub(channel).StartRun(agent_pb2.StartRunRequest(prompt="go"), timeout=20)
-    with urllib.request.urlopen(f"http://{place}/metrics", timeout=20) as answer:
+        agent_pb2_grpc.AgentServiceStub(channel).StartRun(agent_pb2.StartRunRequest(prompt="go"), timeout=60)
+    with urllib.request.urlopen(f"http://{place}/metrics", timeout=60) as answer:
         lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
     assert float(lines["milepost_store_commits_total"]) == float(lines["milepost_store_commit_seconds_count"]) > 0
     assert lines['milepost_store_commit_seconds_bucket{le="+Inf"}'] == lines["milepost_store_commit_seconds_count"]

@@ -65,7 +65,7 @@ async def test_a_process_killed_in_the_middle_of_a_call_and_back_later_is_asked_
     async def calls() -> list[tuple[str, int, int]]:
         async with open_channel(target) as channel:
             stub = capability_pb2_grpc.CapabilityServiceStub(channel)
-            listed = await stub.ListCalls(capability_pb2.ListCallsRequest(), timeout=20, wait_for_ready=True)
+            listed = await stub.ListCalls(capability_pb2.ListCallsRequest(), timeout=60, wait_for_ready=True)
             return [(call.call_id, call.started, call.completed) for call in listed.calls]
 
     process = start()

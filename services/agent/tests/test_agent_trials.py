@@ -31,7 +31,7 @@ def die(alive: Path, after: Path) -> Path:
 
 
 async def called(worker: ScriptedService, prompts: set[str]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while {request.prompt for request in worker.requests} != prompts:
             await asyncio.sleep(0.01)
 
@@ -86,7 +86,7 @@ async def test_a_process_that_ends_in_order_while_a_run_is_on_trial_convicts_nob
         await called(worker, {"first"})
         await harness.store.commit(record.run_id, update={"crashes": 2})
     async with agent(tmp_path, flow, worker, recovering=True) as harness:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await harness.store.get_meta("on_trial") != record.run_id:
                 await asyncio.sleep(0.01)
         await harness.runner.drain(0)

@@ -121,7 +121,7 @@ async def test_a_paused_run_finishes_its_step_and_stands_over_restarts_until_it_
         paused = await harness.steering.pause(record.run_id, "lunch")
         assert run_message(paused).state == agent_pb2.RUN_STATE_PAUSED
         worker.hang = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await harness.runner.get(record.run_id)).idle_since is None:
                 await asyncio.sleep(0.01)
         assert "StepCompleted" in await harness.types(record.run_id)

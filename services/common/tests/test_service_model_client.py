@@ -16,7 +16,7 @@ async def test_a_name_that_is_not_found_gets_a_new_channel() -> None:
     before = model._channel
     for _ in range(2):
         with pytest.raises(UnavailableError, match=r"the model service brain at x+.test:1 cannot be reached"):
-            await model.context_tokens(timeout=20)
+            await model.context_tokens(timeout=60)
     assert model._channel is not before
     await model.close()
 

@@ -67,7 +67,7 @@ async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
 
 async def until_health(channel: grpc.aio.Channel, expected: int) -> None:
     stub: Any = health_pb2_grpc.HealthStub(channel)
-    async for update in stub.Watch(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True):
+    async for update in stub.Watch(health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True):
         if update.status == expected:
             return
 
@@ -87,7 +87,7 @@ async def test_health_is_not_serving_and_calls_are_refused_until_start_has_retur
     spawn(port, ECHO_GATE=str(gate))
     assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await capability_pb2_grpc.CapabilityServiceStub(channel).Describe(capability_pb2.DescribeRequest(), timeout=5)
+        await capability_pb2_grpc.CapabilityServiceStub(channel).Describe(capability_pb2.DescribeRequest(), timeout=60)
     assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.UNAVAILABLE, "echo is starting")
     await asyncio.to_thread(gate.write_text, "open")
     await until_serving(channel)
@@ -213,7 +213,7 @@ async def test_reflection_lists_the_services(spawn: Spawn, port: int, channel: g
     spawn(port)
     await until_serving(channel)
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-    stream = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5)
+    stream = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=60)
     names = [service.name async for answer in stream for service in answer.list_services_response.service]
     assert {"milepost.capability.v1.CapabilityService", "grpc.health.v1.Health"} <= set(names)
 
@@ -224,7 +224,7 @@ async def test_sigterm_lets_a_call_in_progress_finish(spawn: Spawn, port: int, c
     stub = capability_pb2_grpc.CapabilityServiceStub(channel)
     request = capability_pb2.InvokeRequest(prompt="one wait wait two")
     received = []
-    async for response in stub.Invoke(request, timeout=10):
+    async for response in stub.Invoke(request, timeout=60):
         if not received:
             process.send_signal(signal.SIGTERM)
         received.append(response)
@@ -314,7 +314,7 @@ async def test_the_call_log_counts_what_was_begun_and_what_was_answered(
     stub = capability_pb2_grpc.CapabilityServiceStub(channel)
     whole = stub.Invoke(
         capability_pb2.InvokeRequest(prompt="a b"),
-        timeout=5,
+        timeout=60,
         metadata=call_metadata(call_id="whole", correlation_id="c-1"),
     )
     assert len([response async for response in whole]) == 3
@@ -323,13 +323,13 @@ async def test_the_call_log_counts_what_was_begun_and_what_was_answered(
     cut.cancel()
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.Invoke(
-            capability_pb2.InvokeRequest(prompt="full"), timeout=5, metadata=call_metadata(call_id="refused")
+            capability_pb2.InvokeRequest(prompt="full"), timeout=60, metadata=call_metadata(call_id="refused")
         ).read()
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert refused.value.details() == "the queue is full"
     assert dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1500"
 
-    listed = await stub.ListCalls(capability_pb2.ListCallsRequest(), timeout=5)
+    listed = await stub.ListCalls(capability_pb2.ListCallsRequest(), timeout=60)
     counts = {call.call_id: (call.started, call.completed) for call in listed.calls}
     assert counts == {"whole": (1, 1), "cut": (1, 0), "refused": (1, 0)}
     assert next(call for call in listed.calls if call.call_id == "whole").correlation_id == "c-1"
@@ -347,11 +347,11 @@ async def test_a_process_tells_what_it_uses_and_works_on(spawn: Spawn, port: int
     ]
     for call in hanging:
         await call.read()
-    usage = (await stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=5)).usage
+    usage = (await stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=60)).usage
     assert (usage.active_calls, usage.queued_calls) == (2, 0)
     assert usage.memory_bytes > 1_000_000
     assert usage.source in ("cgroup", "process")
     for call in hanging:
         call.cancel()
-    while (await stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=5)).usage.active_calls:
+    while (await stub.GetUsage(capability_pb2.GetUsageRequest(), timeout=60)).usage.active_calls:
         await asyncio.sleep(0.01)

@@ -61,7 +61,7 @@ class World:
 
 
 async def ended(*jobs: Job[Any]) -> list[Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [await job.future for job in jobs]
 
 

@@ -66,7 +66,7 @@ async def test_score_ranks_continuations(model: Any) -> None:
 @pytest.mark.requirement("MOD-1")
 async def test_embeddings_have_length_one(model: Any) -> None:
     answer = await model.Embed(model_pb2.EmbedRequest(texts=["hello", "hi there"]), timeout=60)
-    described = await model.DescribeModel(model_pb2.DescribeModelRequest(), timeout=5)
+    described = await model.DescribeModel(model_pb2.DescribeModelRequest(), timeout=60)
     for embedding in answer.embeddings:
         assert len(embedding.values) == described.embedding_size == 576
         assert math.isclose(sum(value**2 for value in embedding.values), 1, rel_tol=1e-3)
@@ -91,7 +91,7 @@ async def test_invoke_acts_in_a_role_and_ends_with_one_of_the_verdicts(capabilit
 @pytest.mark.requirement("MOD-1")
 async def test_a_cancelled_stream_frees_the_model(model: Any, capability: Any) -> None:
     async def generated() -> int:
-        described = await capability.Describe(capability_pb2.DescribeRequest(), timeout=5)
+        described = await capability.Describe(capability_pb2.DescribeRequest(), timeout=60)
         return int(described.details["generatedTokens"])
 
     before = await generated()
@@ -199,7 +199,7 @@ async def test_a_wrong_request_is_refused_with_the_limit(
     model: Any, request_: model_pb2.GenerateRequest, expected: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await _collect(model.Generate(request_, timeout=10))
+        await _collect(model.Generate(request_, timeout=60))
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert expected in str(refused.value.details())
 
@@ -212,7 +212,7 @@ async def test_invoke_refuses_an_empty_prompt_and_one_of_a_megabyte(
     capability: Any, prompt: str, expected: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await _collect(capability.Invoke(capability_pb2.InvokeRequest(prompt=prompt), timeout=10))
+        await _collect(capability.Invoke(capability_pb2.InvokeRequest(prompt=prompt), timeout=60))
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert expected in str(refused.value.details())
 
@@ -226,12 +226,12 @@ async def test_invoke_needs_a_deadline(capability: Any) -> None:
 async def test_describe_says_what_is_served_and_list_calls_what_was_done(model: Any, capability: Any) -> None:
     metadata = call_metadata(call_id="score-1", correlation_id="c-1")
     await model.Score(model_pb2.ScoreRequest(prompt="a", candidates=["b"]), timeout=30, metadata=metadata)
-    described = await capability.Describe(capability_pb2.DescribeRequest(), timeout=5)
+    described = await capability.Describe(capability_pb2.DescribeRequest(), timeout=60)
     assert (described.name, described.engine) == ("smollm2", "llamaCpp")
     assert list(described.capabilities) == ["general", "coding"]
     assert described.details["model"].endswith("q8_0.gguf")
     assert described.details["contextTokens"] == "2048"
-    calls = (await capability.ListCalls(capability_pb2.ListCallsRequest(), timeout=5)).calls
+    calls = (await capability.ListCalls(capability_pb2.ListCallsRequest(), timeout=60)).calls
     assert [(call.started, call.completed) for call in calls if call.call_id == "score-1"] == [(1, 1)]
 
 
@@ -318,7 +318,7 @@ def test_a_model_on_a_claim_is_served(tmp_path: Path) -> None:
         grpc.insecure_channel(service.target) as channel,
     ):
         stub: Any = model_pb2_grpc.ModelServiceStub(channel)
-        described = stub.DescribeModel(model_pb2.DescribeModelRequest(), timeout=10)
+        described = stub.DescribeModel(model_pb2.DescribeModelRequest(), timeout=60)
         assert (described.sha256, described.kv_bytes_per_token) == (sha256_of(whole), 23040)
 
 

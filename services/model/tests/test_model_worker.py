@@ -43,7 +43,7 @@ async def test_steps_go_on_while_there_is_something_to_do_and_commands_come_betw
         done.append("command")
 
     await worker.call(begin)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(done) < 5:
             await asyncio.sleep(0.001)
     await worker.call(lambda: done.append("command"))

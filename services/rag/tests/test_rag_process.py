@@ -155,7 +155,7 @@ async def test_documents_that_come_and_go_are_noticed_without_a_restart(
 async def until_documents(stub: Any, count: str) -> None:
     async with asyncio.timeout(30):
         while True:
-            described = await stub.Describe(capability_pb2.DescribeRequest(), timeout=5)
+            described = await stub.Describe(capability_pb2.DescribeRequest(), timeout=60)
             if described.details["documents"] == count:
                 return
             await asyncio.sleep(0.05)

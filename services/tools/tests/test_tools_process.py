@@ -184,7 +184,7 @@ async def test_calls_to_the_model_carry_an_id_made_of_the_call_that_is_served(
             pass
     async with open_channel(model_service.target) as channel:
         model = capability_pb2_grpc.CapabilityServiceStub(channel)
-        listed = await model.ListCalls(capability_pb2.ListCallsRequest(), timeout=10)
+        listed = await model.ListCalls(capability_pb2.ListCallsRequest(), timeout=60)
     inner = {call.call_id: call for call in listed.calls if call.call_id.startswith("outer/0.")}
     assert "outer/0.0" in inner
     assert all((call.started, call.completed) == (1, 1) for call in inner.values())
