@@ -24,13 +24,14 @@ export function NewRun({ open, like, onClose, workflows }: NewRunProps) {
   if (like === undefined) return <NewRunDialog open={open} onClose={onClose} workflows={workflows} />;
   if (earlier.isPending) return null;
   const found = earlier.data?.run;
+  const choice = workflows.find(({ agents }) => agents.includes(earlier.data?.agent ?? ""));
   return (
     <NewRunDialog
       key={like}
       open={open}
       onClose={onClose}
       workflows={workflows}
-      initial={found}
+      initial={found && { workflow: choice?.workflow ?? found.workflow, prompt: found.prompt }}
       problem={found ? undefined : `The earlier run cannot be read. ${explain(earlier.error).advice}`}
       onStarted={() => found && dismissals.add(found.run_id)}
     />

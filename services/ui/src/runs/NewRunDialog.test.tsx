@@ -9,8 +9,8 @@ import { NewRun } from "./NewRun";
 import { NewRunDialog } from "./NewRunDialog";
 
 const WORKFLOWS = [
-  { workflow: "away", reachable: false },
-  { workflow: "review", reachable: true },
+  { workflow: "away", reachable: false, agents: [] },
+  { workflow: "review", reachable: true, agents: ["a"] },
 ];
 
 beforeEach(() => {
@@ -104,6 +104,31 @@ it("is filled in as an earlier run was, which needs no attention once another is
   const sent = calls.find((call) => call.method === "POST")?.body as Record<string, string>;
   expect(sent).toMatchObject({ workflow: "review", prompt: "Merge" });
   expect(sent.correlation_id).not.toBe(aRun().correlation_id);
+});
+
+it("takes the workflow of the agent that had the earlier run where several namespaces have its name", async () => {
+  const { calls } = await renderWithApp(
+    <NewRun
+      open
+      like="r1"
+      onClose={() => undefined}
+      workflows={[
+        { workflow: "blue/flow", reachable: true, agents: ["blue.flow-0"] },
+        { workflow: "red/flow", reachable: true, agents: ["red.flow-0"] },
+      ]}
+    />,
+    {
+      "GET config": () => CONFIG,
+      "GET runs/r1": () => ({ run: aRun({ run_id: "r1", workflow: "flow" }), graph: null, agent: "red.flow-0" }),
+      "POST runs": () => ({ run: aRun({ run_id: "r9" }), agent: "red.flow-0", existing: false }),
+    },
+  );
+  expect(await screen.findByLabelText("Workflow")).toHaveValue("red/flow");
+  await waitFor(() => expect(screen.getByRole("button", { name: "Start run" })).not.toHaveAttribute("aria-disabled"));
+  await userEvent.click(screen.getByRole("button", { name: "Start run" }));
+  await waitFor(() =>
+    expect(calls.find((call) => call.method === "POST")?.body).toMatchObject({ workflow: "red/flow" }),
+  );
 });
 
 it("says that the earlier run is not there, and can be filled in by hand", async () => {

@@ -26,7 +26,7 @@ interface NewRunDialogProps {
 
 /** What was typed stays when the dialog is closed by mistake. */
 export function NewRunDialog({ open, onClose, workflows, initial, problem, onStarted }: NewRunDialogProps) {
-  const [chosen, setChosen] = useState(initial?.workflow ?? "");
+  const [chosen, setChosen] = useState<string>();
   const [prompt, setPrompt] = useState(initial?.prompt ?? "");
   const request = useRef<NewRun | null>(null);
   const navigate = useNavigate();
@@ -40,9 +40,10 @@ export function NewRunDialog({ open, onClose, workflows, initial, problem, onSta
       void navigate({ to: "/runs/$runId", params: { runId: run.run_id } });
     },
   });
-  const known = workflows.some((choice) => choice.workflow === chosen);
+  const wanted = chosen ?? initial?.workflow;
+  const known = workflows.some((choice) => choice.workflow === wanted);
   const workflow =
-    (known && chosen) || workflows.find((choice) => choice.reachable)?.workflow || workflows[0]?.workflow || "";
+    (known && wanted) || workflows.find((choice) => choice.reachable)?.workflow || workflows[0]?.workflow || "";
   const unfit = promptProblem(prompt);
   const send = () => {
     if (unfit || start.isPending || !workflow) return;

@@ -15,6 +15,8 @@ export function useAgents() {
 export interface WorkflowChoice {
   workflow: string;
   reachable: boolean;
+  /** The agents that serve it. */
+  agents: readonly string[];
 }
 
 /**
@@ -22,13 +24,18 @@ export interface WorkflowChoice {
  * A name that several namespaces have is led by its namespace, as the gateway takes it.
  */
 export function workflowsOf(agents: readonly Agent[]): WorkflowChoice[] {
-  const choices = new Map<string, boolean>();
-  for (const { workflow, namespace, reachable } of agents) {
+  const choices = new Map<string, Agent[]>();
+  for (const agent of agents) {
+    const { workflow, namespace } = agent;
     const shared = agents.some((other) => other.workflow === workflow && other.namespace !== namespace);
     const choice = shared ? `${namespace}/${workflow}` : workflow;
-    choices.set(choice, (choices.get(choice) ?? false) || reachable);
+    choices.set(choice, [...(choices.get(choice) ?? []), agent]);
   }
   return [...choices]
-    .map(([workflow, reachable]) => ({ workflow, reachable }))
+    .map(([workflow, serving]) => ({
+      workflow,
+      reachable: serving.some(({ reachable }) => reachable),
+      agents: serving.map(({ agent }) => agent),
+    }))
     .sort((one, other) => one.workflow.localeCompare(other.workflow));
 }
