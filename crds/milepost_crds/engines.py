@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from milepost_crds.fields import (
     HOST_PATTERN,
     MODEL_NAME_PATTERN,
+    NETWORK_PATTERN,
     PACKAGE_PATTERN,
     REPOSITORY_PATTERN,
     REVISION_PATTERN,
@@ -25,6 +26,7 @@ from milepost_crds.rules import Model, Rule, exactly_one, not_smaller, unchanged
 _NEW_CACHE = "a ModelService of another name, which downloads anew"
 
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=HOST_PATTERN)]
+Network = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NETWORK_PATTERN)]
 Argument = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
@@ -155,7 +157,13 @@ class HttpFetch(Model):
     """Limits of the tool httpFetch."""
 
     allowed_hosts: Annotated[list[Host], Field(min_length=1, max_length=64), UniqueItems()] = Field(
-        description="Hosts that may be fetched from; *.example.org means every host below example.org."
+        description="Hosts that may be fetched from, by the scheme's own port unless one is given; *.example.org means "
+        "every host below example.org."
+    )
+    private_networks: Annotated[list[Network], Field(max_length=16), UniqueItems()] = Field(
+        default_factory=list,
+        description="Networks in which a host may have its address though it is not public, such as 10.20.0.0/16; "
+        "left out, private, loopback and link-local addresses are never connected to.",
     )
 
 

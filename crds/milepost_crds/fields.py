@@ -22,6 +22,8 @@ REVISION_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._/-]*$"
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 URL_PATTERN = r"^https?://[A-Za-z0-9\[][!-~]*$"
 HOST_PATTERN = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[0-9]{1,5})?$"
+_OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+NETWORK_PATTERN = rf"^({_OCTET}(\.{_OCTET}){{3}}/([12]?[0-9]|3[0-2])|[0-9a-f:]*:[0-9a-f:]*/[0-9]{{1,3}})$"
 MODEL_NAME_PATTERN = "^[!-~]+$"
 
 HINTS = {
@@ -37,6 +39,7 @@ HINTS = {
     SHA256_PATTERN: "64 lower-case hexadecimal digits",
     URL_PATTERN: "a URL that starts with http:// or https://, in ASCII without spaces",
     HOST_PATTERN: "a host name such as example.org or *.example.org, with or without a port",
+    NETWORK_PATTERN: "a network in CIDR notation such as 10.20.0.0/16 or fd00::/8",
     MODEL_NAME_PATTERN: "a name of visible ASCII characters",
     DURATION_PATTERN: 'a duration such as "90s", "5m" or "1h30m"',
     QUANTITY_PATTERN: 'a quantity such as 2, "500m" or "1.5Gi" (in quotes unless it is a whole number)',

@@ -308,7 +308,10 @@ SERVICES = [
         {
             "tools": {
                 "builtIn": ["clock", "httpFetch"],
-                "httpFetch": {"allowedHosts": ["example.org", "*.example.com:8443"]},
+                "httpFetch": {
+                    "allowedHosts": ["example.org", "*.example.com:8443"],
+                    "privateNetworks": ["10.20.0.0/16", "fd00::/8"],
+                },
                 "mcpServers": [MCP, {"name": "local", "command": ["server", "--stdio"]}],
                 "modelRef": {"name": "coder"},
             }
@@ -429,6 +432,14 @@ SERVICES = [
         "fetch from everywhere",
         {"tools": TOOLS | {"builtIn": ["httpFetch"], "httpFetch": {"allowedHosts": ["*"]}}},
         "spec.tools.httpFetch.allowedHosts[0]",
+    ),
+    engine(
+        "fetch from a network that is none",
+        {
+            "tools": TOOLS
+            | {"builtIn": ["httpFetch"], "httpFetch": {"allowedHosts": ["a.org"], "privateNetworks": ["10.0.0.256/8"]}}
+        },
+        "spec.tools.httpFetch.privateNetworks[0]",
     ),
     engine(
         "server with two ways",

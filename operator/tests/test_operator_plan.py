@@ -176,10 +176,6 @@ def test_a_measured_model_is_judged_by_its_measure_until_another_is_asked_for() 
         (workflow(router={"model": BIG}), "spec.router.model.source.huggingFace"),
         (model(autoscaling={"maxReplicas": 2}), "spec.autoscaling"),
         (model(tools={"mcpServers": [{"name": "a", "url": "http://a"}]} | WRITER_REF), "spec.tools.mcpServers"),
-        (
-            model(tools={"builtIn": ["httpFetch"], "httpFetch": {"allowedHosts": ["a.example.org"]}} | WRITER_REF),
-            "spec.tools.httpFetch",
-        ),
     ],
 )
 @pytest.mark.requirement("OPR-5")

@@ -190,14 +190,12 @@ def test_what_needs_a_cluster_is_said_before_anything_starts(spec: dict[str, Any
 
 def test_what_no_process_does_yet_is_refused_locally_too() -> None:
     servers = {"mcpServers": [{"name": "files", "url": "http://files"}]} | REF
-    fetch = {"builtIn": ["httpFetch"], "httpFetch": {"allowedHosts": ["a.example"]}} | REF
-    bench, fetcher = service("bench", tools=servers), service("fetcher", tools=fetch)
+    bench = service("bench", tools=servers)
     shared = workflow(checkpoint={"backend": "postgres"})
     many = workflow("many", replicas=2)
-    found = {w.name: unsupported_locally(w.resource) for w in plan(WRITER, bench, fetcher, shared, many)}
+    found = {w.name: unsupported_locally(w.resource) for w in plan(WRITER, bench, shared, many)}
     assert {name: line.split(": ")[1] for name, line in found.items() if line} == {
         "bench": "spec.tools.mcpServers",
-        "fetcher": "spec.tools.httpFetch",
         "review": "spec.checkpoint.backend",
         "many": "spec.replicas",
     }

@@ -30,7 +30,7 @@ def ports_of(rules: list[Object]) -> set[tuple[str, Any]]:
 
 
 def test_policies_lie_where_the_workloads_are(chart: Chart) -> None:
-    everywhere = {"milepost-workloads", "milepost-agents"}
+    everywhere = {"milepost-workloads", "milepost-agents", "milepost-tools"}
     here = {"milepost-operator", "milepost-gateway"}
     assert set(policies(chart)) == {(NAMESPACE, name) for name in here | everywhere}
     watched = policies(chart, {"watch": {"namespaces": ["team-a"]}})
@@ -48,6 +48,7 @@ def test_the_policies_select_the_pods_that_the_operator_makes(chart: Chart) -> N
         labels = object_labels("x", component)
         assert selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], labels)
         assert selects(found[NAMESPACE, "milepost-agents"]["podSelector"], labels) == (component == "agent")
+        assert selects(found[NAMESPACE, "milepost-tools"]["podSelector"], labels) == (component == "tools")
         assert not selects(found[NAMESPACE, "milepost-operator"]["podSelector"], labels)
     assert selects(found[NAMESPACE, "milepost-operator"]["podSelector"], operator)
     assert not selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], operator)
@@ -111,6 +112,20 @@ def test_milepost_pods_reach_each_other_and_dns_and_only_agents_the_api_server(c
     assert agents["policyTypes"] == ["Egress"]
     expected = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 6443}]}
     assert agents["egress"] == [expected]
+
+
+@pytest.mark.requirement("SEC-2", "TLS-1")
+def test_tools_reach_the_public_web_unless_told_otherwise(chart: Chart) -> None:
+    spec = policies(chart)[NAMESPACE, "milepost-tools"]
+    assert spec["policyTypes"] == ["Egress"]
+    assert ports_of(spec["egress"]) == {("TCP", 80), ("TCP", 443)}
+    [rule] = spec["egress"]
+    private = {network for peer in rule["to"] for network in peer["ipBlock"]["except"]}
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"} <= private
+    servers = {"to": [{"podSelector": {"matchLabels": {"app": "mcp"}}}], "ports": [{"protocol": "TCP", "port": 8000}]}
+    told = policies(chart, {"networkPolicy": {"toolsEgress": [servers]}})
+    assert told[NAMESPACE, "milepost-tools"]["egress"] == [servers]
+    assert (NAMESPACE, "milepost-tools") not in policies(chart, {"networkPolicy": {"toolsEgress": []}})
 
 
 def test_further_rules_and_the_collector_are_let_through(chart: Chart) -> None:

@@ -77,6 +77,7 @@ EVERYTHING: dict[str, Any] = {
         "gatewayFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
         "extraIngress": [{"ports": [{"port": 50051, "protocol": "TCP"}]}],
         "extraEgress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443, "protocol": "TCP"}]}],
+        "toolsEgress": [{"to": [{"podSelector": {"matchLabels": {"app": "mcp"}}}]}],
     },
 }
 TABLE: dict[str, dict[str, Any]] = {

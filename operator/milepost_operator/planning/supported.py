@@ -39,8 +39,6 @@ def _in_no_service(service: ModelService) -> Iterator[str]:
         yield "spec.autoscaling: is not there yet; allowed: spec.replicas"
     if spec.tools is not None and spec.tools.mcp_servers:
         yield "spec.tools.mcpServers: are not called yet; allowed: builtIn"
-    if spec.tools is not None and spec.tools.http_fetch is not None:
-        yield "spec.tools.httpFetch: is not served yet; allowed: calculator, clock and sendMessage in builtIn"
 
 
 def _only_in_a_cluster(resource: Resource) -> Iterator[str]:

@@ -45,6 +45,11 @@ def serving(call: ServedCall) -> Iterator[None]:
         _served.reset(token)
 
 
+def served_call() -> ServedCall | None:
+    """The call that is being served; None when its caller gave no id."""
+    return _served.get()
+
+
 def served_call_id() -> str:
     """The idempotency key of the call that is being served; empty when its caller gave none."""
     served = _served.get()

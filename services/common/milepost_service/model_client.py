@@ -66,10 +66,21 @@ class ModelClient:
         return described.context_tokens
 
     async def generate(
-        self, messages: ChatMessages, *, max_tokens: int, timeout: float
+        self,
+        messages: ChatMessages,
+        *,
+        max_tokens: int,
+        timeout: float,
+        json_schema: str = "",
+        temperature: float | None = None,
     ) -> AsyncGenerator[str | model_pb2.GenerateResult, None]:
-        """Text as it is made, then the result. Closing the iterator cancels the call."""
-        request = model_pb2.GenerateRequest(chat=_chat(messages), sampling=model_pb2.Sampling(max_tokens=max_tokens))
+        """Text as it is made, then the result. Closing the iterator cancels the call.
+
+        With `json_schema` the text is JSON of that schema, cut off where it is longer than `max_tokens`.
+        `temperature` None is the service's own.
+        """
+        sampling = model_pb2.Sampling(max_tokens=max_tokens, temperature=temperature)
+        request = model_pb2.GenerateRequest(chat=_chat(messages), sampling=sampling, json_schema=json_schema)
         with self._span("Generate") as span:
             for left in reversed(range(_PASSED_OVER)):
                 with trace.use_span(span):

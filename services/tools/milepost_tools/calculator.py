@@ -12,11 +12,12 @@ class Calculator:
 
     name = "calculator"
     description = "computes an arithmetic expression"
+    kind = "function"
 
     def calls_for(self, text: str) -> Sequence[Arguments]:
         return [{"expression": expression} for expression in expressions_in(text)]
 
-    def call(self, arguments: Arguments) -> Outcome:
+    async def call(self, arguments: Arguments, key: str) -> Outcome:
         value = evaluate(arguments["expression"])
         result = str(value) if value.exact else f"about {value}"
         return Outcome(result, f"{arguments['expression']} = {result}")

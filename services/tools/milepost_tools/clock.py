@@ -19,6 +19,7 @@ class Clock:
 
     name = "clock"
     description = "tells the current time and date"
+    kind = "function"
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
@@ -35,7 +36,7 @@ class Clock:
         zones = list(dict.fromkeys(zone for _, zone in places)) or ["UTC"]
         return [{"timezone": zone} for zone in zones[:MAX_ZONES]]
 
-    def call(self, arguments: Arguments) -> Outcome:
+    async def call(self, arguments: Arguments, key: str) -> Outcome:
         zone = arguments["timezone"]
         try:
             local = self._now().astimezone(ZoneInfo(zone))

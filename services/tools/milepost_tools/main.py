@@ -1,10 +1,11 @@
 """`milepost-tools`: wiring only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc.aio
 
 from milepost.capability.v1 import capability_pb2_grpc
+from milepost_crds import HttpFetch as HttpFetchSpec
 from milepost_crds import Tools
 from milepost_service.call_memory import CallMemory
 from milepost_service.errors import ConfigurationError
@@ -18,21 +19,22 @@ from milepost_service.usage import Load, UsageMeter
 from milepost_tools.answer import answer_with
 from milepost_tools.calculator import Calculator
 from milepost_tools.clock import Clock
+from milepost_tools.fetching.http_fetch import HttpFetch
 from milepost_tools.send_message import SendMessage
 from milepost_tools.settings import ToolsSettings
-from milepost_tools.tool import Tool
+from milepost_tools.tool import TextTool
+from milepost_tools.toolbox import Toolbox
 
-BUILT_IN: Mapping[str, Callable[[], Tool]] = {"calculator": Calculator, "clock": Clock, "sendMessage": SendMessage}
 
-
-def make_tools(spec: Tools) -> list[Tool]:
-    """The tools of a resource; ConfigurationError for those that are not served yet."""
-    if spec.mcp_servers:
-        raise ConfigurationError("spec.tools.mcpServers: are not served yet; allowed: builtIn")
-    missing = [name for name in spec.built_in if name not in BUILT_IN]
-    if missing:
-        raise ConfigurationError(f"spec.tools.builtIn: {missing[0]} is not served yet; allowed: {', '.join(BUILT_IN)}")
-    return [BUILT_IN[name]() for name in spec.built_in]
+def text_tools(spec: Tools) -> Sequence[TextTool]:
+    """The built-in tools of a resource."""
+    made: Mapping[str, Callable[[], TextTool]] = {
+        "calculator": Calculator,
+        "clock": Clock,
+        "httpFetch": lambda: HttpFetch(spec.http_fetch or HttpFetchSpec(allowed_hosts=[])),
+        "sendMessage": SendMessage,
+    }
+    return [made[name]() for name in spec.built_in]
 
 
 async def serve_tools(settings: ToolsSettings) -> None:
@@ -40,10 +42,14 @@ async def serve_tools(settings: ToolsSettings) -> None:
     resource = load_model_service(settings.service_file, engine="tools")
     spec = resource.spec.tools
     assert spec is not None
-    tools = make_tools(spec)
-    details = {"model": spec.model_ref.name, "tools": ", ".join(tool.name for tool in tools)}
+    if spec.mcp_servers:
+        raise ConfigurationError("spec.tools.mcpServers: are not served yet; allowed: builtIn")
+    toolbox = Toolbox(text_tools(spec))
     model, calls = ModelClient(spec.model_ref.name, settings.model_target), CallMemory()
     stats = ServingStats()
+
+    def details() -> Mapping[str, str]:
+        return {"model": spec.model_ref.name, **toolbox.details()}
 
     def load() -> Load:
         return Load(active=calls.active)
@@ -51,8 +57,8 @@ async def serve_tools(settings: ToolsSettings) -> None:
     meter = UsageMeter(load)
 
     def add_servicers(server: grpc.aio.Server) -> None:
-        answer = answer_with(tools, model, resource)
-        servicer = CapabilityServicer(resource, answer=answer, details=lambda: details, usage=meter.read, calls=calls)
+        answer = answer_with(toolbox, model, resource)
+        servicer = CapabilityServicer(resource, answer=answer, details=details, usage=meter.read, calls=calls)
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(servicer, server)
 
     try:
@@ -63,7 +69,7 @@ async def serve_tools(settings: ToolsSettings) -> None:
                 add_servicers=add_servicers,
                 calls=calls,
                 stats=stats,
-                registration=lambda: registry_entry(resource, settings.target, details),
+                registration=lambda: registry_entry(resource, settings.target, details()),
             )
     finally:
         await model.close()

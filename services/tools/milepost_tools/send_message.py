@@ -23,12 +23,13 @@ class SendMessage:
 
     name = "sendMessage"
     description = "sends a message to another role of the team"
+    kind = "function"
 
     def calls_for(self, text: str) -> Sequence[Arguments]:
         found = dict.fromkeys((match["recipient"].lower(), match["payload"]) for match in _LINE.finditer(text))
         return [{"recipient": recipient, "payload": payload} for recipient, payload in found][:MAX_MESSAGES]
 
-    def call(self, arguments: Arguments) -> Outcome:
+    async def call(self, arguments: Arguments, key: str) -> Outcome:
         recipient, payload = arguments["recipient"], arguments["payload"]
         message = capability_pb2.OutgoingMessage(recipient_role=recipient, payload=payload)
         return Outcome(f"handed over for {recipient}", f"Message to {recipient}: {payload}", (message,))

@@ -34,8 +34,8 @@ def test_exact_values(expression: str, expected: str) -> None:
     assert (str(value), value.exact) == (expected, True)
 
 
-def test_a_value_with_digits_rounded_off_says_so() -> None:
-    assert Calculator().call({"expression": "1/3"}).result == "about 0.33333333333333333333"
+async def test_a_value_with_digits_rounded_off_says_so() -> None:
+    assert (await Calculator().call({"expression": "1/3"}, "")).result == "about 0.33333333333333333333"
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(-(10**12), 10**12), st.sampled_from("+-*"))

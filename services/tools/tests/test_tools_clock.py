@@ -31,16 +31,16 @@ def test_a_text_asks_for_the_time_of_places(text: str, zones: list[str]) -> None
         ("Asia/Tokyo", "2026-02-01 08:30:00+09:00 (Sunday, Asia/Tokyo)"),
     ],
 )
-def test_the_time_is_told_with_its_zone(zone: str, expected: str) -> None:
-    assert CLOCK.call({"timezone": zone}).result == expected
+async def test_the_time_is_told_with_its_zone(zone: str, expected: str) -> None:
+    assert (await CLOCK.call({"timezone": zone}, "")).result == expected
 
 
-def test_an_unknown_zone_is_an_error_that_says_what_is_allowed() -> None:
+async def test_an_unknown_zone_is_an_error_that_says_what_is_allowed() -> None:
     with pytest.raises(ToolError, match=r"no time zone Mars/Base; allowed: IANA names"):
-        CLOCK.call({"timezone": "Mars/Base"})
+        await CLOCK.call({"timezone": "Mars/Base"}, "")
 
 
-def test_the_real_clock_goes_with_the_systems() -> None:
+async def test_the_real_clock_goes_with_the_systems() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    told = datetime.fromisoformat(Clock().call({"timezone": "UTC"}).result.partition(" (")[0])
+    told = datetime.fromisoformat((await Clock().call({"timezone": "UTC"}, "")).result.partition(" (")[0])
     assert before <= told <= datetime.now(UTC)

@@ -23,6 +23,7 @@ from milepost_service.testing import ServiceProcess, free_port, running
 from milepost_tools.answer import answer_with
 from milepost_tools.calculator import Calculator
 from milepost_tools.clock import Clock
+from milepost_tools.toolbox import Toolbox
 
 SERVICE = """\
 apiVersion: milepost.dev/v1alpha1
@@ -129,7 +130,7 @@ async def test_each_call_is_a_span_with_the_correlation_id(resource: ModelServic
         prompt="Go on.", messages=[message_pb2.AgentMessage(payload="6 * 7 and 1 / 0")]
     )
     with correlation("c-7"):
-        async for _ in answer_with([Calculator(), Clock()], model, resource)(request, 5.0):
+        async for _ in answer_with(Toolbox([Calculator(), Clock()]), model, resource)(request, 5.0):
             pass
     await model.close()
     good, bad = [span for span in exporter.get_finished_spans() if span.name == "tool.call"]
@@ -151,8 +152,8 @@ async def test_each_call_is_a_span_with_the_correlation_id(resource: ModelServic
     [
         (
             "builtIn: [calculator, clock]",
-            "builtIn: [httpFetch]\n    httpFetch: {allowedHosts: [example.org]}",
-            "spec.tools.builtIn: httpFetch is not served yet; allowed: calculator, clock, sendMessage",
+            "builtIn: [httpFetch]\n    httpFetch: {allowedHosts: [example.org], privateNetworks: ['::1/129']}",
+            "spec.tools.httpFetch.privateNetworks: ::1/129 is no network; allowed: CIDR such as 10.0.0.0/8",
         ),
         (
             "builtIn: [calculator, clock]",

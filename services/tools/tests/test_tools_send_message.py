@@ -13,6 +13,7 @@ from milepost_service.resource import load_model_service
 from milepost_tools.answer import answer_with
 from milepost_tools.calculator import Calculator
 from milepost_tools.send_message import SendMessage
+from milepost_tools.toolbox import Toolbox
 
 SERVICE = """\
 apiVersion: milepost.dev/v1alpha1
@@ -60,7 +61,7 @@ async def test_messages_are_part_of_the_result_and_recorded_as_tool_calls(resour
     request = capability_pb2.InvokeRequest(
         prompt="tell coder: add a test", messages=[message_pb2.AgentMessage(payload="send to reviewer: be quick")]
     )
-    answer = answer_with([Calculator(), SendMessage()], model, resource)
+    answer = answer_with(Toolbox([Calculator(), SendMessage()]), model, resource)
     text, result = [item async for item in answer(request, 5.0)]
     await model.close()
     assert isinstance(result, capability_pb2.InvokeResult)

@@ -1,0 +1,1 @@
+"""The tool httpFetch, and what keeps it from where it must not go."""
