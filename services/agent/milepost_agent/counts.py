@@ -1,12 +1,16 @@
 """What happened to the runs and to the store since the process began, counted whether or not anybody asks."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from milepost_agent.errors import StoreError
 from milepost_agent.store import EventRecord, failure_reason
 from milepost_service.serving_stats import CallTimes
+
+DECISION_VERDICTS: Final = ("agreed", "overruled", "skipped", "finished", "asked")
+"""What a decision can be beside its recommendation."""
 
 
 @dataclass
@@ -22,6 +26,8 @@ class Counts:
     """Recommendations of the router that a run went on with, by the path that answered."""
     recommendation_times: dict[str, CallTimes] = field(default_factory=dict)
     """Their times by that path, which include the paths that failed before it."""
+    decisions: Counter[str] = field(default_factory=Counter)
+    """Decisions of the arbitrator, by verdict."""
     last_backup: float | None = None
     """When the newest verified backup was made, in seconds since the epoch; None when there is none."""
     backup_failures: int = 0
@@ -50,5 +56,12 @@ class Counts:
                 self.recommendations[path] += 1
                 times = self.recommendation_times.setdefault(path, CallTimes())
                 times.add(float(event.data.get("duration_ms", 0.0)) / 1000)
+            elif event.type == "Decided":
+                self.decisions[_verdict(event.data)] += 1
             elif event.type == "RunResumed":
                 self.recoveries += 1
+
+
+def _verdict(decided: Mapping[str, Any]) -> str:
+    other = {"skip": "skipped", "finish": "finished", "ask": "asked"}
+    return other.get(str(decided.get("action")), "agreed" if decided.get("agreed") else "overruled")

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from milepost_agent.conversion import OUTCOMES
-from milepost_agent.counts import Counts
+from milepost_agent.counts import DECISION_VERDICTS, Counts
 from milepost_agent.errors import StoreError
 from milepost_agent.router.recommendation import Path as AnswerPath
 from milepost_agent.store import COMMIT_BOUNDS, Counters, Store
@@ -45,6 +45,8 @@ class Metrics(Collector):
         paths = {**dict.fromkeys(get_args(AnswerPath), 0), **self._counts.recommendations}
         yield _by("path", Name.ROUTER_RECOMMENDATIONS, "Recommendations of the router.", paths)
         yield _router_seconds(self._counts)
+        verdicts = {**dict.fromkeys(DECISION_VERDICTS, 0), **self._counts.decisions}
+        yield _by("verdict", Name.DECISIONS, "Decisions of the arbitrator.", verdicts)
         yield CounterMetricFamily(
             Name.BACKUP_FAILURES,
             "Backups that could not be made or did not verify.",

@@ -36,3 +36,24 @@ async def test_recommendations_are_counted_by_the_path_that_answered(tmp_path: P
     }
     assert (times["milepost_router_seconds_bucket", "0.01"], times["milepost_router_seconds_bucket", "0.025"]) == (0, 2)
     assert times["milepost_router_seconds_sum", None] == pytest.approx(0.042)
+
+
+@pytest.mark.requirement("ARB-2")
+async def test_decisions_are_counted_by_how_they_stand_to_the_recommendation(tmp_path: Path) -> None:
+    counts = Counts()
+    store = await Store.open(tmp_path / "milepost.db")
+    store.listen(counts.committed)
+    await store.accept_run(NewRun("run", "correlation", "hash", "flow", "digest", "go", 4, 0))
+    decided = [("invoke", True), ("invoke", False), ("invoke", True), ("skip", False), ("ask", False)]
+    for number, (action, agreed) in enumerate(decided):
+        store.note("run", NewEvent("Decided", data={"action": action, "agreed": agreed}, key=str(number)))
+    await store.journal_own([NewEvent("AgentStarted")], correlation_id="correlation")
+    await store.close()
+    families = {family.name: family for family in Metrics(counts, asyncio.get_running_loop()).collect()}
+    assert {sample.labels["verdict"]: sample.value for sample in families["milepost_decisions"].samples} == {
+        "agreed": 2,
+        "overruled": 1,
+        "skipped": 1,
+        "finished": 0,
+        "asked": 1,
+    }

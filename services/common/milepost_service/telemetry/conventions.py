@@ -254,6 +254,9 @@ class Metrics:
     `keywords`."""
     ROUTER_SECONDS = "milepost_router_seconds"
     """Histogram of agents by path: their times, with those of the paths that failed before."""
+    DECISIONS = "milepost_decisions"
+    """Counter of agents by verdict: decisions of the arbitrator: the recommendation `agreed` to or `overruled`, the
+    step `skipped`, the run `finished` or the user `asked`."""
 
     # Of calls, and of models.
     SERVICE_READY = "milepost_service_ready"
