@@ -32,6 +32,8 @@ from milepost_service.json_form import enum_field, local_time, seconds_between
 
 FILE_WIDTH = 400
 OUTPUT_LINES = 6
+MODEL_FACTS = ("model", "contextTokens", "sequences", "threads")
+"""What a service tells of its model, in the order of the columns; one without a model of its own tells less."""
 STATE_STYLE = {"running": "cyan", "waiting": "yellow", "paused": "yellow", "accepted": "dim", "ready": "green"}
 
 
@@ -73,7 +75,8 @@ def services_table(rows: Sequence[ServiceRow]) -> Table:
     table = _table(
         "SERVICE",
         *(("READY",) if operated else ()),
-        *("STATE", "CAPABILITIES", "TARGET", "CPU", "MEMORY", "TOKENS/S", "CALLS", "RESTARTS"),
+        *("STATE", "CAPABILITIES", "MODEL", "CONTEXT", "SEQUENCES", "THREADS", "CPU", "MEMORY"),
+        *("TOKENS/S", "CALLS", "QUEUE", "RESTARTS", "TARGET"),
         *(("REASON",) if operated else ()),
         "DESCRIPTION",
     )
@@ -85,9 +88,10 @@ def services_table(rows: Sequence[ServiceRow]) -> Table:
             *((_ready_cell(row.ready),) if operated else ()),
             Text(state, style=state_style(state)),
             ", ".join(service.capabilities),
-            service.target,
+            *(one_line(service.details[fact]) if fact in service.details else "-" for fact in MODEL_FACTS),
             *_usage_cells(service),
             str(row.restarts),
+            service.target,
             *((_why_not_ready(row.ready),) if operated else ()),
             one_line(service.description, 60),
         )
@@ -131,19 +135,19 @@ def backups_table(rows: Sequence[tuple[str, backup_pb2.Backup]]) -> Table:
     return table
 
 
-def _usage_cells(service: registry_pb2.Service) -> tuple[str, str, str, str]:
+def _usage_cells(service: registry_pb2.Service) -> tuple[str, str, str, str, str]:
     """CPU cores and memory, each with its limit, tokens a second, and calls that are worked on and that wait."""
     usage = service.usage
     if not usage.memory_bytes:
-        return "-", "-", "-", "-"
+        return "-", "-", "-", "-", "-"
     cores = f" of {usage.cpu_limit_cores:g}" if usage.cpu_limit_cores else ""
     limit = f" of {usage.memory_limit_bytes / 2**20:.0f}" if usage.memory_limit_bytes else ""
-    waiting = f" + {usage.queued_calls} waiting" if usage.queued_calls else ""
     return (
         f"{usage.cpu_cores:.2f}{cores}",
         f"{usage.memory_bytes / 2**20:.0f}{limit} MiB",
         f"{usage.tokens_per_second:.1f}" if usage.tokens_per_second else "-",
-        f"{usage.active_calls}{waiting}",
+        str(usage.active_calls),
+        str(usage.queued_calls),
     )
 
 

@@ -285,8 +285,10 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer, registry_pb2_grpc.RegistryS
                 queued_calls=3,
                 source="cgroup",
             ),
+            details={"model": "Writer-1B.Q8_0.gguf", "contextTokens": "2048", "sequences": "8", "threads": "2"},
         )
-        return registry_pb2.ListServicesResponse(services=[service])
+        bare = registry_pb2.Service(name="their-own", target="127.0.0.1:2", state=registry_pb2.SERVICE_STATE_READY)
+        return registry_pb2.ListServicesResponse(services=[service, bare])
 
 
 def _event(sequence: int, written: Written) -> agent_pb2.RunEvent:

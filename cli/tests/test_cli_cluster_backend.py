@@ -171,7 +171,7 @@ def test_a_service_that_no_agent_knows_is_there_with_its_reason(backend: Cluster
     api.service("docs", conditions=[condition("Ready", "True")])
     api.service("big", conditions=[condition("Ready", "False", "OutOfMemory", "needs 8Gi")])
     api.pod("docs-abc", "docs", "rag", containerStatuses=[container(2)])
-    big, docs = backend.services()
+    big, docs, _ = backend.services()
     assert (docs.service.state, docs.restarts) == (1, 2)
     assert (big.service.name, big.service.state, list(big.service.capabilities)) == ("big", 0, ["rag"])
     assert big.ready is not None

@@ -241,29 +241,16 @@ def test_get_messages_without_a_run_shows_the_newest_of_all(milepost: Milepost, 
 
 @pytest.mark.requirement("CLI-1")
 def test_get_services_and_workflows(milepost: Milepost, state: StateDirectory) -> None:
-    services = milepost("get", "services", "--state", state.path).stdout
-    assert services.splitlines()[1].split() == [
-        *(
-            "docs",
-            "ready",
-            "rag",
-            "127.0.0.1:1",
-            "0.25",
-            "64",
-            "of",
-            "512",
-            "MiB",
-            "41.3",
-            "1",
-            "+",
-            "3",
-            "waiting",
-            "3",
-            "Looks",
-            "things",
-            "up",
-        )
+    head, docs, bare = milepost("get", "services", "--state", state.path).stdout.splitlines()
+    assert re.split(r"  +", head) == [
+        *("SERVICE", "STATE", "CAPABILITIES", "MODEL", "CONTEXT", "SEQUENCES", "THREADS", "CPU", "MEMORY"),
+        *("TOKENS/S", "CALLS", "QUEUE", "RESTARTS", "TARGET", "DESCRIPTION"),
     ]
+    assert re.split(r"  +", docs) == [
+        *("docs", "ready", "rag", "Writer-1B.Q8_0.gguf", "2048", "8", "2", "0.25", "64 of 512 MiB"),
+        *("41.3", "1", "3", "3", "127.0.0.1:1", "Looks things up"),
+    ]
+    assert bare.split() == ["their-own", "ready", *"---------", "0", "127.0.0.1:2"]
     workflows = milepost("get", "workflows", "--state", state.path).stdout
     assert "research > code > review" in workflows
     form = json.loads(milepost("get", "workflows", "--json", "--state", state.path).stdout)
