@@ -124,7 +124,7 @@ class OpenAI(Model):
 
 
 class DocumentSource(Model):
-    """Where documents come from: Markdown or plain text."""
+    """Where documents come from: Markdown, plain text, HTML or PDF."""
 
     rules: ClassVar[tuple[Rule, ...]] = (exactly_one("configMap", "persistentVolumeClaim"),)
 

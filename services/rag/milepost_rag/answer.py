@@ -7,7 +7,7 @@ from milepost.capability.v1 import capability_pb2
 from milepost_crds import ModelService
 from milepost_rag.errors import NoPassagesError
 from milepost_rag.index import Passage
-from milepost_rag.library import Library
+from milepost_rag.library import Library, Standing
 from milepost_service.correlation import current_correlation_id
 from milepost_service.errors import RemoteError
 from milepost_service.model_client import ModelClient
@@ -20,6 +20,7 @@ _SYSTEM = (
     "If they do not hold the answer, say so."
 )
 _QUOTE_CHARACTERS = 240
+_REFUSALS = 5  # told of by name
 _MARGIN_TOKENS = 160  # what the chat template and the words between the parts take
 _OTHER_COUNTING = 1.3  # tokens of the answering model for one of the embedding model
 
@@ -36,7 +37,7 @@ def answer_with(library: Library, model: ModelClient, resource: ModelService, *,
     async def answer(request: capability_pb2.InvokeRequest, seconds_left: float) -> AsyncGenerator[str | Result, None]:
         passages = await _found(library, _query(request), top_k, resource.name)
         if not passages:
-            raise NoPassagesError(folder)
+            raise NoPassagesError(folder, refusals_of(library.standing))
         max_tokens = request.max_tokens or resource.spec.generation.max_tokens
         room = await model.context_tokens(timeout=seconds_left) - _MARGIN_TOKENS
         room -= min(max_tokens, room // 4)
@@ -63,6 +64,13 @@ def answer_with(library: Library, model: ModelClient, resource: ModelService, *,
         yield Result(verdict=verdict, citations=[_citation(passage) for passage in used], usage=usage)
 
     return answer
+
+
+def refusals_of(standing: Standing) -> str:
+    """ "a.pdf: is encrypted ...; b.pdf: ..."; of many the first."""
+    refused = [f"{path}: {reason}" for path, reason in (standing.refused or {}).items()]
+    more = [f"{len(refused) - _REFUSALS} more"] if len(refused) > _REFUSALS else []
+    return "; ".join(refused[:_REFUSALS] + more)
 
 
 async def _found(library: Library, query: str, limit: int, name: str) -> Sequence[Passage]:

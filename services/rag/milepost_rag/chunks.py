@@ -1,29 +1,32 @@
-"""Markdown to passages: cut at headings, then at blocks, then at sentences, never longer than asked for."""
+"""Blocks to passages: what stands together under one heading, never longer than asked for."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from markdown_it import MarkdownIt
+from milepost_rag.blocks import Block
 
 Count = Callable[[str], int]
 """Tokens of a text in the embedding model's own counting."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_markdown = MarkdownIt("commonmark").enable("table")
+_LINE_END = re.compile(r"\n")
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """One passage. `heading` is the path of headings above it ("Install > Linux"), `line` counts from 1."""
+    """One passage. `heading`, `line` and `page` are those of the block that it begins with."""
 
     heading: str
-    line: int
     text: str
+    line: int = 0
+    page: int = 0
 
     @property
     def location(self) -> str:
-        return self.heading or f"line {self.line}"
+        """Where a person finds it: "Install > Linux, line 12" or "page 3"."""
+        place = f"page {self.page}" if self.page else f"line {self.line}"
+        return f"{self.heading}, {place}" if self.heading else place
 
     @property
     def searchable(self) -> str:
@@ -31,65 +34,70 @@ class Chunk:
         return f"{self.heading}\n{self.text}" if self.heading else self.text
 
 
-@dataclass(frozen=True)
-class _Block:
-    heading: str
-    line: int
-    text: str
+def chunks_of(blocks: Iterable[Block], *, max_tokens: int, count: Count) -> Iterator[Chunk]:
+    """The passages of a document in order. A table that is cut has its head row in each part."""
+    begun: Chunk | None = None
+    header = ""
+    for block in blocks:
+        for piece in _pieces(block, max_tokens, count):
+            if begun and (begun.heading, begun.page) == (piece.heading, piece.page):
+                parting = "\n" if piece.kind in ("item", "row") else "\n\n"
+                head = f"{piece.header}\n" if piece.header != header else ""
+                joined = replace(begun, text=f"{begun.text}{parting}{head}{piece.text}")
+                if count(joined.text) <= max_tokens:
+                    begun, header = joined, piece.header
+                    continue
+            if begun:
+                yield begun
+            text = f"{piece.header}\n{piece.text}" if piece.header else piece.text
+            begun, header = Chunk(piece.heading, text, piece.line, piece.page), piece.header
+    if begun:
+        yield begun
 
 
-def chunks_of(markdown: str, *, max_tokens: int, count: Count) -> list[Chunk]:
-    """The passages of a document in order; plain text is Markdown without headings."""
-    chunks: list[Chunk] = []
-    for block in _blocks(markdown):
-        for piece in _split(block.text, max_tokens, count):
-            last = chunks[-1] if chunks else None
-            joined = f"{last.text}\n\n{piece}" if last else piece
-            if last and last.heading == block.heading and count(joined) <= max_tokens:
-                chunks[-1] = Chunk(last.heading, last.line, joined)
-            else:
-                chunks.append(Chunk(block.heading, block.line, piece))
-    return chunks
+def _pieces(block: Block, max_tokens: int, count: Count) -> Iterator[Block]:
+    """The block in pieces that fit, with the header of each where it leaves at least half of the room."""
+    if block.header and count(block.header) * 2 > max_tokens:
+        block = replace(block, header="")
+    room = max_tokens - (count(block.header) + 1 if block.header else 0)
+    end = _LINE_END if block.kind == "code" else _SENTENCE_END
+    texts = _split(block.text, end, room, count)
+    for text, line in zip(texts, _lines_of(texts, block), strict=True):
+        yield replace(block, text=text, line=line)
 
 
-def _blocks(markdown: str) -> Iterator[_Block]:
-    lines = markdown.splitlines()
-    tokens = _markdown.parse(markdown)
-    path: dict[int, str] = {}
-    for index, token in enumerate(tokens):
-        if token.level != 0 or token.map is None or token.nesting < 0:
-            continue
-        first, after = token.map
-        if token.type == "heading_open":
-            depth = int(token.tag[1:])
-            path = {level: title for level, title in path.items() if level < depth}
-            path[depth] = tokens[index + 1].content.strip()
-            continue
-        text = "\n".join(lines[first:after]).strip()
-        if text:
-            yield _Block(" > ".join(title for _, title in sorted(path.items()) if title), first + 1, text)
+def _lines_of(texts: Sequence[str], block: Block) -> Iterator[int]:
+    """The line on which each text begins: they have the visible characters of the block, in their order."""
+    visible = [at for at, character in enumerate(block.text) if not character.isspace()]
+    line, at, seen = block.line, 0, 0
+    for text in texts:
+        begin = visible[seen] if seen < len(visible) else at
+        line += block.text.count("\n", at, begin) if block.line else 0
+        yield line
+        at, seen = begin, seen + sum(not character.isspace() for character in text)
 
 
-def _split(text: str, max_tokens: int, count: Count) -> list[str]:
+def _split(text: str, end: re.Pattern[str], max_tokens: int, count: Count) -> list[str]:
     if count(text) <= max_tokens:
         return [text]
-    pieces = [piece for piece in _SENTENCE_END.split(text) if piece.strip()]
+    pieces = [piece for piece in end.split(text) if piece.strip()]
     if len(pieces) == 1:
-        return _halves(text, max_tokens, count)
+        return _halves(text, end, max_tokens, count)
+    joint = "\n" if end is _LINE_END else " "
     parts: list[str] = []
     for piece in pieces:
-        if parts and count(f"{parts[-1]} {piece}") <= max_tokens:
-            parts[-1] = f"{parts[-1]} {piece}"
+        if parts and count(f"{parts[-1]}{joint}{piece}") <= max_tokens:
+            parts[-1] = f"{parts[-1]}{joint}{piece}"
         else:
-            parts.extend(_split(piece, max_tokens, count))
+            parts.extend(_split(piece, end, max_tokens, count))
     return parts
 
 
-def _halves(text: str, max_tokens: int, count: Count) -> list[str]:
+def _halves(text: str, end: re.Pattern[str], max_tokens: int, count: Count) -> list[str]:
     """Cuts a sentence without end in the middle, at a space where there is one near."""
     middle = len(text) // 2
     if middle == 0:
         return [text]
     space = text.rfind(" ", middle // 2, middle)
     at = space if space > 0 else middle
-    return [*_split(text[:at], max_tokens, count), *_split(text[at:].lstrip(), max_tokens, count)]
+    return [*_split(text[:at], end, max_tokens, count), *_split(text[at:].lstrip(), end, max_tokens, count)]

@@ -11,6 +11,7 @@ from milepost_service.errors import ConfigurationError
 from milepost_service.models import require_gguf, silence_llama
 
 CONTEXT_TOKENS = 512
+_TOKEN_CHARACTERS = 12
 
 Vectors = npt.NDArray[np.float32]
 
@@ -40,8 +41,10 @@ class Embedder:
         """Length of a vector."""
 
     def count(self, text: str) -> int:
-        """Tokens of a text."""
-        return len(self._llama.tokenize(text.encode(), add_bos=False, special=False))
+        """Tokens of a text. A word that the vocabulary lacks is one token, however long: then characters count."""
+        return max(
+            len(self._llama.tokenize(text.encode(), add_bos=False, special=False)), len(text) // _TOKEN_CHARACTERS
+        )
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """L2-normalised vectors, shape (texts, size); a text over 512 tokens is cut at its end."""

@@ -8,10 +8,19 @@ class IndexUnusableError(MilepostError):
 
 
 class NoPassagesError(FailedPreconditionError):
-    """There is nothing to answer from."""
+    """There is nothing to answer from. `refusals` tells of documents that are there and cannot be read."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(f"no passages are indexed; put Markdown or text files into {folder}")
+    def __init__(self, folder: str, refusals: str = "") -> None:
+        refused = f"; refused: {refusals}" if refusals else ""
+        super().__init__(f"no passages are indexed; put Markdown, text, HTML or PDF files into {folder}{refused}")
 
 
-__all__ = ["IndexUnusableError", "NoPassagesError"]
+class ReaderBrokenError(MilepostError):
+    """The process that reads documents cannot be started."""
+
+
+class UnreadableError(MilepostError):
+    """A document cannot be read, for the reason that the text gives; a new version of it may be."""
+
+
+__all__ = ["IndexUnusableError", "NoPassagesError", "ReaderBrokenError", "UnreadableError"]

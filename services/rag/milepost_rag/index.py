@@ -1,13 +1,12 @@
 """The passages on disk, found by meaning and by word.
 
-One SQLite file: sqlite-vec for vectors, FTS5 for words, and the passages themselves. sqlite-vec is one small
-extension with no server and no dependency, exact (no tuning, no recall to lose) and fast at the sizes that fit one
-process: a few milliseconds over 10,000 passages. apsw brings a current SQLite that can load it; the one in Python's
-own sqlite3 often cannot load extensions.
+One SQLite file: sqlite-vec for vectors, FTS5 for words, and the passages themselves; docs/rag.md says why.
+
+What is read is staged first, a document at a time, and takes its place in one transaction with the rest of its change
+(`publish`). So a search sees a change whole or not at all, and after a kill nothing that was staged is embedded again.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,36 +16,40 @@ import sqlite_vec
 from milepost_rag.chunks import Chunk
 from milepost_rag.embedder import Vectors
 from milepost_rag.errors import IndexUnusableError
+from milepost_rag.ranking import fused, match_of
 from milepost_service.errors import ConfigurationError
 
-_VERSION = "1"
-_FUSION = 60  # of reciprocal rank fusion; how much the first places count over the next
-_WORD = re.compile(r"\w+")
-# In a small collection these are as rare as any word, and would decide what is found.
-_EMPTY_WORDS = frozenset(
-    _WORD.findall(
-        "a an and are as at be been but by can could did do does for from had has have he her his how i if in is it "
-        "its me my no not of on or our she should so some than that the their them there these they this those to us "
-        "was we were what when where which who whom whose why will with would you your"
-    )
-)
+_VERSION = "2"
+_DEPTH = 8  # places looked at by each way, for each passage asked for
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE documents (path TEXT PRIMARY KEY, digest TEXT NOT NULL, stamp TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE chunks (id INTEGER PRIMARY KEY, path TEXT NOT NULL, heading TEXT NOT NULL, line INTEGER NOT NULL,
-                     text TEXT NOT NULL);
+CREATE TABLE documents (path TEXT PRIMARY KEY, digest TEXT NOT NULL, stamp TEXT NOT NULL, refused TEXT NOT NULL,
+                        passages INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE chunks (id INTEGER PRIMARY KEY, path TEXT NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL,
+                     line INTEGER NOT NULL, page INTEGER NOT NULL);
 CREATE INDEX chunks_by_path ON chunks (path);
-CREATE VIRTUAL TABLE words USING fts5(text, content='', contentless_delete=1, tokenize='porter unicode61');
+CREATE VIRTUAL TABLE words USING fts5(heading, text, content='', contentless_delete=1, tokenize='porter unicode61');
 CREATE VIRTUAL TABLE vectors USING vec0(embedding FLOAT[{size}] distance_metric=cosine);
+CREATE TABLE staged_documents (path TEXT PRIMARY KEY, digest TEXT NOT NULL, stamp TEXT NOT NULL, refused TEXT NOT NULL,
+                               passages INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE staged_chunks (id INTEGER PRIMARY KEY, path TEXT NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL,
+                            line INTEGER NOT NULL, page INTEGER NOT NULL, embedding BLOB NOT NULL);
+CREATE INDEX staged_chunks_by_path ON staged_chunks (path);
 """
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file as it was indexed: SHA-256 of its content, and a stamp (size and time) that says "look again"."""
+    """A file as it was read: SHA-256 of its content, and a stamp (size and times) that says when to look again.
+
+    `refused` is why it is not in the index, empty when it is. `passages` are those that it has, or would have had: a
+    document is refused with more than 0 where the corpus has no room for them.
+    """
 
     digest: str
     stamp: str
+    refused: str = ""
+    passages: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Passage:
 
 
 class Index:
-    """Belongs to one thread. Each document is replaced in one transaction."""
+    """Belongs to one thread."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -104,80 +107,119 @@ class Index:
     def close(self) -> None:
         self._connection.close()
 
-    def documents(self) -> Mapping[str, Document]:
-        rows = self._connection.execute("SELECT path, digest, stamp FROM documents")
-        return {path: Document(digest, stamp) for path, digest, stamp in rows}
+    def documents(self) -> dict[str, Document]:
+        """By path, those that are served and those that were refused."""
+        rows = self._connection.execute("SELECT path, digest, stamp, refused, passages FROM documents")
+        return {path: Document(*rest) for path, *rest in rows}
+
+    def staged(self) -> dict[str, Document]:
+        """By path, those that wait for `publish`."""
+        rows = self._connection.execute("SELECT path, digest, stamp, refused, passages FROM staged_documents")
+        return {path: Document(*rest) for path, *rest in rows}
+
+    def stage(self, path: str, document: Document, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Keeps a document's passages, shape of `vectors` (passages, size), until `publish`."""
+        execute = self._connection.execute
+        with self._connection:
+            execute("DELETE FROM staged_chunks WHERE path = ?", (path,))
+            execute(
+                "REPLACE INTO staged_documents VALUES (?, ?, ?, ?, ?)",
+                (path, document.digest, document.stamp, document.refused, document.passages),
+            )
+            self._connection.executemany(
+                "INSERT INTO staged_chunks (path, heading, text, line, page, embedding) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (path, chunk.heading, chunk.text, chunk.line, chunk.page, vector.tobytes())
+                    for chunk, vector in zip(chunks, vectors, strict=True)
+                ),
+            )
+
+    def touch(self, path: str, stamp: str) -> None:
+        """The file was looked at again and says the same."""
+        with self._connection:
+            self._connection.execute("UPDATE documents SET stamp = ? WHERE path = ?", (stamp, path))
+            self._connection.execute("UPDATE staged_documents SET stamp = ? WHERE path = ?", (stamp, path))
+
+    def publish(self, present: Collection[str]) -> None:
+        """What was staged takes its place, and documents that are not `present` any more are forgotten: all at once."""
+        execute = self._connection.execute
+        with self._connection:
+            known = {path for (path,) in execute("SELECT path FROM documents UNION SELECT path FROM staged_documents")}
+            for path in known.difference(present):
+                self._forget(path)
+            for (path,) in list(execute("SELECT path FROM staged_documents")):
+                self._forget_served(path)
+                self._take_over(path)
+            execute("DELETE FROM staged_chunks; DELETE FROM staged_documents")
 
     def count(self) -> int:
         """Number of passages."""
         return int(next(self._connection.execute("SELECT count(*) FROM chunks"))[0])
 
-    def replace(self, path: str, document: Document, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Puts a document's passages in place of those it had."""
-        execute = self._connection.execute
-        with self._connection:
-            self._forget(path)
-            execute("INSERT INTO documents VALUES (?, ?, ?)", (path, document.digest, document.stamp))
-            for chunk, vector in zip(chunks, vectors, strict=True):
-                execute(
-                    "INSERT INTO chunks (path, heading, line, text) VALUES (?, ?, ?, ?)",
-                    (path, chunk.heading, chunk.line, chunk.text),
-                )
-                row = self._connection.last_insert_rowid()
-                execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, chunk.searchable))
-                execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", (row, vector.tobytes()))
-
-    def touch(self, path: str, stamp: str) -> None:
-        """The file was looked at again and says the same."""
-        self._connection.execute("UPDATE documents SET stamp = ? WHERE path = ?", (stamp, path))
-
-    def remove(self, path: str) -> None:
-        """Forgets a document and its passages."""
-        with self._connection:
-            self._forget(path)
-
     def search(self, query: str, vector: Vectors, limit: int) -> list[Passage]:
         """The best passages, best first: nearest in meaning and best in words, fused by their ranks."""
-        depth = limit * 4
-        by_meaning = self._connection.execute(
-            "SELECT rowid FROM vectors WHERE embedding MATCH ? AND k = ? ORDER BY distance",
-            (vector.tobytes(), depth),
-        )
-        ranks: dict[int, float] = {}
-        for found in (by_meaning, self._by_words(query, depth)):
-            for place, (row,) in enumerate(found):
-                ranks[row] = ranks.get(row, 0.0) + 1 / (_FUSION + place)
-        best = sorted(ranks, key=lambda row: (-ranks[row], row))[:limit]
-        return [self._passage(row, vector) for row in best]
+        depth = limit * _DEPTH
+        rows = fused(self.by_meaning(vector, depth), self.by_words(query, depth))
+        return [self.passage(row, vector) for row in rows[:limit]]
 
-    def _by_words(self, query: str, depth: int) -> Sequence[tuple[int]]:
-        words = dict.fromkeys(word.lower() for word in _WORD.findall(query)[:64]).keys() - _EMPTY_WORDS
-        if not words:
-            return []
-        match = " OR ".join(f'"{word}"' for word in words)
-        return list(
-            self._connection.execute(
-                "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?", (match, depth)
+    def by_meaning(self, vector: Vectors, limit: int) -> list[int]:
+        """Rows of the passages with the nearest vectors, nearest first."""
+        return [
+            row
+            for (row,) in self._connection.execute(
+                "SELECT rowid FROM vectors WHERE embedding MATCH ? AND k = ? ORDER BY distance",
+                (vector.tobytes(), limit),
             )
-        )
+        ]
 
-    def _passage(self, row: int, vector: Vectors) -> Passage:
-        path, heading, line, text, distance = next(
+    def by_words(self, query: str, limit: int) -> list[int]:
+        """Rows of the passages with the query's words, best first by BM25."""
+        match = match_of(query)
+        if not match:
+            return []
+        return [
+            row
+            for (row,) in self._connection.execute(
+                "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?", (match, limit)
+            )
+        ]
+
+    def passage(self, row: int, vector: Vectors) -> Passage:
+        path, heading, text, line, page, distance = next(
             self._connection.execute(
-                "SELECT path, heading, line, text, vec_distance_cosine(vectors.embedding, ?) FROM chunks "
+                "SELECT path, heading, text, line, page, vec_distance_cosine(vectors.embedding, ?) FROM chunks "
                 "JOIN vectors ON vectors.rowid = chunks.id WHERE chunks.id = ?",
                 (vector.tobytes(), row),
             )
         )
-        return Passage(path, Chunk(heading, line, text), 1 - distance)
+        return Passage(path, Chunk(heading, text, line, page), 1 - distance)
+
+    def _take_over(self, path: str) -> None:
+        execute = self._connection.execute
+        execute("INSERT INTO documents SELECT * FROM staged_documents WHERE path = ?", (path,))
+        rows = execute(
+            "SELECT heading, text, line, page, embedding FROM staged_chunks WHERE path = ? ORDER BY id", (path,)
+        )
+        for heading, text, line, page, embedding in list(rows):
+            execute(
+                "INSERT INTO chunks (path, heading, text, line, page) VALUES (?, ?, ?, ?, ?)",
+                (path, heading, text, line, page),
+            )
+            row = self._connection.last_insert_rowid()
+            execute("INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)", (row, heading, text))
+            execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", (row, embedding))
 
     def _forget(self, path: str) -> None:
-        execute = self._connection.execute
-        rows = list(execute("SELECT id FROM chunks WHERE path = ?", (path,)))
+        self._forget_served(path)
+        self._connection.execute("DELETE FROM staged_chunks WHERE path = ?", (path,))
+        self._connection.execute("DELETE FROM staged_documents WHERE path = ?", (path,))
+
+    def _forget_served(self, path: str) -> None:
+        rows = list(self._connection.execute("SELECT id FROM chunks WHERE path = ?", (path,)))
         self._connection.executemany("DELETE FROM words WHERE rowid = ?", rows)
         self._connection.executemany("DELETE FROM vectors WHERE rowid = ?", rows)
-        execute("DELETE FROM chunks WHERE path = ?", (path,))
-        execute("DELETE FROM documents WHERE path = ?", (path,))
+        self._connection.execute("DELETE FROM chunks WHERE path = ?", (path,))
+        self._connection.execute("DELETE FROM documents WHERE path = ?", (path,))
 
 
 def _prepare(connection: apsw.Connection) -> None:

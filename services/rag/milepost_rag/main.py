@@ -9,8 +9,8 @@ import grpc.aio
 
 from milepost.capability.v1 import capability_pb2_grpc
 from milepost_crds import Rag
-from milepost_rag.answer import answer_with
-from milepost_rag.library import Library
+from milepost_rag.answer import answer_with, refusals_of
+from milepost_rag.library import Library, Standing
 from milepost_rag.settings import RagSettings
 from milepost_service.call_memory import CallMemory
 from milepost_service.model_client import ModelClient
@@ -47,8 +47,7 @@ async def serve_documents(settings: RagSettings) -> None:
         return {
             "model": spec.model_ref.name,
             "embeddingModel": settings.embedding_model.name,
-            "documents": str(library.document_count),
-            "chunks": str(library.passage_count),
+            **standing_details(library.standing),
         }
 
     def add_servicers(server: grpc.aio.Server) -> None:
@@ -58,7 +57,7 @@ async def serve_documents(settings: RagSettings) -> None:
 
     async def start() -> None:
         await library.open()
-        watching.append(asyncio.create_task(library.watch(settings.poll_seconds)))
+        watching.append(asyncio.create_task(library.follow(settings.look_seconds)))
 
     try:
         with observed(settings.metrics_listen, stats, load):
@@ -78,6 +77,19 @@ async def serve_documents(settings: RagSettings) -> None:
                 await task
         await library.close()
         await model.close()
+
+
+def standing_details(standing: Standing) -> dict[str, str]:
+    """What Describe tells of the documents. Of many refusals the first are told."""
+    refused = standing.refused or {}
+    details = {
+        "documents": str(standing.documents),
+        "chunks": str(standing.passages),
+        "refused": str(len(refused)),
+        "refusals": refusals_of(standing),
+        "indexing": standing.indexing,
+    }
+    return {name: value for name, value in details.items() if value}
 
 
 def documents_folder(spec: Rag, folder: Path) -> Path:

@@ -17,8 +17,8 @@ class RagSettings(ServiceSettings):
     documents_dir: Path
     data_dir: Path
     """The index lies here."""
-    poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
-    """Time between two looks at whether documents have changed."""
+    look_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """The kernel tells of changes; where it does not, as on a network volume, they are found by a look this often."""
 
     @field_validator("model_target")
     @classmethod

@@ -33,7 +33,7 @@ In fog the bell is struck twice every thirty seconds until ships at sea can be s
 The keeper milks the goats before sunrise. Their cheese ripens in the cellar under the tower.
 """,
     "notes.txt": "The supply boat Albatross-7 comes on the first Tuesday of the month.\n",
-    "ignored.pdf": "%PDF",
+    "ignored.docx": "PK",
     ".hidden.md": "# Secret\n\nNothing to see.\n",
 }
 

@@ -1,15 +1,21 @@
 """The index follows the folder, survives restarts, and finds by meaning and by word."""
 
+import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from pdf_files import encrypted
 
 from milepost_crds import Rag
-from milepost_rag.library import Changes, Library
+from milepost_rag import documents
+from milepost_rag.embedder import Embedder, Vectors
+from milepost_rag.index import Index
+from milepost_rag.library import Changes, Library, Standing
+from milepost_rag.limits import Limits
 from milepost_rag.main import documents_folder
 from milepost_service.errors import ConfigurationError
 
@@ -20,8 +26,8 @@ Opener = Callable[..., AbstractAsyncContextManager[Library]]
 @pytest.fixture
 def opened(manual: Path, minilm: Path, tmp_path: Path) -> Opener:
     @asynccontextmanager
-    async def open_library(chunk_tokens: int = 200) -> AsyncIterator[Library]:
-        library = Library(manual, tmp_path / "data", minilm, chunk_tokens=chunk_tokens)
+    async def open_library(chunk_tokens: int = 200, limits: Limits | None = None) -> AsyncIterator[Library]:
+        library = Library(manual, tmp_path / "data", minilm, chunk_tokens=chunk_tokens, limits=limits)
         try:
             await library.open()
             yield library
@@ -35,9 +41,9 @@ def opened(manual: Path, minilm: Path, tmp_path: Path) -> Opener:
 @pytest.mark.parametrize(
     ("question", "source", "location"),
     [
-        ("How do I wash the glass of the light?", "lamp.md", "The lamp > Cleaning the lens"),
-        ("How are ships warned in misty weather?", "fog.md", "Fog signals"),
-        ("Where is dairy stored?", "garden/goats.md", "Goats"),
+        ("How do I wash the glass of the light?", "lamp.md", "The lamp > Cleaning the lens, line 7"),
+        ("How are ships warned in misty weather?", "fog.md", "Fog signals, line 3"),
+        ("Where is dairy stored?", "garden/goats.md", "Goats, line 3"),
         ("Albatross-7", "notes.txt", "line 1"),
     ],
 )
@@ -52,14 +58,14 @@ async def test_the_right_passage_comes_first(opened: Opener, question: str, sour
 @pytest.mark.requirement("RAG-1")
 async def test_changes_additions_and_deletions_are_picked_up(opened: Opener, manual: Path) -> None:
     async with opened() as library:
-        before = library.passage_count
+        before = library.standing.passages
         assert await library.refresh() == Changes()
         (manual / "fog.md").write_text("# Fog signals\n\nA steam whistle sounds three times.\n")
         (manual / "new.md").write_text("# Keeper\n\nThe keeper is called Ingrid.\n")
         (manual / "garden" / "goats.md").unlink()
         changes = await library.refresh()
         assert changes == Changes(indexed=("fog.md", "new.md"), removed=("garden/goats.md",))
-        assert library.passage_count == before
+        assert library.standing.passages == before
         texts = [passage.chunk.text for passage in await library.search("bell, whistle, goats, Ingrid", 20)]
     assert len(texts) == len(set(texts)) == before
     assert any("steam whistle" in text for text in texts)
@@ -102,7 +108,7 @@ async def test_a_mounted_config_map_is_read_once_and_followed_when_it_is_swapped
     library = Library(mounted.folder, tmp_path / "data", minilm, chunk_tokens=200)
     try:
         await library.open()
-        assert (library.document_count, library.passage_count) == (2, 2)
+        assert (library.standing.documents, library.standing.passages) == (2, 2)
         mounted.put({"lamp.md": "# Lamp\n\nIt burns gas.\n", "keeper.md": "# Keeper\n\nShe is called Ingrid.\n"})
         assert await library.refresh() == Changes(indexed=("keeper.md", "lamp.md"), removed=("fog.md",))
         texts = " ".join(passage.chunk.text for passage in await library.search("oil or gas", 10))
@@ -132,44 +138,149 @@ def test_a_folder_on_a_claim_must_lie_on_it(tmp_path: Path) -> None:
 
 async def test_a_restart_indexes_nothing_again(opened: Opener, manual: Path) -> None:
     async with opened() as library:
-        count = library.passage_count
+        count = library.standing.passages
     os.utime(manual / "fog.md", (1, 1))
     async with opened() as library:
-        assert library.passage_count == count
+        assert library.standing.passages == count
         assert await library.refresh() == Changes()
 
 
 async def test_another_passage_length_makes_the_index_anew(opened: Opener) -> None:
     async with opened() as library:
-        whole = library.passage_count
+        whole = library.standing.passages
     async with opened(chunk_tokens=8) as library:
-        assert library.passage_count > whole
+        assert library.standing.passages > whole
 
 
 async def test_a_damaged_index_is_made_anew(opened: Opener, tmp_path: Path) -> None:
     async with opened() as library:
-        count = library.passage_count
+        count = library.standing.passages
     (tmp_path / "data" / "index.db").write_bytes(b"not a database at all" * 100)
     async with opened() as library:
-        assert library.passage_count == count
+        assert library.standing.passages == count
 
 
-async def test_a_document_that_is_too_big_is_left_out_and_named(
+@pytest.mark.requirement("RAG-1")
+async def test_what_cannot_be_read_is_named_the_rest_is_served_and_a_new_version_is_read(
+    opened: Opener, manual: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (manual / "huge.md").write_text("x " * 1000)
+    (manual / "safe.pdf").write_bytes(encrypted("secret"))
+    limits = Limits(text_bytes=1000)
+    reasons = {
+        "huge.md": "has 0.0 MiB; allowed: at most 0 MiB",
+        "safe.pdf": "is encrypted; allowed: a PDF file that opens without a password",
+    }
+    async with opened(limits=limits) as library:
+        assert library.standing == Standing(4, 6, reasons)
+        assert "safe.pdf is left out: it is encrypted" in caplog.text
+        caplog.clear()
+        assert await library.refresh() == Changes(), "a refusal stands as long as the file does"
+        assert caplog.text == ""
+        (manual / "safe.pdf").write_bytes(encrypted(""))
+        (manual / "huge.md").unlink()
+        assert await library.refresh() == Changes(indexed=("safe.pdf",), removed=("huge.md",))
+        assert library.standing == Standing(5, 7, {})
+        best, *_ = await library.search("what does the safe hold?", 1)
+    assert (best.path, best.chunk.location) == ("safe.pdf", "page 1")
+
+
+@pytest.mark.requirement("RAG-1")
+async def test_a_full_corpus_refuses_what_comes_later_until_there_is_room(opened: Opener, manual: Path) -> None:
+    async with opened(limits=Limits(passages=6)) as library:
+        assert library.standing == Standing(4, 6, {})
+        (manual / "new.md").write_text("# Keeper\n\nThe keeper is called Ingrid.\n")
+        assert await library.refresh() == Changes(refused=("new.md",))
+        assert library.standing.refused == {"new.md": "has 1 passages and the others 6; allowed: 6 in all"}
+        assert await library.refresh() == Changes()
+        (manual / "fog.md").unlink()
+        assert await library.refresh() == Changes(indexed=("new.md",), removed=("fog.md",))
+        assert library.standing == Standing(4, 6, {})
+
+
+async def test_documents_beyond_the_number_allowed_are_counted(opened: Opener) -> None:
+    async with opened(limits=Limits(documents=3)) as library:
+        assert library.standing.documents == 3
+        assert library.standing.refused == {"1 more": "the folder holds over 3 documents"}
+
+
+@pytest.mark.requirement("RAG-1")
+async def test_a_change_of_several_documents_is_seen_whole_or_not_at_all(opened: Opener, manual: Path) -> None:
+    names = [f"part{number}.md" for number in range(8)]
+
+    def write(version: str) -> None:
+        for name in names:
+            (manual / name).write_text(f"# Part\n\nThe password of {name} is {version}.\n")
+
+    async def versions() -> set[str]:
+        found = await library.search("password of part", 20)
+        texts = [passage.chunk.text for passage in found if passage.path in names]
+        assert len(texts) == len(names)
+        return {text.rstrip(".").split()[-1] for text in texts}
+
+    write("apple")
+    async with opened() as library:
+        write("pear")
+        change = asyncio.create_task(library.refresh())
+        seen = []
+        while not change.done():
+            seen.append(await versions())
+        assert (await change).indexed == tuple(names)
+        assert await versions() == {"pear"}
+    assert len(seen) > 2
+    assert all(each in ({"apple"}, {"pear"}) for each in seen), seen
+
+
+async def test_what_was_staged_before_a_crash_is_not_embedded_again(
     opened: Opener, manual: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("milepost_rag.documents.MAX_BYTES", 500)
-    (manual / "huge.md").write_text("x " * 1000)
+    def crash(self: Index, present: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(Index, "publish", crash)
+        async with opened():
+            pass
+    (manual / "fog.md").write_text("# Fog\n\nA steam whistle sounds.\n")
+    (manual / "notes.txt").unlink()
+    embedded: list[str] = []
+    embed = Embedder.embed
+
+    def recorded(self: Embedder, texts: Sequence[str]) -> Vectors:
+        embedded.extend(texts)
+        return embed(self, texts)
+
+    monkeypatch.setattr(Embedder, "embed", recorded)
     async with opened() as library:
-        changes = await library.refresh()
-        assert changes.skipped == ("huge.md",)
-        assert library.document_count == 4
+        assert embedded == ["Fog\nA steam whistle sounds."]
+        assert library.standing == Standing(3, 5, {})
+
+
+async def test_a_document_that_is_being_written_keeps_its_old_version(
+    opened: Opener, manual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened() as library:
+        scan = documents.scan
+
+        def scan_then_write(folder: Path) -> list[documents.File]:
+            files = list(scan(folder))
+            (manual / "fog.md").write_text("# Fog\n\nHalf a sent")
+            return files
+
+        (manual / "fog.md").write_text("# Fog\n\nHalf")
+        with monkeypatch.context() as patched:
+            patched.setattr(documents, "scan", scan_then_write)
+            assert await library.refresh() == Changes(unsettled=("fog.md",))
+        assert "bell" in " ".join(passage.chunk.text for passage in await library.search("fog", 10))
+        (manual / "fog.md").write_text("# Fog\n\nHalf a sentence is whole now.")
+        assert await library.refresh() == Changes(indexed=("fog.md",))
 
 
 async def test_a_link_that_leaves_the_folder_is_not_followed(opened: Opener, manual: Path, tmp_path: Path) -> None:
     (tmp_path / "outside.md").write_text("# Outside\n\nprivate\n")
     (manual / "link.md").symlink_to(tmp_path / "outside.md")
     async with opened() as library:
-        assert library.document_count == 4
+        assert library.standing.documents == 4
 
 
 async def test_a_mounted_config_map_is_read_once_and_its_update_is_seen(minilm: Path, tmp_path: Path) -> None:
@@ -183,7 +294,7 @@ async def test_a_mounted_config_map_is_read_once_and_its_update_is_seen(minilm: 
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(library.close)
         await library.open()
-        assert library.document_count == 1
+        assert library.standing.documents == 1
         (mount / "..tmp").symlink_to("..2")
         (mount / "..tmp").rename(mount / "..data")
         assert (await library.refresh()).indexed == ("gate.md",)

@@ -2,12 +2,13 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
+from pdf_files import encrypted
 
 from milepost.capability.v1 import capability_pb2, capability_pb2_grpc
 from milepost.model.v1 import model_pb2, model_pb2_grpc
@@ -42,7 +43,7 @@ def environment(manual: Path, minilm: Path, tmp_path: Path, model_target: str) -
         "MILEPOST_EMBEDDING_MODEL": str(minilm),
         "MILEPOST_DOCUMENTS_DIR": str(manual),
         "MILEPOST_DATA_DIR": str(tmp_path / "data"),
-        "MILEPOST_POLL_SECONDS": "0.1",
+        "MILEPOST_LOOK_SECONDS": "3600",
     }
 
 
@@ -66,13 +67,13 @@ async def invoke(stub: Any, **fields: Any) -> list[capability_pb2.InvokeResponse
 
 
 @pytest.mark.requirement("RAG-1")
-async def test_an_answer_streams_and_cites_file_and_heading(stub: Any) -> None:
+async def test_an_answer_streams_and_cites_file_heading_and_line(stub: Any) -> None:
     *deltas, last = await invoke(stub, role="librarian", prompt="How is the lens cleaned?")
     assert len(deltas) > 3
     assert last.result.text == "".join(response.delta for response in deltas)
     assert len(last.result.citations) == 2
     first = last.result.citations[0]
-    assert (first.source, first.location) == ("lamp.md", "The lamp > Cleaning the lens")
+    assert (first.source, first.location) == ("lamp.md", "The lamp > Cleaning the lens, line 7")
     assert first.quote.startswith("Polish the Fresnel lens")
     assert first.score > last.result.citations[1].score
     assert last.result.usage.completion_tokens > 0
@@ -138,26 +139,34 @@ async def test_documents_that_come_and_go_are_noticed_without_a_restart(
     with running("milepost_rag", tmp_path / "rag.log", settings) as service:
         async with open_channel(service.target) as channel:
             stub = capability_pb2_grpc.CapabilityServiceStub(channel)
+            (manual / "safe.pdf").write_bytes(encrypted("secret"))
             (manual / "radio.md").write_text("# Radio\n\nThe call sign of the station is Kilo Lima Nine.\n")
-            await until_documents(stub, "5")
+            details = await until_documents(stub, "5")
+            assert details["refusals"] == "safe.pdf: is encrypted; allowed: a PDF file that opens without a password"
             *_, last = await invoke(stub, prompt="What is the call sign of the station?", max_tokens=4)
             assert last.result.citations[0].source == "radio.md"
 
             await asyncio.to_thread(shutil.rmtree, manual)
             await asyncio.to_thread(manual.mkdir)
             await until_documents(stub, "0")
+            (manual / "safe.pdf").write_bytes(encrypted("secret"))
+            await until(stub, "refused", "1")
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await invoke(stub, prompt="How is the lens cleaned?")
     assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    assert f"put Markdown or text files into {manual}" in str(refused.value.details())
+    assert f"put Markdown, text, HTML or PDF files into {manual}; refused: safe.pdf: is encr" in refused.value.details()
 
 
-async def until_documents(stub: Any, count: str) -> None:
-    async with asyncio.timeout(30):
+async def until_documents(stub: Any, count: str) -> Mapping[str, str]:
+    return await until(stub, "documents", count)
+
+
+async def until(stub: Any, fact: str, value: str) -> Mapping[str, str]:
+    async with asyncio.timeout(60):
         while True:
             described = await stub.Describe(capability_pb2.DescribeRequest(), timeout=60)
-            if described.details["documents"] == count:
-                return
+            if described.details[fact] == value:
+                return dict(described.details)
             await asyncio.sleep(0.05)
 
 
