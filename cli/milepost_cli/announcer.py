@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.text import Text
 
 from milepost_cli.text import printable
 
+UNDER_WAY_SECONDS = 10.0
+
 
 class Announcer:
     """Writes to standard output. A terminal that has gone away stops nothing."""
@@ -18,6 +21,7 @@ class Announcer:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
         self._status: Status | None = None
+        self._told = float("-inf")
 
     def line(self, text: str, style: str = "", *, mark: str = "") -> None:
         """One line, led by `mark` ("✓", "✗", "!") or two blanks."""
@@ -46,6 +50,14 @@ class Announcer:
                 yield
             finally:
                 self._status = None
+
+    def under_way(self, text: str) -> None:
+        """How far something is: as `now` on a terminal, elsewhere a line every ten seconds."""
+        if self._status is not None:
+            self.now(text)
+        elif time.monotonic() - self._told >= UNDER_WAY_SECONDS:
+            self._told = time.monotonic()
+            self.line(text)
 
     def now(self, text: str) -> None:
         """What is being waited for; replaces the text of `busy`."""

@@ -27,6 +27,7 @@ from milepost_operator.planning import Workload, plan_workloads, unsupported_loc
 from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
 
 READY = "ready: "  # how the preparing process marks a file that is whole
+UNDER_WAY = "under way: "  # and how far a download is, which is soon old
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,9 @@ def _relay(process: subprocess.Popen[str], announcer: Announcer) -> tuple[int, s
     assert process.stdout is not None
     done, last = 0, ""
     for line in process.stdout:
+        if line.startswith(UNDER_WAY):
+            announcer.under_way(line.removeprefix(UNDER_WAY).strip())
+            continue
         if last and not last.startswith(READY):
             announcer.line(last)
         last = line.strip() or last

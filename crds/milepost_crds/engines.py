@@ -1,5 +1,6 @@
 """The four engines that a ModelService can have."""
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
@@ -69,12 +70,28 @@ class ModelSource(Model):
             holds=lambda source: source.url is None or source.sha256 is not None,
             field="sha256",
         ),
+        Rule(
+            message="is there without url or huggingFace; allowed: a Secret only for what is downloaded",
+            cel="!has(self.secretRef) || has(self.url) || has(self.huggingFace)",
+            holds=lambda source: source.secret_ref is None or source.is_set("url") or source.is_set("huggingFace"),
+            field="secretRef",
+        ),
+        Rule(
+            message="holds a user name or a password; allowed: a URL without, and the token in the Secret of secretRef",
+            cel="!has(self.url) || !self.url.matches('^https?://[^/?#]*@')",
+            holds=lambda source: source.url is None or re.match("^https?://[^/?#]*@", source.url) is None,
+            field="url",
+        ),
     )
 
     package: PackageSource | None = Field(default=None, description="File carried by a Python package.")
     url: Url | None = Field(default=None, description="File at an HTTP or HTTPS URL; needs sha256.")
     hugging_face: HuggingFaceSource | None = Field(default=None, description="File on the Hugging Face Hub.")
     persistent_volume_claim: VolumePath | None = Field(default=None, description="File on an existing volume.")
+    secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret with the token that url or huggingFace asks for; it is sent to that host alone.",
+    )
     sha256: Sha256 | None = Field(default=None, description="SHA-256 of the file, checked before it is used.")
 
 

@@ -273,6 +273,10 @@ SERVICES = [
         },
     ),
     service("url with digest", {_SOURCE: {"url": "https://example.org/m.gguf", "sha256": DIGEST}}),
+    service(
+        "url with an @ in its path and a secret",
+        {_SOURCE: {"url": "https://example.org/a@b", "sha256": DIGEST, "secretRef": {"name": "s", "key": "token"}}},
+    ),
     service("hugging face", {_SOURCE: {"huggingFace": {"repo": "org/model", "file": "q/m.gguf"}}}),
     service("volume", {_SOURCE: {"persistentVolumeClaim": {"claimName": "models", "path": "m.gguf"}}}),
     service(
@@ -380,6 +384,12 @@ SERVICES = [
     service("only a digest", {_SOURCE: {"sha256": DIGEST}}, _SOURCE),
     service("two sources", {f"{_SOURCE}.huggingFace": {"repo": "org/model", "file": "m.gguf"}}, _SOURCE),
     service("url without digest", {_SOURCE: {"url": "https://example.org/m.gguf"}}, f"{_SOURCE}.sha256"),
+    service(
+        "url with a password", {_SOURCE: {"url": "https://me:pw@example.org/m", "sha256": DIGEST}}, f"{_SOURCE}.url"
+    ),
+    service(
+        "secret for a package", {_SOURCE: {"package": PACKAGE, "secretRef": {"name": "s"}}}, f"{_SOURCE}.secretRef"
+    ),
     service("digest too short", {f"{_SOURCE}.sha256": "abc"}, f"{_SOURCE}.sha256"),
     service("url of a file", {_SOURCE: {"url": "file:///etc/passwd", "sha256": DIGEST}}, f"{_SOURCE}.url"),
     service("package without file", {f"{_SOURCE}.package.file": REMOVE}, f"{_SOURCE}.package.file"),

@@ -18,6 +18,7 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_REGISTRY = f"{GROUP}/registry"
+LABEL_DOWNLOADS = f"{GROUP}/downloads"
 CAPABILITY_LABEL_PREFIX = f"capability.{GROUP}/"
 
 ANNOTATION_CAPABILITIES = f"{GROUP}/capabilities"

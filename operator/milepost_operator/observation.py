@@ -108,6 +108,8 @@ class Defaults:
     image_pull_policy: str = "IfNotPresent"
     access_mode: str = "ReadWriteOncePod"
     otlp_endpoint: str | None = None
+    hugging_face_endpoint: str | None = None
+    """URL of the hub to ask; None: the public one."""
 
 
 @dataclass(frozen=True)

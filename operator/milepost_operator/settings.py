@@ -36,6 +36,8 @@ class OperatorSettings(BaseSettings):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     access_mode: Literal["ReadWriteOncePod", "ReadWriteOnce"] = "ReadWriteOncePod"
     otlp_endpoint: str | None = None
+    hugging_face_endpoint: Annotated[str, StringConstraints(pattern="^https?://[!-~]+$")] | None = None
+    """Where models of the source huggingFace are asked for; None: at the public hub."""
     concurrency: Annotated[int, Field(ge=1, le=256)] = 16
     """Resources that are reconciled side by side."""
     health_port: Port = 8080
@@ -68,6 +70,7 @@ class OperatorSettings(BaseSettings):
             image_pull_policy=self.image_pull_policy,
             access_mode=self.access_mode,
             otlp_endpoint=self.otlp_endpoint,
+            hugging_face_endpoint=self.hugging_face_endpoint,
         )
 
 

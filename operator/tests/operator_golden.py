@@ -65,7 +65,10 @@ def variations() -> dict[str, Resource]:
     """One resource for each way in which children differ."""
     on_volume = {"persistentVolumeClaim": {"claimName": "models", "path": "llama/8b.Q4_K_M.gguf"}}
     by_url = {"url": "https://models.example.org/7b.gguf", "sha256": "0" * 64}
-    at_hub = {"huggingFace": {"repo": "example/Llama-3.1-8B-Instruct-GGUF", "file": "Llama-3.1-8B.Q4_K_M.gguf"}}
+    at_hub = {
+        "huggingFace": {"repo": "example/Llama-3.1-8B-Instruct-GGUF", "file": "Llama-3.1-8B.Q4_K_M.gguf"},
+        "secretRef": {"name": "hub", "key": "token"},
+    }
     shelf = {"persistentVolumeClaim": {"claimName": "papers", "path": "handbook"}}
     remote = {"baseURL": "https://llm.example.org/v1", "model": "large", "secretRef": {"name": "llm", "key": "token"}}
     return {
@@ -87,6 +90,9 @@ def variations() -> dict[str, Resource]:
         "workflow-with-a-router-model": workflow(router={"model": {"source": SMOLLM2["source"], "threads": 2}}),
         "workflow-with-a-router-model-on-a-volume": workflow(
             router={"model": {"source": on_volume, "deadline": "5s"}, "confidenceThreshold": 0.6}
+        ),
+        "workflow-with-a-router-model-by-url": workflow(
+            router={"model": {"source": by_url | {"secretRef": {"name": "models"}}}}
         ),
         "model-with-a-long-name": model("b" * 63, llamaCpp=SMOLLM2 | {"quantization": "Q8_0"}),
     }

@@ -101,6 +101,20 @@ CASES: list[tuple[Resource, dict[str, Any], str, str]] = [
         '"shelf"; allowed: a claim of the namespace team',
     ),
     (
+        model(llamaCpp={"source": BY_URL["source"] | {"secretRef": {"name": "hub", "key": "token"}}}),
+        {"secrets": frozenset([("hub", "other")])},
+        "SecretNotFound",
+        'spec.llamaCpp.source.secretRef: no Secret is named "hub" and has the key "token"; '
+        "allowed: a Secret of the namespace team",
+    ),
+    (
+        workflow(router={"model": {"source": BY_URL["source"] | {"secretRef": {"name": "hub"}}}}),
+        {"services": WRITER, "secrets": frozenset()},
+        "SecretNotFound",
+        'spec.router.model.source.secretRef: no Secret is named "hub" and has the key "apiKey"; '
+        "allowed: a Secret of the namespace team",
+    ),
+    (
         workflow(router={"model": {"source": VOLUME}}),
         {"services": WRITER, "named_claims": {}},
         "ClaimNotFound",

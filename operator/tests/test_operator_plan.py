@@ -172,8 +172,6 @@ def test_a_measured_model_is_judged_by_its_measure_until_another_is_asked_for() 
     ("resource", "field"),
     [
         (workflow(checkpoint={"backend": "postgres"}), "spec.checkpoint.backend"),
-        (workflow(router={"model": BY_URL}), "spec.router.model.source.url"),
-        (workflow(router={"model": BIG}), "spec.router.model.source.huggingFace"),
         (model(autoscaling={"maxReplicas": 2}), "spec.autoscaling"),
         (model(tools={"mcpServers": [{"name": "a", "url": "http://a"}]} | WRITER_REF), "spec.tools.mcpServers"),
     ],

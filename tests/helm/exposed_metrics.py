@@ -15,12 +15,14 @@ from prometheus_client.registry import Collector
 from milepost_agent.counts import Counts
 from milepost_agent.metrics import Metrics as AgentMetrics
 from milepost_agent.store import EventRecord, Store
-from milepost_model.metrics import engine_metrics
+from milepost_model.metrics import download_metrics, engine_metrics
 from milepost_operator.metrics import Metrics as OperatorMetrics
 from milepost_operator.metrics import QueueMetrics
 from milepost_operator.workqueue import WorkQueue
 from milepost_service import prometheus
+from milepost_service.download_status import DownloadStatus
 from milepost_service.metrics import ServiceMetrics
+from milepost_service.models.progress import Transfer
 from milepost_service.prometheus import ExportMetrics, ResourceMetrics
 from milepost_service.serving_stats import ServingStats
 from milepost_service.telemetry.counters import ExportCounters
@@ -76,7 +78,10 @@ def of_services() -> Exposed:
         taken_tokens=1,
         cache_tokens=2,
     )
-    return _collected([ServiceMetrics(stats, Load, lambda: engine_metrics(cast(Any, engine)))])
+    status = DownloadStatus()
+    status.watch(Transfer("m.gguf", 1, 2))
+    metrics = ServiceMetrics(stats, Load, lambda: [*engine_metrics(cast(Any, engine)), *download_metrics(status)])
+    return _collected([metrics])
 
 
 def of_every_process() -> Exposed:

@@ -8,7 +8,7 @@ import pytest
 
 from helm_chart import NAMESPACE, Chart, Object, of_kind, one
 from milepost_operator.leadership import OPERATOR_SELECTOR
-from milepost_operator.names import FIELD_MANAGER, METRICS_PORT, object_labels
+from milepost_operator.names import FIELD_MANAGER, LABEL_DOWNLOADS, METRICS_PORT, object_labels
 
 pytestmark = pytest.mark.requirement("PKG-2")
 PROMETHEUS = {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
@@ -30,7 +30,7 @@ def ports_of(rules: list[Object]) -> set[tuple[str, Any]]:
 
 
 def test_policies_lie_where_the_workloads_are(chart: Chart) -> None:
-    everywhere = {"milepost-workloads", "milepost-agents", "milepost-tools"}
+    everywhere = {"milepost-workloads", "milepost-agents", "milepost-tools", "milepost-downloads"}
     here = {"milepost-operator", "milepost-gateway"}
     assert set(policies(chart)) == {(NAMESPACE, name) for name in here | everywhere}
     watched = policies(chart, {"watch": {"namespaces": ["team-a"]}})
@@ -50,6 +50,8 @@ def test_the_policies_select_the_pods_that_the_operator_makes(chart: Chart) -> N
         assert selects(found[NAMESPACE, "milepost-agents"]["podSelector"], labels) == (component == "agent")
         assert selects(found[NAMESPACE, "milepost-tools"]["podSelector"], labels) == (component == "tools")
         assert not selects(found[NAMESPACE, "milepost-operator"]["podSelector"], labels)
+        assert not selects(found[NAMESPACE, "milepost-downloads"]["podSelector"], labels)
+        assert selects(found[NAMESPACE, "milepost-downloads"]["podSelector"], labels | {LABEL_DOWNLOADS: "true"})
     assert selects(found[NAMESPACE, "milepost-operator"]["podSelector"], operator)
     assert not selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], operator)
 
@@ -114,18 +116,19 @@ def test_milepost_pods_reach_each_other_and_dns_and_only_agents_the_api_server(c
     assert agents["egress"] == [expected]
 
 
-@pytest.mark.requirement("SEC-2", "TLS-1")
-def test_tools_reach_the_public_web_unless_told_otherwise(chart: Chart) -> None:
-    spec = policies(chart)[NAMESPACE, "milepost-tools"]
+@pytest.mark.parametrize("what", ["tools", "downloads"])
+@pytest.mark.requirement("SEC-2", "TLS-1", "CRD-2")
+def test_tools_and_downloads_reach_the_public_web_unless_told_otherwise(chart: Chart, what: str) -> None:
+    spec = policies(chart)[NAMESPACE, f"milepost-{what}"]
     assert spec["policyTypes"] == ["Egress"]
     assert ports_of(spec["egress"]) == {("TCP", 80), ("TCP", 443)}
     [rule] = spec["egress"]
     private = {network for peer in rule["to"] for network in peer["ipBlock"]["except"]}
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"} <= private
     servers = {"to": [{"podSelector": {"matchLabels": {"app": "mcp"}}}], "ports": [{"protocol": "TCP", "port": 8000}]}
-    told = policies(chart, {"networkPolicy": {"toolsEgress": [servers]}})
-    assert told[NAMESPACE, "milepost-tools"]["egress"] == [servers]
-    assert (NAMESPACE, "milepost-tools") not in policies(chart, {"networkPolicy": {"toolsEgress": []}})
+    told = policies(chart, {"networkPolicy": {f"{what}Egress": [servers]}})
+    assert told[NAMESPACE, f"milepost-{what}"]["egress"] == [servers]
+    assert (NAMESPACE, f"milepost-{what}") not in policies(chart, {"networkPolicy": {f"{what}Egress": []}})
 
 
 def test_further_rules_and_the_collector_are_let_through(chart: Chart) -> None:

@@ -30,7 +30,11 @@ DIGEST = "sha256:" + "ab" * 32
 EVERYTHING: dict[str, Any] = {
     "commonLabels": {"team": "a", "app.kubernetes.io/name": "other"},
     "images": {"registry": "registry.example.com/team", "tag": "1.2.3", "pullSecrets": [{"name": "pull"}]},
-    "workloads": {"accessMode": "ReadWriteOnce", "otlpEndpoint": "http://collector.observability:4317"},
+    "workloads": {
+        "accessMode": "ReadWriteOnce",
+        "otlpEndpoint": "http://collector.observability:4317",
+        "huggingFaceEndpoint": "https://hub.example.com",
+    },
     "operator": {
         "concurrency": 4,
         "resyncSeconds": 60,
@@ -78,6 +82,7 @@ EVERYTHING: dict[str, Any] = {
         "extraIngress": [{"ports": [{"port": 50051, "protocol": "TCP"}]}],
         "extraEgress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443, "protocol": "TCP"}]}],
         "toolsEgress": [{"to": [{"podSelector": {"matchLabels": {"app": "mcp"}}}]}],
+        "downloadsEgress": [{"to": [{"podSelector": {"matchLabels": {"app": "mirror"}}}]}],
     },
 }
 TABLE: dict[str, dict[str, Any]] = {

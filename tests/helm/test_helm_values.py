@@ -34,6 +34,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"images": {"pullSecrets": ["a"]}}, "/images/pullSecrets/0", "got string, want object"),
     ({"workloads": {"accessMode": "ReadWriteMany"}}, "/workloads/accessMode", "'ReadWriteOncePod', 'ReadWriteOnce'"),
     ({"workloads": {"otlpEndpoint": "collector:4317"}}, "/workloads/otlpEndpoint", "does not match"),
+    ({"workloads": {"huggingFaceEndpoint": "hub"}}, "/workloads/huggingFaceEndpoint", "does not match"),
     ({"operator": {"replicas": 2}}, "/operator", "additional properties 'replicas' not allowed"),
     ({"operator": {"concurrency": 0}}, "/operator/concurrency", "minimum: got 0, want 1"),
     ({"operator": {"concurrency": 1.5}}, "/operator/concurrency", "got number, want integer"),
@@ -91,7 +92,11 @@ def test_the_operator_takes_what_the_chart_tells_it(chart: Chart, monkeypatch: p
     values = {
         "watch": {"namespaces": ["team-a", "team-b"]},
         "images": {"registry": "a.example.com:5000/x", "rag": {"digest": "sha256:" + "0" * 64}, "pullPolicy": "Never"},
-        "workloads": {"accessMode": "ReadWriteOnce", "otlpEndpoint": "http://collector:4317"},
+        "workloads": {
+            "accessMode": "ReadWriteOnce",
+            "otlpEndpoint": "http://collector:4317",
+            "huggingFaceEndpoint": "https://hub.example.com/x",
+        },
         "operator": {"concurrency": 7, "resyncSeconds": 61, "log": {"level": "ERROR", "format": "json"}},
     }
     settings = settings_of(chart.render(values), monkeypatch)
@@ -101,6 +106,7 @@ def test_the_operator_takes_what_the_chart_tells_it(chart: Chart, monkeypatch: p
     assert settings.image_pull_policy == "Never"
     assert settings.access_mode == "ReadWriteOnce"
     assert settings.otlp_endpoint == "http://collector:4317"
+    assert settings.hugging_face_endpoint == "https://hub.example.com/x"
     assert (settings.concurrency, settings.resync_seconds) == (7, 61.0)
     assert (settings.log_level, settings.log_format) == ("ERROR", "json")
     assert (settings.health_port, settings.metrics_port) == (8080, 8081)
@@ -108,7 +114,9 @@ def test_the_operator_takes_what_the_chart_tells_it(chart: Chart, monkeypatch: p
 
 
 def test_every_setting_of_the_operator_is_told_and_none_that_it_does_not_know(chart: Chart) -> None:
-    environment = environment_of(chart.render({"workloads": {"otlpEndpoint": "http://collector:4317"}}))
+    environment = environment_of(
+        chart.render({"workloads": {"otlpEndpoint": "http://collector:4317", "huggingFaceEndpoint": "https://hub"}})
+    )
     assert environment.pop("MALLOC_ARENA_MAX") == "2"
     told = set(environment)
     assert told == {f"MILEPOST_{name.upper()}" for name in OperatorSettings.model_fields}

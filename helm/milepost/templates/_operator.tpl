@@ -17,6 +17,9 @@
 {{- if .Values.workloads.otlpEndpoint -}}
 {{- $env = append $env (dict "name" "MILEPOST_OTLP_ENDPOINT" "value" .Values.workloads.otlpEndpoint) -}}
 {{- end -}}
+{{- with .Values.workloads.huggingFaceEndpoint -}}
+{{- $env = append $env (dict "name" "MILEPOST_HUGGING_FACE_ENDPOINT" "value" .) -}}
+{{- end -}}
 {{- $env = append $env (dict "name" "MILEPOST_CONCURRENCY" "value" (toString .Values.operator.concurrency)) -}}
 {{- $env = append $env (dict "name" "MILEPOST_RESYNC_SECONDS" "value" (toString .Values.operator.resyncSeconds)) -}}
 {{- $env = append $env (dict "name" "MILEPOST_HEALTH_PORT" "value" "8080") -}}

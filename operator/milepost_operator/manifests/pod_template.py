@@ -45,8 +45,15 @@ class Container:
     mounts: Sequence[Mount] = field(default_factory=tuple)
 
 
-def pod_template(owner: Owner, container: Container, scheduling: Scheduling, *, config_hash: str) -> Object:
-    """The template; a changed `config_hash` replaces the pods."""
+def pod_template(
+    owner: Owner,
+    container: Container,
+    scheduling: Scheduling,
+    *,
+    config_hash: str,
+    labels: Mapping[str, str] | None = None,
+) -> Object:
+    """The template; a changed `config_hash` replaces the pods. `labels` are those besides the owner's."""
     spec = {
         "serviceAccountName": owner.name,
         "automountServiceAccountToken": owner.role == "agent",
@@ -64,7 +71,10 @@ def pod_template(owner: Owner, container: Container, scheduling: Scheduling, *, 
         "volumes": [{"name": each.name} | dict(each.source) for each in container.mounts if each.source is not None],
     }
     return {
-        "metadata": {"labels": owner.labels, "annotations": {ANNOTATION_CONFIG_HASH: config_hash} | SCRAPED},
+        "metadata": {
+            "labels": owner.labels | dict(labels or {}),
+            "annotations": {ANNOTATION_CONFIG_HASH: config_hash} | SCRAPED,
+        },
         "spec": spec | _placement(owner, scheduling),
     }
 

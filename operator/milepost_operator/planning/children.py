@@ -22,6 +22,7 @@ from milepost_operator.names import ANNOTATION_MODEL_HASH
 from milepost_operator.observation import Defaults, Object, Observed, Resource
 from milepost_operator.planning.conditions import Problem
 from milepost_operator.planning.containers import config_hash, container_of, model_hash, planned_workload
+from milepost_operator.planning.model_files import downloads, pod_labels
 from milepost_operator.planning.registry import registry_annotations, registry_labels
 from milepost_operator.planning.volumes import cache_volume, state_volumes
 from milepost_operator.planning.workload import role_of
@@ -54,7 +55,9 @@ def _workflow_children(workflow: AgentWorkflow, observed: Observed, defaults: De
     workload = planned_workload(workflow)
     owner = Owner.of(workflow, workload.role)
     container = container_of(workflow, workload, defaults)
-    template = pod_template(owner, container, workflow.spec, config_hash=config_hash(workflow))
+    template = pod_template(
+        owner, container, workflow.spec, config_hash=config_hash(workflow), labels=pod_labels(workflow)
+    )
     volumes = state_volumes(workflow, observed, defaults.access_mode)
     assert volumes.claim is not None
     objects = (
@@ -80,7 +83,7 @@ def _service_children(model: ModelService, observed: Observed, defaults: Default
     workload = planned_workload(model)
     owner = Owner.of(model, workload.role)
     container = container_of(model, workload, defaults)
-    template = pod_template(owner, container, model.spec, config_hash=config_hash(model))
+    template = pod_template(owner, container, model.spec, config_hash=config_hash(model), labels=pod_labels(model))
     volume = cache_volume(model, observed)
     marks = {ANNOTATION_MODEL_HASH: model_hash(model)} if model_hash(model) else {}
     objects = (
@@ -88,6 +91,8 @@ def _service_children(model: ModelService, observed: Observed, defaults: Default
         config_map(owner, workload.files),
         *([volume_claim(owner, volume.claim)] if volume.claim is not None else []),
         client_service(model, ready=ready),
-        deployment(owner, replicas=model.spec.replicas, template=template, annotations=marks),
+        deployment(
+            owner, replicas=model.spec.replicas, template=template, annotations=marks, downloads=downloads(model)
+        ),
     )
     return Children(objects, (), volume.problems)

@@ -11,12 +11,12 @@ from milepost_operator.names import (
     DATA_VOLUME,
     METRICS_PORT,
     SERVICE_PORT,
-    cache_claim_name,
     configuration_name,
     target,
 )
 from milepost_operator.observation import Defaults, Resource
 from milepost_operator.planning.known_models import ModelSize, known_size
+from milepost_operator.planning.model_files import CACHE_DIR, file_environment, file_mounts
 from milepost_operator.planning.sizing import (
     DEFAULTS,
     LIGHT_MODEL,
@@ -31,16 +31,13 @@ from milepost_operator.planning.workload import (
     WORKFLOW_FILE,
     Workload,
     configuration,
-    model_claim_of,
     role_of,
     workload_of,
 )
 
 CONFIGURATION_DIR = "/etc/milepost"
 DATA_DIR = "/data"
-CACHE_DIR = "/var/cache/milepost"
 DOCUMENTS_DIR = "/var/lib/milepost/documents"
-MODEL_DIR = "/var/lib/milepost/model"
 API_KEY_FILE = "/var/run/secrets/milepost/api-key"
 
 _MOST_CORES = 256
@@ -118,10 +115,9 @@ def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> 
     if defaults.otlp_endpoint:
         env.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", defaults.otlp_endpoint)
     if isinstance(resource, AgentWorkflow):
-        volume = {"MILEPOST_MODEL_VOLUME_DIR": MODEL_DIR} if model_claim_of(resource) is not None else {}
         return (
             env
-            | volume
+            | file_environment(resource, defaults)
             | {
                 "MILEPOST_LISTEN": f"0.0.0.0:{AGENT_PORT}",
                 "MILEPOST_WORKFLOW_FILE": f"{CONFIGURATION_DIR}/{WORKFLOW_FILE}",
@@ -136,14 +132,11 @@ def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> 
     env["MILEPOST_SERVICE_FILE"] = f"{CONFIGURATION_DIR}/{SERVICE_FILE}"
     if workload.model_ref is not None:
         env["MILEPOST_MODEL_TARGET"] = target(workload.model_ref, resource.metadata.namespace, "model")
-    return env | _engine_environment(resource)
+    return env | file_environment(resource, defaults) | _engine_environment(resource)
 
 
 def _engine_environment(service: ModelService) -> dict[str, str]:
     spec = service.spec
-    if spec.llama_cpp is not None:
-        volume = {"MILEPOST_MODEL_VOLUME_DIR": MODEL_DIR} if model_claim_of(service) is not None else {}
-        return {"MILEPOST_CACHE_DIR": CACHE_DIR} | volume
     if spec.rag is not None:
         claim = spec.rag.documents.persistent_volume_claim
         return {
@@ -167,21 +160,12 @@ def _mounts(resource: Resource, workload: Workload) -> list[Mount]:
         Mount("tmp", "/tmp", {"emptyDir": {}}),  # noqa: S108 -- the pod's own
     ]
     if isinstance(resource, AgentWorkflow):
-        volume = model_claim_of(resource)
-        model = [_claim("model", MODEL_DIR, volume.claim_name)] if volume is not None else []
-        return [*mounts, Mount(DATA_VOLUME, DATA_DIR, None), *model]
-    return mounts + _engine_mounts(resource)
+        return [*mounts, Mount(DATA_VOLUME, DATA_DIR, None), *file_mounts(resource)]
+    return [*mounts, *file_mounts(resource), *_engine_mounts(resource)]
 
 
 def _engine_mounts(service: ModelService) -> list[Mount]:
     spec = service.spec
-    if spec.llama_cpp is not None:
-        cache: Mapping[str, Any] = {"emptyDir": {}}
-        if downloads(service):
-            cache = {"persistentVolumeClaim": {"claimName": cache_claim_name(service.name)}}
-        volume = model_claim_of(service)
-        mounts = [Mount("cache", CACHE_DIR, cache)]
-        return mounts + ([_claim("model", MODEL_DIR, volume.claim_name)] if volume else [])
     if spec.rag is not None:
         documents = spec.rag.documents
         index = Mount("cache", CACHE_DIR, {"emptyDir": {}})
@@ -199,9 +183,3 @@ def _engine_mounts(service: ModelService) -> list[Mount]:
 
 def _claim(name: str, path: str, claim_name: str) -> Mount:
     return Mount(name, path, {"persistentVolumeClaim": {"claimName": claim_name, "readOnly": True}}, read_only=True)
-
-
-def downloads(service: ModelService) -> bool:
-    """Whether the service fetches its model, which is kept on a volume of its own."""
-    engine = service.spec.llama_cpp
-    return engine is not None and (engine.source.url is not None or engine.source.hugging_face is not None)

@@ -6,13 +6,13 @@ from difflib import get_close_matches
 from itertools import chain
 from typing import Any
 
-from milepost_crds import AgentWorkflow, ModelService, Step
+from milepost_crds import AgentWorkflow, ModelService, SecretKeyRef, Step
 from milepost_operator.names import stateful_set_name
 from milepost_operator.observation import Object, ObjectKey, Observed, References, Resource
 from milepost_operator.planning.conditions import Problem
-from milepost_operator.planning.containers import downloads
+from milepost_operator.planning.model_files import downloads
 from milepost_operator.planning.references import WRITING_ENGINES
-from milepost_operator.planning.workload import model_claim_of, model_ref_of
+from milepost_operator.planning.workload import model_claim_of, model_ref_of, source_of
 
 _SHOWN = 5
 
@@ -40,12 +40,11 @@ def references_of(resource: Resource) -> References:
         return _workflow_references(resource)
     spec = resource.spec
     config_map = spec.rag.documents.config_map if spec.rag is not None else None
-    secret = spec.open_ai.secret_ref if spec.open_ai is not None else None
     model = model_ref_of(resource)
     return References(
         services=frozenset([model] if model is not None else []),
         config_maps=frozenset([config_map.name] if config_map is not None else []),
-        secrets=frozenset([(secret.name, secret.key)] if secret is not None else []),
+        secrets=frozenset((secret.name, secret.key) for _, secret in _secrets(resource)),
         claims=frozenset(name for _, name in _claims(resource)),
         storage_class=_cache_class(resource),
     )
@@ -55,7 +54,11 @@ def dependencies_of(resource: Resource, observed: Observed) -> Dependencies:
     """What the resource refers to and cannot have now."""
     if isinstance(resource, AgentWorkflow):
         services = _workflow_problems(resource, observed.services)
-        mounted = chain(_claim_problems(resource, observed), _workflow_class_problems(resource, observed))
+        mounted = chain(
+            _claim_problems(resource, observed),
+            _secret_problems(resource, observed),
+            _workflow_class_problems(resource, observed),
+        )
         needed = _workflow_needs(resource, observed.services)
         return Dependencies(_each_once(services), _each_once(mounted), _each_once(needed))
     writer = _each_once(_service_problems(resource, observed.services))
@@ -86,6 +89,7 @@ def _workflow_references(workflow: AgentWorkflow) -> References:
     return References(
         services=frozenset(named),
         capabilities=frozenset(step.capability for step in spec.steps if step.capability is not None),
+        secrets=frozenset((secret.name, secret.key) for _, secret in _secrets(workflow)),
         claims=frozenset(name for _, name in _claims(workflow)),
         storage_class=spec.checkpoint.storage.class_name,
         any_service=any(_is_open(step) for step in spec.steps),
@@ -151,10 +155,7 @@ def _mount_problems(service: ModelService, observed: Observed) -> Iterator[Probl
         yield Problem(
             "ConfigMapNotFound", f"{message}; allowed: a ConfigMap of the namespace {service.metadata.namespace}"
         )
-    secret = spec.open_ai.secret_ref if spec.open_ai is not None else None
-    if secret is not None and (secret.name, secret.key) not in observed.secrets:
-        message = f'spec.openAI.secretRef: no Secret is named "{secret.name}" and has the key "{secret.key}"'
-        yield Problem("SecretNotFound", f"{message}; allowed: a Secret of the namespace {service.metadata.namespace}")
+    yield from _secret_problems(service, observed)
     yield from _claim_problems(service, observed)
     yield from _class_problems("spec.llamaCpp.cache.className", _cache_class(service), observed)
 
@@ -165,6 +166,15 @@ def _claim_problems(resource: Resource, observed: Observed) -> Iterator[Problem]
             message = f'{field}: no PersistentVolumeClaim is named "{name}"'
             yield Problem(
                 "ClaimNotFound", f"{message}; allowed: a claim of the namespace {resource.metadata.namespace}"
+            )
+
+
+def _secret_problems(resource: Resource, observed: Observed) -> Iterator[Problem]:
+    for field, secret in _secrets(resource):
+        if (secret.name, secret.key) not in observed.secrets:
+            message = f'{field}: no Secret is named "{secret.name}" and has the key "{secret.key}"'
+            yield Problem(
+                "SecretNotFound", f"{message}; allowed: a Secret of the namespace {resource.metadata.namespace}"
             )
 
 
@@ -196,6 +206,16 @@ def _claims(resource: Resource) -> Iterator[tuple[str, str]]:
     documents = rag.documents.persistent_volume_claim if rag is not None else None
     if documents is not None:
         yield "spec.rag.documents.persistentVolumeClaim.claimName", documents.claim_name
+
+
+def _secrets(resource: Resource) -> Iterator[tuple[str, SecretKeyRef]]:
+    is_workflow = isinstance(resource, AgentWorkflow)
+    source = source_of(resource)
+    if source is not None and source.secret_ref is not None:
+        yield f"spec.{'router.model' if is_workflow else 'llamaCpp'}.source.secretRef", source.secret_ref
+    remote = None if isinstance(resource, AgentWorkflow) else resource.spec.open_ai
+    if remote is not None and remote.secret_ref is not None:
+        yield "spec.openAI.secretRef", remote.secret_ref
 
 
 def _writer_problems(field: str, name: str, services: Mapping[str, Object]) -> Iterator[Problem]:

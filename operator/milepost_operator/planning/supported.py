@@ -27,10 +27,6 @@ def _in_no_workflow(workflow: AgentWorkflow) -> Iterator[str]:
     checkpoint = workflow.spec.checkpoint
     if checkpoint.backend != "sqlite":
         yield f"spec.checkpoint.backend: {checkpoint.backend} is not there yet; allowed: sqlite"
-    model = workflow.spec.router.model
-    for kind in ("url", "huggingFace"):
-        if model is not None and model.source.is_set(kind):
-            yield f"spec.router.model.source.{kind}: is not read yet; allowed: package, persistentVolumeClaim"
 
 
 def _in_no_service(service: ModelService) -> Iterator[str]:
@@ -48,6 +44,3 @@ def _only_in_a_cluster(resource: Resource) -> Iterator[str]:
         return
     if resource.spec.open_ai is not None:
         yield "spec.openAI: is not served yet; allowed: llamaCpp, rag, tools"
-    for kind in ("url", "huggingFace"):
-        if resource.spec.llama_cpp is not None and resource.spec.llama_cpp.source.is_set(kind):
-            yield f"spec.llamaCpp.source.{kind}: is not read yet; allowed: package, persistentVolumeClaim"

@@ -9,7 +9,7 @@ from milepost_operator.manifests import ClaimTemplate, claim_expansion
 from milepost_operator.names import cache_claim_name, claim_name, stateful_set_name
 from milepost_operator.observation import Object, ObjectKey, Observed
 from milepost_operator.planning.conditions import Problem
-from milepost_operator.planning.containers import downloads
+from milepost_operator.planning.model_files import downloads
 
 
 @dataclass(frozen=True)

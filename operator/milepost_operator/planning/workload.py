@@ -11,6 +11,7 @@ from milepost_crds import (
     ConfigMap,
     Manifest,
     ModelService,
+    ModelSource,
     Scheduling,
     VolumePath,
     render_manifest,
@@ -140,10 +141,16 @@ def model_ref_of(resource: AgentWorkflow | ModelService) -> str | None:
     return engine.model_ref.name if engine is not None else None
 
 
+def source_of(resource: AgentWorkflow | ModelService) -> ModelSource | None:
+    """Where the model comes from that the process loads, if it loads one that the resource names."""
+    engine = resource.spec.router.model if isinstance(resource, AgentWorkflow) else resource.spec.llama_cpp
+    return engine.source if engine is not None else None
+
+
 def model_claim_of(resource: AgentWorkflow | ModelService) -> VolumePath | None:
     """Where on a claim the model lies that the process loads, if it lies on one."""
-    engine = resource.spec.router.model if isinstance(resource, AgentWorkflow) else resource.spec.llama_cpp
-    return engine.source.persistent_volume_claim if engine is not None else None
+    source = source_of(resource)
+    return source.persistent_volume_claim if source is not None else None
 
 
 def _documents(

@@ -61,6 +61,7 @@ class Agent:
         )
         larger = language_model(
             workflow.spec.router.model,
+            cache_dir=settings.cache_dir,
             volume_dir=settings.model_volume_dir,
             cgroup_dir=settings.cgroup_dir,
             kept_in=settings.data_dir / "router",

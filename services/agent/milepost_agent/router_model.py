@@ -1,5 +1,6 @@
 """From `spec.router.model` to a file that is whole, is the one that was asked for, and fits into memory."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +15,17 @@ _MI = 1024**2
 
 
 def language_model(
-    spec: RouterModel | None, *, volume_dir: Path | None, cgroup_dir: Path, kept_in: Path
+    spec: RouterModel | None, *, cache_dir: Path, volume_dir: Path | None, cgroup_dir: Path, kept_in: Path
 ) -> LanguageModelSettings | None:
     """What the router is told of its larger model; None without one. Nothing is looked for yet.
 
-    `volume_dir` is where the claim of the source is mounted, `cgroup_dir` where the limits of the container are read,
-    `kept_in` the folder for what is fitted to the model.
+    `cache_dir` is where a file that is fetched is kept, `volume_dir` where the claim of the source is mounted,
+    `cgroup_dir` where the limits of the container are read, `kept_in` the folder for what is fitted to the model.
     """
     if spec is None:
         return None
     return LanguageModelSettings(
-        find=_finder(spec, volume_dir, cgroup_dir),
+        find=_finder(spec, cache_dir, volume_dir, cgroup_dir),
         deadline_seconds=parse_duration(spec.deadline),
         threads=spec.threads,
         context_tokens=ROUTER_CONTEXT_TOKENS,
@@ -32,12 +33,24 @@ def language_model(
     )
 
 
-def _finder(spec: RouterModel, volume_dir: Path | None, cgroup_dir: Path) -> Callable[[], Path]:
+def _finder(spec: RouterModel, cache_dir: Path, volume_dir: Path | None, cgroup_dir: Path) -> Callable[[], Path]:
     def find() -> Path:
-        from milepost_service.models import find_model, read_header  # noqa: PLC0415 -- not every agent has a model
+        # Not every agent has a model.
+        from milepost_service.download_status import DownloadStatus  # noqa: PLC0415
+        from milepost_service.models import find_model, read_header  # noqa: PLC0415
+        from milepost_service.models.downloads.patience import Patience  # noqa: PLC0415
 
+        status = DownloadStatus()
         try:
-            path = find_model(spec.source, WHERE, volume_dir=volume_dir)
+            path = find_model(
+                spec.source,
+                WHERE,
+                cache_dir=cache_dir,
+                progress=status.say,
+                watch=status.watch,
+                volume_dir=volume_dir,
+                patience=Patience(attempts=sys.maxsize),
+            )
             header = read_header(path, WHERE)
         except ConfigurationError as error:
             raise ModelUnusableError(str(error)) from error

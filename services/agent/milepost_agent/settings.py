@@ -28,6 +28,8 @@ class AgentSettings(MeasuredSettings):
     data_dir: Path
     router_model: Path | None = None
     """The embedding model."""
+    cache_dir: Path = Field(default_factory=lambda: Path.home() / ".cache" / "milepost")
+    """Where a router model that is fetched is kept."""
     model_volume_dir: Path | None = None
     """Where the claim of `spec.router.model.source.persistentVolumeClaim` is mounted."""
     cgroup_dir: Path = ROOT

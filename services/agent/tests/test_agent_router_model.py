@@ -8,7 +8,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import grpc.aio
@@ -22,6 +25,7 @@ from milepost_agent.router.errors import ModelUnusableError
 from milepost_agent.router.language_model_engine import LanguageModelEngine
 from milepost_agent.router_model import language_model
 from milepost_crds import RouterModel
+from milepost_service.models import sha256_of
 from milepost_service.testing import free_port
 
 pytestmark = [pytest.mark.requirement("RTR-5"), pytest.mark.models]
@@ -165,7 +169,7 @@ def _spec(smollm2: Path, **source: Any) -> RouterModel:
 
 
 def _told(spec: RouterModel, volume: Path, cgroup: Path) -> LanguageModelSettings:
-    told = language_model(spec, volume_dir=volume, cgroup_dir=cgroup, kept_in=cgroup)
+    told = language_model(spec, cache_dir=cgroup / "cache", volume_dir=volume, cgroup_dir=cgroup, kept_in=cgroup)
     assert told is not None
     return told
 
@@ -188,8 +192,23 @@ def test_a_model_without_room_is_refused_by_name_before_it_is_loaded(smollm2: Pa
     assert told.find() == smollm2
 
 
+@pytest.mark.requirement("CRD-2")
+def test_a_model_by_url_is_fetched_into_the_cache_and_found_there_again(smollm2: Path, tmp_path: Path) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=smollm2.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/{smollm2.name}"
+        spec = RouterModel.model_validate({"source": {"url": url, "sha256": sha256_of(smollm2)}})
+        told = language_model(spec, cache_dir=tmp_path, volume_dir=None, cgroup_dir=tmp_path, kept_in=tmp_path)
+        assert told is not None
+        found = told.find()
+        server.shutdown()
+    assert (found.parent, found.stat().st_size) == (tmp_path, smollm2.stat().st_size)
+    assert told.find() == found
+
+
 def test_the_spec_says_deadline_and_threads(smollm2: Path, tmp_path: Path) -> None:
-    assert language_model(None, volume_dir=None, cgroup_dir=tmp_path, kept_in=tmp_path) is None
+    assert language_model(None, cache_dir=tmp_path, volume_dir=None, cgroup_dir=tmp_path, kept_in=tmp_path) is None
     told = _told(_spec(smollm2), smollm2.parent, tmp_path)
     assert (told.deadline_seconds, told.threads) == (2, 1)
     changed = _spec(smollm2).model_copy(update={"deadline": "5s", "threads": 2})

@@ -247,8 +247,10 @@ def _code_of(context: Any) -> str:
 class GateInterceptor(AroundInterceptor):
     """Answers UNAVAILABLE until it is opened: the port is bound before the process can do its work."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, doing: Callable[[], str] = str) -> None:
+        """`doing` tells what the process does meanwhile; "" for nothing that is worth a word."""
         self._name = name
+        self._doing = doing
         self._is_open = False
 
     def open(self) -> None:
@@ -257,7 +259,8 @@ class GateInterceptor(AroundInterceptor):
     @asynccontextmanager
     async def around(self, call: IncomingCall) -> AsyncIterator[None]:
         if not self._is_open:
-            raise UnavailableError(f"{self._name} is starting", retry_after=1.0)
+            doing = self._doing()
+            raise UnavailableError(f"{self._name} is starting{doing and f': {doing}'}", retry_after=1.0)
         yield
 
 

@@ -73,6 +73,7 @@ async def serve(
     name: str,
     add_servicers: Callable[[grpc.aio.Server], None],
     start: Hook | None = None,
+    doing: Callable[[], str] = str,
     drain: Hook | None = None,
     attend: Callable[[SayReady], Awaitable[None]] | None = None,
     calls: CallMemory | None = None,
@@ -84,13 +85,13 @@ async def serve(
     """Serves until SIGTERM or SIGINT, then drains and returns.
 
     The port is bound before anything is loaded (busy: ConfigurationError); until `start` has returned, health is
-    NOT_SERVING and calls are UNAVAILABLE. With `registration` (asked after `start`) the process registers with the
-    settings' registries. With `attend`, which begins after `start` and is cancelled by the signal, the process is
-    ready when and for as long as that says; a ProcessMustEnd that leaves it stops the process as a signal does. At the
-    signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls in progress get
-    `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING through all of that.
-    A call with an id is answered through `calls`; one of a displaced owner is refused. All are counted in `stats`.
-    Without `records_spans` a call makes no span of this process; its caller's context is passed on.
+    NOT_SERVING and calls are UNAVAILABLE, with what `doing` says. With `registration` (asked after `start`) the process
+    registers with the settings' registries. With `attend`, which begins after `start` and is cancelled by the signal,
+    the process is ready when and for as long as that says; a ProcessMustEnd that leaves it stops the process as a
+    signal does. At the signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls
+    in progress get `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING through
+    all of that. A call with an id is answered through `calls`; one of a displaced owner is refused. All are counted in
+    `stats`. Without `records_spans` a call makes no span of this process; its caller's context is passed on.
 
     Raises:
         ProcessMustEnd: what left `attend`.
@@ -99,7 +100,7 @@ async def serve(
     if records_spans:
         telemetry.setup(name)
     calls, stats = calls or CallMemory(), stats or ServingStats()
-    gate = GateInterceptor(name)
+    gate = GateInterceptor(name, doing)
     own = (TraceInterceptor(), StatusInterceptor(stats), gate, FenceInterceptor(Fence(), calls.displace))
     # An agent decides by itself; what serves agents follows them.
     follows = [ModeInterceptor()] if isinstance(settings, ServiceSettings) else []

@@ -54,15 +54,11 @@ def test_an_unchanged_package_file_is_used_where_it_is(package: Path, tmp_path: 
         (block("__init__.py"), "is not a GGUF file; allowed: "),
         (block(sha256="0" * 64), f"has sha256 {hashlib.sha256(GGUF_START).hexdigest()}; allowed: 000000"),
         (
-            LlamaCpp.model_validate({"source": {"url": "https://example.org/m.gguf", "sha256": "0" * 64}}),
-            "not served yet; allowed: package, persistentVolumeClaim",
-        ),
-        (
             LlamaCpp.model_validate({"source": {"persistentVolumeClaim": {"claimName": "models", "path": "m.gguf"}}}),
             "MILEPOST_MODEL_VOLUME_DIR is not set; allowed: the folder where claim models is",
         ),
     ],
-    ids=["package", "file", "format", "checksum", "url", "volume"],
+    ids=["package", "file", "format", "checksum", "volume"],
 )
 def test_what_cannot_be_prepared_is_one_line(tmp_path: Path, spec: LlamaCpp, line: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

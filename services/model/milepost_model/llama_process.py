@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import grpc.aio
@@ -16,6 +17,8 @@ from milepost_model.servicer import ModelServicer, answer_with, details_of
 from milepost_model.settings import ModelSettings
 from milepost_service.call_memory import CallMemory
 from milepost_service.cgroup import memory_limit
+from milepost_service.daemon_thread import in_daemon_thread
+from milepost_service.download_status import DownloadStatus
 from milepost_service.models import ensure_model, read_header
 from milepost_service.observed import observed
 from milepost_service.server import serve
@@ -37,7 +40,7 @@ async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
     assert spec is not None
     threads = settings.threads
     engine, calls = Engine(queue_size=settings.queue_size), CallMemory()
-    meter, stats = UsageMeter(engine.load_now), ServingStats()
+    meter, stats, status = UsageMeter(engine.load_now), ServingStats(), DownloadStatus()
 
     def add_servicers(server: grpc.aio.Server) -> None:
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(engine, resource, threads=threads), server)
@@ -51,7 +54,12 @@ async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
         capability_pb2_grpc.add_CapabilityServiceServicer_to_server(capability, server)
 
     async def start() -> None:
-        path = await asyncio.to_thread(ensure_model, spec, settings.cache_dir, volume_dir=settings.model_volume_dir)
+        path = await in_daemon_thread(
+            lambda: ensure_model(
+                spec, settings.cache_dir, status.say, watch=status.watch, volume_dir=settings.model_volume_dir
+            ),
+            name="model-file",
+        )
         header = await asyncio.to_thread(read_header, path, "llamaCpp.source")
         require_memory(header, spec, memory_limit(settings.cgroup_dir))
         engine.kv_bytes_per_token = header.kv_bytes_per_token
@@ -64,12 +72,13 @@ async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
         )
 
     try:
-        with observed(settings.metrics_listen, stats, engine.load_now, lambda: _metrics(engine)):
+        with observed(settings.metrics_listen, stats, engine.load_now, lambda: _metrics(engine, status)):
             await serve(
                 settings,
                 name=resource.name,
                 add_servicers=add_servicers,
                 start=start,
+                doing=status.doing,
                 calls=calls,
                 stats=stats,
                 registration=lambda: registry_entry(resource, settings.target, details_of(engine, threads=threads)),
@@ -78,7 +87,7 @@ async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
         engine.close()
 
 
-def _metrics(engine: Engine) -> "Iterable[Metric]":
-    from milepost_model.metrics import engine_metrics  # noqa: PLC0415 -- imported where metrics are served alone
+def _metrics(engine: Engine, status: DownloadStatus) -> "Iterable[Metric]":
+    from milepost_model.metrics import download_metrics, engine_metrics  # noqa: PLC0415 -- where they are served alone
 
-    return engine_metrics(engine)
+    return chain(engine_metrics(engine), download_metrics(status))

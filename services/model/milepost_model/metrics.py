@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from milepost_model.engine import Engine
+from milepost_service.download_status import DownloadStatus
 from milepost_service.telemetry.conventions import Metrics
 
 
@@ -36,3 +37,13 @@ def engine_metrics(engine: Engine) -> Iterator[Metric]:
         yield GaugeMetricFamily(Metrics.LLAMA_KV_CACHE_TOKENS, "KV-cache tokens.", value=taken)
         usage = taken / engine.cache_tokens
         yield GaugeMetricFamily(Metrics.LLAMA_KV_CACHE_USAGE, "KV-cache usage. 1 means 100 percent usage.", value=usage)
+
+
+def download_metrics(status: DownloadStatus) -> Iterator[Metric]:
+    """How far the file of the model is; nothing where none is fetched."""
+    transfer = status.transfer
+    if transfer is not None:
+        yield GaugeMetricFamily(
+            Metrics.DOWNLOADED_BYTES, "Bytes of the model's file that are there.", value=transfer.done
+        )
+        yield GaugeMetricFamily(Metrics.DOWNLOAD_BYTES, "Bytes of the model's file.", value=transfer.total)

@@ -11,7 +11,11 @@ from milepost_crds import LlamaCpp, ManifestError, ModelService, load_manifests
 from milepost_service.errors import ConfigurationError
 from milepost_service.models.cache import CACHE_DIR_VARIABLE, default_cache_dir
 from milepost_service.models.minilm import ensure_minilm
+from milepost_service.models.progress import Transfer
 from milepost_service.models.source import ensure_model
+
+UNDER_WAY = "under way: "
+"""Begins a line that the next one makes old."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(wanted: str, cache_dir: Path) -> list[Path]:
     if wanted == "minilm":
         return [ensure_minilm(cache_dir, _say)]
-    return [ensure_model(block, cache_dir, _say) for block in _llama_cpp_blocks(Path(wanted))]
+    return [ensure_model(block, cache_dir, _say, watch=_watch) for block in _llama_cpp_blocks(Path(wanted))]
 
 
 def _llama_cpp_blocks(path: Path) -> list[LlamaCpp]:
@@ -41,7 +45,9 @@ def _llama_cpp_blocks(path: Path) -> list[LlamaCpp]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m milepost_service.models", description=__doc__)
-    prepare = parser.add_subparsers(required=True).add_parser("prepare", help="find, convert, verify and cache models")
+    prepare = parser.add_subparsers(required=True).add_parser(
+        "prepare", help="find, fetch, convert, verify and cache models"
+    )
     prepare.add_argument("--cache", type=Path, default=default_cache_dir(), help=f"default: ${CACHE_DIR_VARIABLE}")
     prepare.add_argument("wanted", nargs="*", default=["minilm"], help="`minilm`, or manifests with ModelServices")
     return parser
@@ -50,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def _watch(transfer: Transfer) -> None:
+    _say(f"{UNDER_WAY}{transfer}")
 
 
 if __name__ == "__main__":

@@ -6,20 +6,25 @@ file or one of an older recipe is made again, and a good one is never touched.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
+from typing import IO
 
 from milepost_service.errors import ConfigurationError
 from milepost_service.models.checksum import sha256_of
 from milepost_service.models.progress import Progress, unheard
 
 CACHE_DIR_VARIABLE = "MILEPOST_CACHE_DIR"
+LOCK_SECONDS = 0.5
+"""Between two looks at a lock that another process holds."""
 
 
 def default_cache_dir() -> Path:
@@ -52,20 +57,30 @@ class CachedFile:
             return False
 
 
-def make_once(file: CachedFile, make: Callable[[Path], None], progress: Progress = unheard) -> Path:
+def make_once(
+    file: CachedFile,
+    make: Callable[[Path], str | None],
+    progress: Progress = unheard,
+    *,
+    goes_on: bool = False,
+    waiting: Callable[[Path], None] = lambda part: None,
+) -> Path:
     """Return `file.path`, calling `make(temporary path)` first when no good file is there.
 
-    Of several processes that ask at once, one makes the file and the others wait. Raises
-    ConfigurationError when the folder cannot be written; errors of `make` pass through and leave
-    what was there before untouched.
+    `make` returns the SHA-256 of what it wrote if it knows it. With `goes_on` what an attempt that failed has written
+    lies at the temporary path of the next one. Of several processes that ask at once, one makes the file; the others
+    wait, and call `waiting(temporary path)` meanwhile. Raises ConfigurationError when the folder cannot be written;
+    errors of `make` pass through and leave what was there before untouched.
     """
     if file.is_good():
         return file.path
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(file.path.with_name(f".{file.path.name}.lock"), progress):
+        lasting = file.path.with_name(f".{file.path.name}.part")
+        with _locked(file.path.with_name(f".{file.path.name}.lock"), progress, lambda: waiting(lasting)):
             if not file.is_good():
-                _make(file, make)
+                with contextlib.nullcontext(lasting) if goes_on else _passing(file.path) as part:
+                    _make(file, make, part)
     except OSError as error:
         raise ConfigurationError(
             f"{CACHE_DIR_VARIABLE}: {file.path} cannot be written: {error.strerror or error}; "
@@ -74,23 +89,29 @@ def make_once(file: CachedFile, make: Callable[[Path], None], progress: Progress
     return file.path
 
 
-def _make(file: CachedFile, make: Callable[[Path], None]) -> None:
-    handle, name = mkstemp(prefix=f".{file.path.name}.", suffix=".part", dir=file.path.parent)
+@contextmanager
+def _passing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; what lies there in the end is removed."""
+    handle, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
-        make(part)
-        part.chmod(0o644)
-        record = json.dumps({"recipe": file.recipe, "sha256": sha256_of(part)}, indent=2)
-        _flush_to_disk(part)
-        file.record_path.unlink(missing_ok=True)
-        part.replace(file.path)
-        _write_whole(file.record_path, record + "\n")
+        yield part
     finally:
         part.unlink(missing_ok=True)
 
 
-def _write_whole(path: Path, text: str) -> None:
+def _make(file: CachedFile, make: Callable[[Path], str | None], part: Path) -> None:
+    digest = make(part) or sha256_of(part)
+    part.chmod(0o644)
+    _flush_to_disk(part)
+    # The record first: a kill in between leaves a part that is whole, and not a file that nobody trusts.
+    write_whole(file.record_path, json.dumps({"recipe": file.recipe, "sha256": digest}, indent=2) + "\n")
+    part.replace(file.path)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text so that others see all of it or what was there before."""
     part = path.with_name(f".{path.name}.part")
     part.write_text(text)
     part.replace(path)
@@ -102,11 +123,22 @@ def _flush_to_disk(path: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
+def _locked(path: Path, progress: Progress, waiting: Callable[[], None]) -> Iterator[None]:
+    """Holds the lock, which the kernel takes back from a process that is killed."""
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(f"{path.name.strip('.').removesuffix('.lock')}: waiting for another process that is making it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+        told = False
+        while not _try_lock(file):
+            if not told:
+                progress(f"{path.name.strip('.').removesuffix('.lock')}: waiting for another process that is making it")
+            told = True
+            waiting()
+            time.sleep(LOCK_SECONDS)
         yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -274,6 +274,10 @@ class Metrics:
     count."""
     GENERATED_TOKENS = "milepost_generated_tokens"
     """Counter of models: tokens that were made."""
+    DOWNLOADED_BYTES = "milepost_model_downloaded_bytes"
+    """Gauge of models: bytes of the model's file that are there; absent where it is not fetched."""
+    DOWNLOAD_BYTES = "milepost_model_download_size_bytes"
+    """Gauge of models: bytes that the whole file has."""
 
     # Under the names of llama.cpp's own server, so that what watches one watches the other.
     LLAMA_PROMPT_TOKENS = "llamacpp:prompt_tokens"
