@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost_service.testing import ServiceProcess, running
+from milepost_service.testing import ServiceProcess, free_port, running
 
 SMOLLM2 = """\
 apiVersion: milepost.dev/v1alpha1
@@ -30,8 +30,18 @@ def smollm2_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model_service(smollm2_file: Path) -> Iterator[ServiceProcess]:
+def model_address() -> str:
+    """Where `model_service` answers HTTP."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+def model_service(smollm2_file: Path, model_address: str) -> Iterator[ServiceProcess]:
     """SmolLM2 with a queue of two, SERVING."""
-    environment = {"MILEPOST_SERVICE_FILE": str(smollm2_file), "MILEPOST_QUEUE_SIZE": "2"}
+    environment = {
+        "MILEPOST_SERVICE_FILE": str(smollm2_file),
+        "MILEPOST_QUEUE_SIZE": "2",
+        "MILEPOST_HTTP_LISTEN": model_address,
+    }
     with running("milepost_model", smollm2_file.with_name("model.log"), environment) as service:
         yield service

@@ -24,13 +24,9 @@ def served(collector: Collector, listen: str) -> Iterator[None]:
     Raises:
         ConfigurationError: the address is in use, or none of this machine.
     """
-    registry = CollectorRegistry(auto_describe=False)
-    for each in (collector, ResourceMetrics(), ExportMetrics()):
-        registry.register(each)
-    ProcessCollector(registry=registry)
     host, port = split_address(listen)
     try:
-        server, thread = start_http_server(port, host.strip("[]"), registry)
+        server, thread = start_http_server(port, host.strip("[]"), registry_of(collector))
     except OSError as error:
         raise ConfigurationError(
             f"MILEPOST_METRICS_LISTEN: {listen}: {error.strerror}; allowed: a free port of a local address, or empty"
@@ -41,6 +37,15 @@ def served(collector: Collector, listen: str) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def registry_of(collector: Collector) -> CollectorRegistry:
+    """The collector's metrics, and what every process has."""
+    registry = CollectorRegistry(auto_describe=False)
+    for each in (collector, ResourceMetrics(), ExportMetrics()):
+        registry.register(each)
+    ProcessCollector(registry=registry)
+    return registry
 
 
 def process_metrics() -> Iterator[Metric]:

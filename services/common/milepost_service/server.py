@@ -76,6 +76,7 @@ async def serve(
     doing: Callable[[], str] = str,
     drain: Hook | None = None,
     attend: Callable[[SayReady], Awaitable[None]] | None = None,
+    stop_beside: Callable[[float], Awaitable[None]] | None = None,
     calls: CallMemory | None = None,
     stats: ServingStats | None = None,
     registration: Callable[[], registry_pb2.Service] | None = None,
@@ -89,9 +90,10 @@ async def serve(
     registers with the settings' registries. With `attend`, which begins after `start` and is cancelled by the signal,
     the process is ready when and for as long as that says; a ProcessMustEnd that leaves it stops the process as a
     signal does. At the signal health is NOT_SERVING for good, the registration is taken back, `drain` runs, and calls
-    in progress get `grace_seconds`; a second signal ends them at once. The health service `liveness` is SERVING through
-    all of that. A call with an id is answered through `calls`; one of a displaced owner is refused. All are counted in
-    `stats`. Without `records_spans` a call makes no span of this process; its caller's context is passed on.
+    in progress get `grace_seconds`, which `stop_beside` is given for what answers beside gRPC; a second signal ends all
+    at once. The health service `liveness` is SERVING through all of that. A call with an id is answered through
+    `calls`; one of a displaced owner is refused. All are counted in `stats`. Without `records_spans` a call makes no
+    span of this process; its caller's context is passed on.
 
     Raises:
         ProcessMustEnd: what left `attend`.
@@ -130,11 +132,17 @@ async def serve(
         if must_end:
             raise must_end
     finally:
-        await signals.unless_second(server.stop(settings.grace_seconds))
+        await signals.unless_second(_stop(server, stop_beside, settings.grace_seconds))
         await server.stop(0)
         await signals.unless_second(calls.close())
         await signals.unless_second(observability.close())
         signals.close()
+
+
+async def _stop(
+    server: grpc.aio.Server, stop_beside: Callable[[float], Awaitable[None]] | None, grace_seconds: float
+) -> None:
+    await asyncio.gather(server.stop(grace_seconds), *([stop_beside(grace_seconds)] if stop_beside else []))
 
 
 async def standby(

@@ -28,7 +28,8 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _check_address(address: str) -> str:
+def check_address(address: str) -> str:
+    """`address` itself, when it is one. Raises ValueError."""
     split_address(address)
     return address
 
@@ -51,7 +52,7 @@ class ProcessSettings(BaseSettings):
     @field_validator("listen")
     @classmethod
     def _listen_is_an_address(cls, value: str) -> str:
-        return _check_address(value)
+        return check_address(value)
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
@@ -73,7 +74,7 @@ class MeasuredSettings(ProcessSettings):
     @field_validator("metrics_listen")
     @classmethod
     def _metrics_listen_is_an_address(cls, value: str) -> str:
-        return _check_address(value) if value else value
+        return check_address(value) if value else value
 
 
 class ServiceSettings(MeasuredSettings):
@@ -89,12 +90,12 @@ class ServiceSettings(MeasuredSettings):
     @field_validator("registries")
     @classmethod
     def _registries_are_addresses(cls, value: list[str]) -> list[str]:
-        return [_check_address(target) for target in value]
+        return [check_address(target) for target in value]
 
     @field_validator("advertise")
     @classmethod
     def _advertise_is_an_address(cls, value: str) -> str:
-        return _check_address(value) if value else value
+        return check_address(value) if value else value
 
     @property
     def target(self) -> str:

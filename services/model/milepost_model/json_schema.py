@@ -53,26 +53,55 @@ def grammar_of(schema: str) -> str:
         parsed = json.loads(schema, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"{_WHERE}: is not JSON ({error}); allowed: a JSON schema") from None
-    return _Grammar(parsed).text()
+    grammar = Grammar()
+    return grammar.text(grammar.add_schema(parsed, _WHERE))
 
 
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no number of JSON")
 
 
-class _Grammar:
-    """Rules by name; each sub-schema that is an object or an array, or that is referred to, has one."""
+class Grammar:
+    """A grammar that is put together rule by rule; those of JSON are in it."""
 
-    def __init__(self, schema: Any) -> None:
-        self._schema = schema
+    def __init__(self) -> None:
         self._rules: dict[str, str] = {}
+
+    def add(self, body: str) -> str:
+        """Name of a new rule."""
+        if len(self._rules) >= _RULES:
+            raise InvalidArgumentError(f"{_WHERE}: needs more than {_RULES} rules; allowed: a smaller schema")
+        name = f"r{len(self._rules)}"
+        self._rules[name] = body
+        return name
+
+    def define(self, name: str, body: str) -> None:
+        """What a rule is that had to be referred to before that was known."""
+        self._rules[name] = body
+
+    def add_schema(self, schema: Any, where: str) -> str:
+        """Name of a rule for the JSON that satisfies a schema; `where` leads what is said of it.
+
+        Raises:
+            InvalidArgumentError: says what is not allowed, and where.
+        """
+        return self.add(_Schema(self, schema).visit(schema, where, 0))
+
+    def text(self, root: str) -> str:
+        """The grammar that begins with the rule `root`."""
+        return "\n".join(f"{name} ::= {rule}" for name, rule in {"root": root, **_PRIMITIVES, **self._rules}.items())
+
+
+class _Schema:
+    """One schema. Each part that is an object or an array, or that is referred to, has a rule of its own."""
+
+    def __init__(self, grammar: Grammar, schema: Any) -> None:
+        self._grammar = grammar
+        self._schema = schema
         self._referred: dict[str, str] = {}
-        self._rules["root"] = self._visit(schema, _WHERE, 0)
 
-    def text(self) -> str:
-        return "\n".join(f"{name} ::= {rule}" for name, rule in {**_PRIMITIVES, **self._rules}.items())
-
-    def _visit(self, schema: Any, where: str, depth: int) -> str:
+    def visit(self, schema: Any, where: str, depth: int) -> str:
+        """What a rule for the schema says."""
         if depth > _DEPTH:
             raise InvalidArgumentError(f"{_WHERE}: is nested more than {_DEPTH} deep; allowed: {_DEPTH}")
         if isinstance(schema, bool):
@@ -117,13 +146,6 @@ class _Grammar:
             "null": self._plain,
         }
 
-    def _rule(self, body: str, name: str = "") -> str:
-        if len(self._rules) >= _RULES:
-            raise InvalidArgumentError(f"{_WHERE}: needs more than {_RULES} rules; allowed: a smaller schema")
-        name = name or f"r{len(self._rules)}"
-        self._rules[name] = body
-        return name
-
     def _ref(self, ref: Any, where: str, depth: int) -> str:
         if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
             raise InvalidArgumentError(f"{where}: is {ref!r}; allowed: a place in the same schema, #/...")
@@ -135,14 +157,14 @@ class _Grammar:
             if not isinstance(target, dict) or name not in target:
                 raise InvalidArgumentError(f"{where}: {ref} is not there; allowed: a place in the same schema")
             target = target[name]
-        rule = self._referred[ref] = self._rule("")
-        self._rules[rule] = self._visit(target, ref, depth + 1)
+        rule = self._referred[ref] = self._grammar.add("")
+        self._grammar.define(rule, self.visit(target, ref, depth + 1))
         return rule
 
     def _any(self, schemas: Any, where: str, depth: int) -> str:
         if not isinstance(schemas, list) or not schemas:
             raise _unsatisfiable(where, "it lists no schema")
-        return _group([self._visit(each, f"{where}[{index}]", depth + 1) for index, each in enumerate(schemas)])
+        return _group([self.visit(each, f"{where}[{index}]", depth + 1) for index, each in enumerate(schemas)])
 
     def _plain(self, schema: dict[str, Any], where: str, depth: int) -> str:
         _require_known(schema, {"type"}, where)
@@ -160,24 +182,24 @@ class _Grammar:
             )
         if high < low:
             raise _unsatisfiable(where, f"maximum {high} is below minimum {low}")
-        return self._rule(_group([_literal(value) for value in range(low, high + 1)]))
+        return self._grammar.add(_group([_literal(value) for value in range(low, high + 1)]))
 
     def _string(self, schema: dict[str, Any], where: str, depth: int) -> str:
         _require_known(schema, {"type", "minLength", "maxLength"}, where)
         if not {"minLength", "maxLength"} & set(schema):
             return "string"
         low, high = _bounds(schema, "minLength", "maxLength", where)
-        return self._rule(rf'"\"" character{_times(low, high)} "\""')
+        return self._grammar.add(rf'"\"" character{_times(low, high)} "\""')
 
     def _array(self, schema: dict[str, Any], where: str, depth: int) -> str:
         _require_known(schema, {"type", "items", "minItems", "maxItems"}, where)
         low, high = _bounds(schema, "minItems", "maxItems", where)
         if high == 0:
             return '"[]"'
-        item = self._visit(schema.get("items", True), f"{where}.items", depth + 1)
+        item = self.visit(schema.get("items", True), f"{where}.items", depth + 1)
         further = _times(max(0, low - 1), None if high is None else high - 1)
         items = f'({item}) ("," ({item})){further}'
-        return self._rule(f'"[" {items if low else f"({items})?"} "]"')
+        return self._grammar.add(f'"[" {items if low else f"({items})?"} "]"')
 
     def _object(self, schema: dict[str, Any], where: str, depth: int) -> str:
         _require_known(schema, {"type", "properties", "required", "additionalProperties"}, where)
@@ -189,28 +211,28 @@ class _Grammar:
         if not properties:
             return self._map(schema.get("additionalProperties", True), where, depth)
         members = [
-            (f'{_literal(name)} ":" {self._visit(each, f"{where}.properties.{name}", depth + 1)}', name in required)
+            (f'{_literal(name)} ":" {self.visit(each, f"{where}.properties.{name}", depth + 1)}', name in required)
             for name, each in properties.items()
         ]
-        return self._rule(f'"{{" {self._members(members)} "}}"')
+        return self._grammar.add(f'"{{" {self._members(members)} "}}"')
 
     def _members(self, members: Sequence[tuple[str, bool]]) -> str:
         """Members in order: commas only between those that are there."""
         after = alone = '""'
         for member, is_required in reversed(members):
             if is_required:
-                after, alone = self._rule(f'"," {member} {after}'), self._rule(f"{member} {after}")
+                after, alone = self._grammar.add(f'"," {member} {after}'), self._grammar.add(f"{member} {after}")
             else:
-                alone = self._rule(f"{member} {after} | {alone}")
-                after = self._rule(f'("," {member})? {after}')
+                alone = self._grammar.add(f"{member} {after} | {alone}")
+                after = self._grammar.add(f'("," {member})? {after}')
         return alone
 
     def _map(self, values: Any, where: str, depth: int) -> str:
         if values is False:
             return '"{}"'
-        value = self._visit(values, f"{where}.additionalProperties", depth + 1)
+        value = self.visit(values, f"{where}.additionalProperties", depth + 1)
         member = f'string ":" ({value})'
-        return self._rule(f'"{{" ({member} ("," {member})*)? "}}"')
+        return self._grammar.add(f'"{{" ({member} ("," {member})*)? "}}"')
 
 
 def _all_or_nothing(schema: bool, where: str) -> str:

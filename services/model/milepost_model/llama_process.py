@@ -2,7 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from milepost_service.cgroup import memory_limit
 from milepost_service.daemon_thread import in_daemon_thread
 from milepost_service.download_status import DownloadStatus
 from milepost_service.models import ensure_model, read_header
+from milepost_service.observability import MetricSource
 from milepost_service.observed import observed
 from milepost_service.server import serve
 from milepost_service.servicer import CapabilityServicer, registry_entry
@@ -41,6 +44,7 @@ async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
     threads = settings.threads
     engine, calls = Engine(queue_size=settings.queue_size), CallMemory()
     meter, stats, status = UsageMeter(engine.load_now), ServingStats(), DownloadStatus()
+    metrics = partial(_metrics, engine, status)
 
     def add_servicers(server: grpc.aio.Server) -> None:
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(engine, resource, threads=threads), server)
@@ -72,19 +76,38 @@ async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
         )
 
     try:
-        with observed(settings.metrics_listen, stats, engine.load_now, lambda: _metrics(engine, status)):
-            await serve(
-                settings,
-                name=resource.name,
-                add_servicers=add_servicers,
-                start=start,
-                doing=status.doing,
-                calls=calls,
-                stats=stats,
-                registration=lambda: registry_entry(resource, settings.target, details_of(engine, threads=threads)),
-            )
+        with observed(settings.metrics_listen, stats, engine.load_now, metrics):
+            async with _http(settings, engine, resource, stats, metrics) as stop_http:
+                await serve(
+                    settings,
+                    name=resource.name,
+                    add_servicers=add_servicers,
+                    start=start,
+                    doing=status.doing,
+                    stop_beside=stop_http,
+                    calls=calls,
+                    stats=stats,
+                    registration=lambda: registry_entry(resource, settings.target, details_of(engine, threads=threads)),
+                )
     finally:
         engine.close()
+
+
+@asynccontextmanager
+async def _http(
+    settings: ModelSettings, engine: Engine, resource: ModelService, stats: ServingStats, metrics: MetricSource
+) -> AsyncIterator[Callable[[float], Awaitable[None]] | None]:
+    """Inside, OpenAI's endpoints are answered, if the settings say where; gives what ends that."""
+    if not settings.http_listen:
+        yield None
+        return
+    from milepost_model.http.app import MOST_CONNECTIONS, HttpApi  # noqa: PLC0415 -- imported where HTTP is served alone
+    from milepost_service.http_server import bound, http_served  # noqa: PLC0415 -- as above
+
+    api = HttpApi(engine, resource, stats, metrics)
+    with bound(settings.http_listen, "MILEPOST_HTTP_LISTEN") as listener:
+        async with http_served(api.app, listener, connections=MOST_CONNECTIONS) as server:
+            yield server.stop
 
 
 def _metrics(engine: Engine, status: DownloadStatus) -> "Iterable[Metric]":
