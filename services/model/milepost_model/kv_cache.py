@@ -10,6 +10,9 @@ from typing import Protocol
 
 WORTH_SHARING = 32
 """Tokens; for fewer, a sequence does not wait until another has computed them."""
+KEPT_FOR = 1024
+"""Tokens that may be computed until what is kept for nobody gives way. Attention passes over each cell of others for
+every token, about a five-thousandth of what computing that cell anew takes: from some time on keeping costs more."""
 
 
 class Memory(Protocol):
@@ -41,6 +44,8 @@ class KvSequence:
     """Tokens of the prompt that another sequence had computed."""
     leader: "tuple[KvSequence, int] | None" = None
     """A sequence that is about to compute the first so many of our tokens; we wait for it."""
+    used_at: int = 0
+    """The cache's clock when it ended, or when another last took over what is kept of it."""
 
 
 class KvCache:
@@ -52,6 +57,8 @@ class KvCache:
         self.open: list[KvSequence] = []
         """Running sequences, in the order in which they came; forks among them."""
         self._memory = memory
+        self._clock = 0
+        """Tokens that were computed since the start."""
         self._forks = forks
         self._free = list(reversed(range(ids)))
         self._kept: list[KvSequence] = []
@@ -66,6 +73,12 @@ class KvCache:
     def kept(self) -> int:
         """Tokens of ended sequences."""
         return sum(len(sequence.tokens) for sequence in self._kept)
+
+    def age(self, tokens: int) -> None:
+        """So many are computed, of whichever sequences; what has been kept for too many gives way."""
+        self._clock += tokens
+        while self._kept and self._clock - self._kept[0].used_at > KEPT_FOR:
+            self._forget(self._kept[0])
 
     def begin(self, prompt: Sequence[int], reserved: int) -> KvSequence | None:
         """A sequence with as much of the prompt as is there already, all but its last token at most.
@@ -119,7 +132,7 @@ class KvCache:
         for other in list(self._kept):
             if keep and sequence.tokens[: len(other.tokens)] == other.tokens:
                 self._forget(other)
-        self._kept.append(sequence)
+        self._keep(sequence)
         if not (keep and sequence.tokens and self._can_share):
             self._forget(sequence)
 
@@ -161,7 +174,11 @@ class KvCache:
         sequence.tokens, sequence.reused = donor.tokens[:shared], shared
         if donor in self._kept:
             self._kept.remove(donor)
-            self._kept.append(donor)
+            self._keep(donor)
+
+    def _keep(self, sequence: KvSequence) -> None:
+        sequence.used_at = self._clock
+        self._kept.append(sequence)
 
     def _taken_over(self, donor: KvSequence, shared: int) -> KvSequence:
         self._kept.remove(donor)

@@ -82,6 +82,7 @@ class Scheduler(Generic[AskT]):
         room = BATCH_TOKENS - len(making)
         budget = min(room, max(self._beside, len(reading))) if making else room
         shares = fair_shares(budget, [len(sequence.pending) for sequence in reading])
+        self.cache.age(len(making) + sum(shares))
         return [
             *(Slice(sequence, 1) for sequence in making),
             *(Slice(sequence, count) for sequence, count in zip(reading, shares, strict=True)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milepost_model.kv_cache import WORTH_SHARING, KvCache, KvSequence
+from milepost_model.kv_cache import KEPT_FOR, WORTH_SHARING, KvCache, KvSequence
 from milepost_model.scheduler import BATCH_TOKENS, Scheduler, Slice, computed, fair_shares
 
 pytestmark = pytest.mark.requirement("MOD-1")
@@ -299,3 +299,20 @@ def test_a_model_whose_state_cannot_be_parted_shares_nothing() -> None:
         world.run()
     assert world.computed_tokens == 200
     assert world.cells.taken == 0
+
+
+def test_what_nobody_took_over_gives_way_after_some_tokens_though_there_is_room() -> None:
+    world = World(size=100_000, ids=64)
+    used, unused = list(range(300)), list(range(5000, 5300))
+    for prompt in (unused, used):
+        world.begin(Ask([*prompt, 1]))
+        world.run()
+    for first in range(1, KEPT_FOR // 200 + 2):
+        world.begin(Ask([9000 + first] * 200))
+        (again,) = world.begin(Ask([*used, first]))
+        assert again.reused == 300
+        world.run()
+    (late,) = world.begin(Ask([*unused, 2]))
+    assert late.reused == 0
+    world.end(late)
+    assert world.cells.taken < 300 + KEPT_FOR + 2 * 300
