@@ -100,11 +100,16 @@ class ModelCache(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         unchanged("className", _NEW_CACHE, optional=True),
+        unchanged("accessMode", _NEW_CACHE),
         not_smaller("size", _NEW_CACHE),
     )
 
     size: PositiveQuantity = Field(default="10Gi", description="Size of the volume: the file, and once more converted.")
     class_name: ObjectName | None = Field(default=None, description="StorageClass; left out, the cluster's default.")
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = Field(
+        default="ReadWriteOnce",
+        description="Access mode of the volume: of one node, or of all, so that pods on several nodes fetch once.",
+    )
 
 
 class LlamaCpp(Model):

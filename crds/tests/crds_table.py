@@ -399,6 +399,8 @@ SERVICES = [
         "repo without owner", {_SOURCE: {"huggingFace": {"repo": "model", "file": "m"}}}, f"{_SOURCE}.huggingFace.repo"
     ),
     service("a cache", {"spec.llamaCpp.cache": {"size": "40Gi", "className": "fast"}}),
+    service("a cache of all nodes", {"spec.llamaCpp.cache": {"accessMode": "ReadWriteMany"}}),
+    service("a cache to read", {"spec.llamaCpp.cache.accessMode": "ReadOnlyMany"}, "spec.llamaCpp.cache.accessMode"),
     service("a cache of nothing", {"spec.llamaCpp.cache.size": "0"}, "spec.llamaCpp.cache.size"),
     service("a cache class with a slash", {"spec.llamaCpp.cache.className": "a/b"}, "spec.llamaCpp.cache.className"),
     service("unknown quantization", {"spec.llamaCpp.quantization": "Q2_K"}, "spec.llamaCpp.quantization"),
@@ -487,6 +489,7 @@ UPDATES = [
     Update("a cache written out", service("stored with defaults", {}), {_CACHE: {"size": "10Gi"}}),
     Update("another engine", _CACHED, {"spec.llamaCpp": REMOVE, "spec.rag": RAG}),
     Update("smaller cache", _CACHED, {f"{_CACHE}.size": "1Gi"}, f"{_CACHE}.size"),
+    Update("another mode", _CACHED, {f"{_CACHE}.accessMode": "ReadWriteMany"}, f"{_CACHE}.accessMode"),
     Update("another class of the cache", _CACHED, {f"{_CACHE}.className": "slow"}, f"{_CACHE}.className"),
     Update("class added to the cache", service("plain", {}), {f"{_CACHE}.className": "x"}, f"{_CACHE}.className"),
 ]

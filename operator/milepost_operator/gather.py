@@ -58,6 +58,7 @@ class Gatherer:
         description: Description | None,
         contested: Sequence[ObjectKey],
         unwritable: Mapping[str, str],
+        starting: Mapping[str, str],
     ) -> Gathered:
         """All of it for one resource. Raises ApiError where the API server does not answer at all."""
         namespace = key.namespace
@@ -82,6 +83,7 @@ class Gatherer:
             description=description,
             contested=contested,
             unwritable=unwritable,
+            starting=starting,
         )
         return Gathered(observed, refusals)
 

@@ -22,9 +22,11 @@ from milepost_operator.leadership import Leadership
 from milepost_operator.listing import Listings
 from milepost_operator.logs import begin_logging, configure_logging, last_word
 from milepost_operator.metrics import ConditionRow, Metrics, QueueMetrics
+from milepost_operator.pod_asker import PodAsker
 from milepost_operator.reconcile import Reconciler
 from milepost_operator.settings import OperatorSettings
-from milepost_operator.stores import StoreAsker
+from milepost_operator.starting import ask_starting, service_target
+from milepost_operator.stores import agent_target, ask_agent
 from milepost_operator.watching import watch
 from milepost_operator.workqueue import WorkQueue
 
@@ -61,7 +63,8 @@ class Operator:
             dependents=dependents,
             # Names of Services mean nothing outside the cluster.
             describer=Describer(self._queue.add) if settings.pod_name else None,
-            stores=StoreAsker(self._queue.add) if settings.pod_name else None,
+            stores=PodAsker(self._queue.add, ask_agent, agent_target) if settings.pod_name else None,
+            starts=PodAsker(self._queue.add, ask_starting, service_target) if settings.pod_name else None,
             defaults=settings.defaults(),
             repaired=lambda kind: self._metrics.repairs.labels(kind).inc(),
             instance=settings.pod_name,

@@ -84,6 +84,8 @@ class Observed:
     description: Description | None = None
     unwritable: Mapping[str, str] = field(default_factory=dict)
     """Why agents that are not ready cannot write, as they say it, by pod."""
+    starting: Mapping[str, str] = field(default_factory=dict)
+    """What services that are not ready are busy with, as they say it, by pod."""
     refusals: Sequence[Refusal] = ()
     """What was refused when the plan was carried out; empty in a first pass."""
     contested: Sequence[ObjectKey] = ()

@@ -30,8 +30,8 @@ from milepost_operator.observation import (
     Refusal,
     Resource,
 )
-from milepost_operator.planning import invalid_status, plan, references_of
-from milepost_operator.stores import StoreAsker
+from milepost_operator.planning import downloads, invalid_status, plan, references_of
+from milepost_operator.pod_asker import PodAsker
 
 NOTE_LIMIT = 1024
 """Longest note that the API server takes in an event."""
@@ -84,7 +84,8 @@ class Reconciler:
         gatherer: Gatherer,
         dependents: Dependents,
         describer: Describer | None,
-        stores: StoreAsker | None,
+        stores: PodAsker | None,
+        starts: PodAsker | None = None,
         defaults: Defaults,
         repaired: Callable[[str], None] = lambda kind: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -96,6 +97,7 @@ class Reconciler:
         self._dependents = dependents
         self._describer = describer
         self._stores = stores
+        self._starts = starts
         self._defaults = defaults
         self._repaired = repaired
         self._now = now
@@ -175,6 +177,7 @@ class Reconciler:
             description=self._description(key, body, resource),
             contested=self._contests.contested(uid, self._clock()),
             unwritable=self._stores.known(key) if self._stores is not None else {},
+            starting=self._starts.known(key) if self._starts is not None else {},
         )
 
     def _plan(self, resource: Resource, observed: Observed) -> Plan:
@@ -285,9 +288,14 @@ class Reconciler:
         return self._describer.known(key, _version(body))
 
     def _ask(self, key: ResourceKey, body: Object, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Has agents asked what they lack, and a service what it serves once nobody but its newest pods can answer."""
+        """Has pods asked: agents what they lack, a service what it is busy with, and what it serves.
+
+        The last only once nobody but its newest pods can answer.
+        """
         if self._stores is not None and isinstance(resource, AgentWorkflow):
             self._stores.want(key, self._cache.pods(key))
+        if self._starts is not None and isinstance(resource, ModelService) and downloads(resource):
+            self._starts.want(key, self._cache.pods(key))
         if self._describer is None or not isinstance(resource, ModelService) or resource.spec.llama_cpp is None:
             return
         is_said = "digest" in status.get("model", {}) or self._describer.known(key, _version(body)) is not None
@@ -303,8 +311,9 @@ class Reconciler:
         self._dependents.forget(key)
         if self._describer is not None:
             self._describer.forget(key)
-        if self._stores is not None:
-            self._stores.forget(key)
+        for asker in (self._stores, self._starts):
+            if asker is not None:
+                asker.forget(key)
 
     @staticmethod
     def _clock() -> float:

@@ -8,7 +8,7 @@ from milepost_operator.observation import Object
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _POD_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels")
-_POD_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
+_POD_STATUS = ("podIP", "phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
 
 
 def trimmed(type_: ResourceType, found: Object) -> dict[str, Any]:

@@ -44,6 +44,14 @@ def test_a_fetched_model_has_a_cache_that_lasts_in_a_service_and_one_of_the_pod_
         assert pod(resource)["metadata"]["labels"]["milepost.dev/downloads"] == "true"
 
 
+def test_the_cache_is_asked_for_as_the_spec_says() -> None:
+    cache = {"size": "20Gi", "className": "shared", "accessMode": "ReadWriteMany"}
+    done = planned(model(llamaCpp={"source": BY_URL, "cache": cache}))
+    [claim] = [each["spec"] for each in done.apply if each["kind"] == "PersistentVolumeClaim"]
+    assert claim["resources"]["requests"]["storage"] == "20Gi"
+    assert (claim["storageClassName"], claim["accessModes"]) == ("shared", ["ReadWriteMany"])
+
+
 def test_only_what_fetches_is_let_out_and_given_time() -> None:
     fetched, carried = workload(model(llamaCpp={"source": BY_URL})), workload(model())
     assert fetched["spec"]["progressDeadlineSeconds"] == 12 * carried["spec"]["progressDeadlineSeconds"]

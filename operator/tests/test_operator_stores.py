@@ -16,8 +16,9 @@ from milepost_operator.cluster import AGENT_WORKFLOW, POD
 from milepost_operator.dependents import Dependents
 from milepost_operator.gather import Gatherer
 from milepost_operator.names import object_labels
+from milepost_operator.pod_asker import AGAIN_SECONDS, PodAsker
 from milepost_operator.reconcile import Reconciler
-from milepost_operator.stores import AGAIN_SECONDS, StoreAsker, ask_agent
+from milepost_operator.stores import agent_target, ask_agent
 
 pytestmark = pytest.mark.requirement("DUR-6", "OPR-4")
 KEY = ResourceKey("AgentWorkflow", NAMESPACE, "review")
@@ -92,7 +93,7 @@ class World:
             gatherer=Gatherer(self.cluster, self.cache),
             dependents=Dependents(),
             describer=None,
-            stores=StoreAsker(self.told.append, self.ask),
+            stores=PodAsker(self.told.append, self.ask, agent_target),
             defaults=DEFAULTS,
             now=lambda: datetime(2026, 11, 23, 12, tzinfo=UTC),
         )

@@ -1,11 +1,13 @@
 """From what is asked and what was seen to what is applied and said. No I/O, no clock, no randomness."""
 
+from milepost_operator.planning.model_files import downloads
 from milepost_operator.planning.plan import invalid_status, plan, references_of
 from milepost_operator.planning.supported import unsupported_locally
 from milepost_operator.planning.workload import Workload, model_claim_of, plan_workloads
 
 __all__ = [
     "Workload",
+    "downloads",
     "invalid_status",
     "model_claim_of",
     "plan",

@@ -13,6 +13,7 @@ from milepost_operator.planning.dependencies import offered_capabilities
 from milepost_operator.planning.failures import STORE_UNWRITABLE
 from milepost_operator.planning.memory import measured_size
 from milepost_operator.planning.rollout import Rollout
+from milepost_operator.planning.wording import line
 from milepost_operator.planning.workload import role_of
 
 READY = "Ready"
@@ -25,6 +26,8 @@ CHECKPOINT_STORE_READY = "CheckpointStoreReady"
 _ANNOUNCED = (READY, DEGRADED, DEPENDENCIES_RESOLVED, CHECKPOINT_STORE_READY)
 _EXPECTED = {"ScaledToZero", "Starting", "WaitingForVolume", "ServiceNotReady"}
 _CAPABILITY_LIMIT = 64
+_TELLING_PODS = 3
+"""Pods whose words a condition has."""
 _SIZES = {"weightsBytes", "kvBytesPerToken"}
 
 
@@ -104,7 +107,7 @@ def _aspects(resource: Resource, observed: Observed, findings: Findings) -> list
     if isinstance(resource, AgentWorkflow):
         aspects.append(_checkpoint_store(resource, observed.claims, findings))
     else:
-        aspects.append(_model_loaded(resource, findings))
+        aspects.append(_model_loaded(resource, observed, findings))
     return [*aspects, _dependencies(findings)]
 
 
@@ -156,14 +159,18 @@ def _dependencies(findings: Findings) -> Aspect:
     return Aspect.holds(DEPENDENCIES_RESOLVED, "Resolved")
 
 
-def _model_loaded(service: ModelService, findings: Findings) -> Aspect:
+def _model_loaded(service: ModelService, observed: Observed, findings: Findings) -> Aspect:
     if service.spec.llama_cpp is None:
         return Aspect.holds(MODEL_LOADED, "NotNeeded", f"the engine {service.spec.engine_name} loads no weights")
     ready = _ready(findings)
     if ready.status == "True":
         return Aspect.holds(MODEL_LOADED, "Loaded")
-    reason = "Loading" if ready.reason == "Starting" else ready.reason
-    return Aspect(MODEL_LOADED, "False", reason, ready.message)
+    if ready.reason != "Starting":
+        return Aspect(MODEL_LOADED, "False", ready.reason, ready.message)
+    busy = [f"pod {pod}: {line(said)}" for pod, said in sorted(observed.starting.items())]
+    if busy:
+        return Aspect(MODEL_LOADED, "False", "Fetching", "; ".join(busy[:_TELLING_PODS]))
+    return Aspect(MODEL_LOADED, "False", "Loading", ready.message)
 
 
 def _checkpoint_store(workflow: AgentWorkflow, claims: Sequence[Object], findings: Findings) -> Aspect:

@@ -52,7 +52,7 @@ def cache_volume(service: ModelService, observed: Observed) -> Volumes:
     engine = service.spec.llama_cpp
     if engine is None or not downloads(service):
         return Volumes(None)
-    asked = ClaimTemplate(engine.cache.size, "ReadWriteOnce", engine.cache.class_name)
+    asked = ClaimTemplate(engine.cache.size, engine.cache.access_mode, engine.cache.class_name)
     name = cache_claim_name(service.name)
     existing = observed.children.get(ObjectKey("v1", "PersistentVolumeClaim", name))
     if existing is None:

@@ -64,6 +64,7 @@ async def serve_llama(settings: ModelSettings, resource: ModelService) -> None:
             ),
             name="model-file",
         )
+        status.end()
         header = await asyncio.to_thread(read_header, path, "llamaCpp.source")
         require_memory(header, spec, memory_limit(settings.cgroup_dir))
         engine.kv_bytes_per_token = header.kv_bytes_per_token
