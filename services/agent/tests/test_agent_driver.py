@@ -20,7 +20,7 @@ from langgraph.runtime import RunControl, Runtime
 from langgraph.types import Command, Interrupt, RetryPolicy, interrupt
 
 from milepost_agent.driver import Driver
-from milepost_agent.store import NewEvent, Store, StoreError
+from milepost_agent.store import NewEvent, Store, StoreError, database
 from milepost_agent.store.database import Transaction
 from store_rows import rows
 from store_zygote import new_run
@@ -287,7 +287,8 @@ async def test_a_graph_that_asks_for_more_is_refused(store: Store) -> None:
 
 
 @pytest.mark.requirement("DUR-1")
-async def test_a_step_costs_one_commit(store: Store) -> None:
+async def test_a_step_costs_one_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LINGER", 60.0)  # however long the checkpoint takes to come
     driver = Driver(graph(store.saver))
     await driver.drive(first(), CONFIG, context="c")
     before = store.counters.commits

@@ -14,7 +14,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
-from milepost_agent.store import NewEvent, RunNotFound, Store, StoreError
+from milepost_agent.store import NewEvent, RunNotFound, Store, StoreError, database
 from store_zygote import NODES, State, new_run
 
 CONFIG: Any = {"configurable": {"thread_id": "run", "checkpoint_ns": ""}}
@@ -171,7 +171,10 @@ async def test_a_run_goes_on_from_its_last_step_after_the_clock_stepped_back(sto
     await again.close()
 
 
-async def test_a_tasks_writes_share_the_commit_of_the_checkpoint_that_follows(store: Store) -> None:
+async def test_a_tasks_writes_share_the_commit_of_the_checkpoint_that_follows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LINGER", 60.0)  # however long the checkpoint takes to come
     commits, items = store.counters.commits, store.counters.items
     await build(store.saver).ainvoke({"done": []}, CONFIG, durability="sync")
     # 6 checkpoints, 5 batches of writes.

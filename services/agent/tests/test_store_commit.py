@@ -19,6 +19,7 @@ from milepost_agent.store import (
     StoreClosed,
     StoreFenced,
     StoreWriteError,
+    database,
 )
 from store_zygote import new_run
 
@@ -134,10 +135,14 @@ async def test_a_refused_write_is_undone_whole(store: Store) -> None:
     assert await numbers(store) == [2]
 
 
-async def test_a_note_waits_for_company_and_is_stored_without_any(store: Store) -> None:
+async def test_a_note_waits_for_company_and_is_stored_without_any(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     commits = store.counters.commits
-    store.note("run", NewEvent("Note"))
-    await store.commit("run", events=number(1))
+    with monkeypatch.context() as patient:
+        patient.setattr(database, "LINGER", 60.0)
+        store.note("run", NewEvent("Note"))
+        await store.commit("run", events=number(1))
     assert store.counters.commits == commits + 1
     assert [event.type for event in await store.events("run")] == ["RunAccepted", "Note", "Number"]
     store.note("run", NewEvent("Alone"))

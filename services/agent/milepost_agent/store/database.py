@@ -135,7 +135,7 @@ class Database:
         apply: Callable[[Transaction], Result],
         *,
         lazy: bool = False,
-        linger: float = LINGER,
+        linger: float | None = None,
         appends: bool = False,
         then: Callable[[], None] | None = None,
     ) -> "asyncio.Future[Result]":
@@ -144,7 +144,7 @@ class Database:
         Args:
             apply: Run on the writer thread; must not block.
             lazy: Wait for an item that is not lazy, to share its commit.
-            linger: How many seconds at most.
+            linger: How many seconds at most; None: `LINGER`.
             appends: The item looks at nothing that `Transaction.append` may still hold back.
             then: Called on the loop when the item was committed or refused, before whoever waits for it.
 
@@ -194,7 +194,7 @@ class Database:
         self.failure = failure
         self.failed.set()
 
-    def _put(self, item: _Item[Any], linger: float = LINGER) -> None:
+    def _put(self, item: _Item[Any], linger: float | None = None) -> None:
         if self.failure is not None:
             raise type(self.failure)(str(self.failure))
         if self._closing:
@@ -202,7 +202,7 @@ class Database:
         with self._changed:
             self._queue.append(item)
             self._urgent += not item.lazy
-            self._latest = min(self._latest, time.monotonic() + linger)
+            self._latest = min(self._latest, time.monotonic() + (LINGER if linger is None else linger))
             self._changed.notify()
         failpoint("store.queued")
 
