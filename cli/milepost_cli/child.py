@@ -39,6 +39,8 @@ class ProcessSpec:
     log: Path
     probe: Probe = "grpc"
     essential: bool = True
+    http: str = ""
+    """Where it answers OpenAI's API, if it does."""
 
 
 class ChildState(StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from milepost_cli.child import ProcessSpec
@@ -14,7 +14,7 @@ from milepost_cli.errors import StartError, UsageError
 from milepost_cli.ports import HOST, first_agent_port, free_port
 from milepost_cli.state import StateDirectory
 from milepost_crds import ModelService, VolumePath
-from milepost_operator.planning import Workload, model_claim_of
+from milepost_operator.planning import Workload, answers_http, model_claim_of
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
 
@@ -28,6 +28,7 @@ class Placement:
     router_model: Path
     volumes: Mapping[str, Path]
     targets: Mapping[str, str]  # process name -> host:port
+    http: Mapping[str, str] = field(default_factory=dict)  # the same of OpenAI's API, of those that answer it
 
     def registries(self, workloads: Iterable[Workload]) -> str:
         return ",".join(self.targets[workload.name] for workload in workloads if workload.role == "agent")
@@ -61,6 +62,18 @@ def assign_targets(workloads: Sequence[Workload], port: int | None) -> dict[str,
     return {name: f"{HOST}:{number}" for name, number in taken.items()}
 
 
+def assign_http(workloads: Sequence[Workload], targets: Collection[str]) -> dict[str, str]:
+    """A loopback address of OpenAI's API for each workload that answers it, beside the targets. Raises StartError."""
+    taken = {int(target.rpartition(":")[2]) for target in targets}
+    addresses: dict[str, str] = {}
+    for workload in workloads:
+        if answers_http(workload.resource):
+            port = free_port(taken)
+            taken.add(port)
+            addresses[workload.name] = f"{HOST}:{port}"
+    return addresses
+
+
 def parse_volumes(values: Sequence[str]) -> dict[str, Path]:
     """`CLAIM=DIR` of `--volume` as a table. Raises UsageError when the form is wrong or the folder is not there."""
     volumes: dict[str, Path] = {}
@@ -89,6 +102,7 @@ def process_spec(workload: Workload, programs: Mapping[str, str], placement: Pla
         env=_environment(workload, home, placement, registries),
         target=placement.targets[workload.name],
         log=log,
+        http=placement.http.get(workload.name, ""),
     )
 
 
@@ -109,6 +123,8 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
     env["MILEPOST_REGISTRIES"] = registries
     if workload.model_ref is not None:
         env["MILEPOST_MODEL_TARGET"] = placement.targets[workload.model_ref]
+    if workload.name in placement.http:
+        env["MILEPOST_HTTP_LISTEN"] = placement.http[workload.name]
     env |= _model_volume(workload, placement)
     if workload.role == "rag":
         env["MILEPOST_EMBEDDING_MODEL"] = str(placement.router_model)

@@ -33,6 +33,8 @@ class ProcessRecord:
     log: str
     pid: int | None = None
     restarts: int = 0
+    http: str = ""
+    """Where it answers OpenAI's API, if it does."""
 
 
 @dataclass(frozen=True)

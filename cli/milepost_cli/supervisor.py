@@ -136,7 +136,13 @@ class Supervisor:
         services = {spec.name: spec.target for spec in specs if spec.role not in ("agent", GATEWAY)}
         processes = {
             child.spec.name: ProcessRecord(
-                child.spec.role, child.spec.target, child.state, str(child.spec.log), child.pid, child.restarts
+                child.spec.role,
+                child.spec.target,
+                child.state,
+                str(child.spec.log),
+                child.pid,
+                child.restarts,
+                child.spec.http,
             )
             for child in self._children
         }
@@ -160,6 +166,8 @@ class Supervisor:
         for name in workflows:
             self._announcer.line(f'{command} run {name} "what you want" --follow{suffix}')
         self._announcer.line(f"{command} get runs{suffix}")
+        for spec in (child.spec for child in self._children if child.spec.http):
+            self._announcer.line(f"OpenAI API of {spec.name} at http://{spec.http}/v1")
         if ui := self._ui():
             self._announcer.good(f"UI  {address(self._state, ui)}")
         self._announcer.line(f"Ctrl-C or `{command} down{suffix}` stops it; runs go on when it is up again")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,15 @@ from milepost_cli.announcer import Announcer
 from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.gateway import gateway_port, gateway_spec, hindrance
-from milepost_cli.processes import Placement, assign_targets, find_programs, parse_volumes, process_spec, volume_of
+from milepost_cli.processes import (
+    Placement,
+    assign_http,
+    assign_targets,
+    find_programs,
+    parse_volumes,
+    process_spec,
+    volume_of,
+)
 from milepost_cli.state import StateDirectory, UpRecord
 from milepost_cli.supervisor import Supervisor
 from milepost_crds import ManifestError, load_manifests
@@ -46,11 +54,12 @@ def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volume
     programs = find_programs(workloads)
     with state.owned(), _terminating_as_interrupt():
         targets = assign_targets(workloads, port)
-        ui_port = gateway_port(ui.port, _ports(targets)) if ui.wanted else 0
+        http = assign_http(workloads, targets.values())
+        ui_port = gateway_port(ui.port, _ports([*targets.values(), *http.values()])) if ui.wanted else 0
         state.write(UpRecord(os.getpid(), time.time(), "preparing"))
         try:
             cache = default_cache_dir().absolute()
-            placement = Placement(state, cache, cache / MINILM_FILE_NAME, folders, targets)
+            placement = Placement(state, cache, cache / MINILM_FILE_NAME, folders, targets, http)
             registries = placement.registries(workloads)
             specs = [process_spec(workload, programs, placement, registries) for workload in workloads]
             if ui.wanted:
@@ -64,8 +73,8 @@ def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volume
     return 0
 
 
-def _ports(targets: Mapping[str, str]) -> list[int]:
-    return [int(target.rpartition(":")[2]) for target in targets.values()]
+def _ports(addresses: Iterable[str]) -> list[int]:
+    return [int(address.rpartition(":")[2]) for address in addresses]
 
 
 def _gateway(specs: Sequence[ProcessSpec], state: StateDirectory, port: int, announcer: Announcer) -> list[ProcessSpec]:

@@ -15,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx
 import pytest
 from cli_process import LIMIT, Milepost, command
 
@@ -84,13 +85,15 @@ def test_a_model_by_url_is_fetched_before_anything_starts(
     assert model.stat().st_size > 140_000_000
 
 
-@pytest.mark.requirement("CLI-1")
+@pytest.mark.requirement("CLI-1", "MOD-2")
 def test_first_run_is_answered_and_survives_a_killed_agent(
     running: subprocess.Popen[str], directory: StateDirectory, milepost: Milepost
 ) -> None:
     record = directory.running()
     agent = record.processes["linear"].pid
     assert agent is not None
+    models = httpx.get(f"http://{record.processes['smollm2'].http}/v1/models", timeout=LIMIT).json()
+    assert [model["id"] for model in models["data"]] == ["smollm2"]
     started = milepost("run", "linear", "What is 17 * 23?", "--json", "--state", directory.path)
     run_id = json.loads(started.stdout)["run_id"]
     os.kill(agent, signal.SIGKILL)

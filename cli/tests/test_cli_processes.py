@@ -9,7 +9,7 @@ import pytest
 
 from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
-from milepost_cli.processes import LOG_LIMIT, Placement, assign_targets, parse_volumes, process_spec
+from milepost_cli.processes import LOG_LIMIT, Placement, assign_http, assign_targets, parse_volumes, process_spec
 from milepost_cli.state import StateDirectory
 from milepost_cli.up import read_workloads
 from milepost_operator.planning import Workload
@@ -20,7 +20,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 def specs_of(example: str, state: StateDirectory) -> tuple[list[Workload], dict[str, ProcessSpec]]:
     workloads = read_workloads([EXAMPLES / example])
     targets = assign_targets(workloads, None)
-    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {}, targets)
+    http = assign_http(workloads, targets.values())
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {}, targets, http)
     programs = {workload.command[0]: f"/bin/{workload.command[0]}" for workload in workloads}
     registries = placement.registries(workloads)
     state.logs.mkdir(parents=True, exist_ok=True)
@@ -36,6 +37,15 @@ def test_processes_of_an_example_know_one_another(tmp_path: Path) -> None:
     assert docs.env["MILEPOST_MODEL_TARGET"] == specs["smollm2"].target
     assert agent.env["MILEPOST_DATA_DIR"] == str(tmp_path / "agents" / "review-loop")
     assert len({spec.target for spec in specs.values()}) == len(specs) == 4
+
+
+@pytest.mark.requirement("MOD-2")
+def test_models_alone_answer_http_each_at_an_address_of_its_own(tmp_path: Path) -> None:
+    _, specs = specs_of("review-loop", StateDirectory(tmp_path))
+    model = specs.pop("smollm2")
+    assert model.env["MILEPOST_HTTP_LISTEN"] == model.http != ""
+    assert model.http not in {model.target, *(spec.target for spec in specs.values())}
+    assert all(not spec.http and "MILEPOST_HTTP_LISTEN" not in spec.env for spec in specs.values())
 
 
 def test_documents_of_a_config_map_are_written_and_stale_ones_go(tmp_path: Path) -> None:

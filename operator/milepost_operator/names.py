@@ -33,6 +33,8 @@ CONTAINER = "milepost"
 DATA_VOLUME = "data"
 AGENT_PORT = 50051
 SERVICE_PORT = 50052
+HTTP_PORT = 8000
+"""Where a model answers OpenAI's API."""
 METRICS_PORT = 9464
 
 NAME_LIMIT = 63

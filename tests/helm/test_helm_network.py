@@ -8,7 +8,7 @@ import pytest
 
 from helm_chart import NAMESPACE, Chart, Object, of_kind, one
 from milepost_operator.leadership import OPERATOR_SELECTOR
-from milepost_operator.names import FIELD_MANAGER, LABEL_DOWNLOADS, METRICS_PORT, object_labels
+from milepost_operator.names import FIELD_MANAGER, HTTP_PORT, LABEL_DOWNLOADS, METRICS_PORT, object_labels
 
 pytestmark = pytest.mark.requirement("PKG-2")
 PROMETHEUS = {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
@@ -30,7 +30,7 @@ def ports_of(rules: list[Object]) -> set[tuple[str, Any]]:
 
 
 def test_policies_lie_where_the_workloads_are(chart: Chart) -> None:
-    everywhere = {"milepost-workloads", "milepost-agents", "milepost-tools", "milepost-downloads"}
+    everywhere = {"milepost-workloads", "milepost-agents", "milepost-models", "milepost-tools", "milepost-downloads"}
     here = {"milepost-operator", "milepost-gateway"}
     assert set(policies(chart)) == {(NAMESPACE, name) for name in here | everywhere}
     watched = policies(chart, {"watch": {"namespaces": ["team-a"]}})
@@ -114,6 +114,23 @@ def test_milepost_pods_reach_each_other_and_dns_and_only_agents_the_api_server(c
     assert agents["policyTypes"] == ["Egress"]
     expected = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 6443}]}
     assert agents["egress"] == [expected]
+
+
+@pytest.mark.requirement("MOD-2")
+def test_models_answer_http_to_their_own_namespace_unless_told_otherwise(chart: Chart) -> None:
+    spec = policies(chart)[NAMESPACE, "milepost-models"]
+    assert spec["policyTypes"] == ["Ingress"]
+    assert [selects(spec["podSelector"], object_labels("x", each)) for each in COMPONENTS] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": HTTP_PORT}], "from": [{"podSelector": {}}]}]
+    peer = {"namespaceSelector": {}}
+    told = policies(chart, {"networkPolicy": {"modelsFrom": [peer]}})[NAMESPACE, "milepost-models"]
+    assert told["ingress"][0]["from"] == [peer]
+    assert (NAMESPACE, "milepost-models") not in policies(chart, {"networkPolicy": {"modelsFrom": []}})
 
 
 @pytest.mark.parametrize("what", ["tools", "downloads"])

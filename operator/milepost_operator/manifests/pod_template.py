@@ -6,7 +6,7 @@ from typing import Any
 
 from milepost_crds import Scheduling
 from milepost_operator.manifests.metadata import Owner
-from milepost_operator.manifests.service import PORT_NAME, port_of
+from milepost_operator.manifests.service import port_of, ports_of
 from milepost_operator.names import ANNOTATION_CONFIG_HASH, CONTAINER, METRICS_PORT
 from milepost_operator.observation import Object
 
@@ -43,6 +43,7 @@ class Container:
     resources: Mapping[str, Mapping[str, str]]
     env: Mapping[str, str | Mapping[str, Any]]
     mounts: Sequence[Mount] = field(default_factory=tuple)
+    answers_http: bool = False
 
 
 def pod_template(
@@ -86,7 +87,7 @@ def _container(owner: Owner, container: Container) -> dict[str, Any]:
         "imagePullPolicy": container.pull_policy,
         "command": list(container.command),
         "env": [_variable(name, value) for name, value in sorted(container.env.items())],
-        "ports": _ports(owner),
+        "ports": _ports(owner, container),
         "resources": {kind: dict(amounts) for kind, amounts in container.resources.items()},
         "volumeMounts": [_mount(each) for each in container.mounts],
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -99,8 +100,8 @@ def _container(owner: Owner, container: Container) -> dict[str, Any]:
     return built | _probes(port_of(owner)) | _leaving(owner)
 
 
-def _ports(owner: Owner) -> list[dict[str, Any]]:
-    ports = {PORT_NAME: port_of(owner), METRICS: METRICS_PORT}
+def _ports(owner: Owner, container: Container) -> list[dict[str, Any]]:
+    ports = ports_of(owner, answers_http=container.answers_http) | {METRICS: METRICS_PORT}
     return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
 
 

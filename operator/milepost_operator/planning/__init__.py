@@ -3,10 +3,11 @@
 from milepost_operator.planning.model_files import downloads
 from milepost_operator.planning.plan import invalid_status, plan, references_of
 from milepost_operator.planning.supported import unsupported_locally
-from milepost_operator.planning.workload import Workload, model_claim_of, plan_workloads
+from milepost_operator.planning.workload import Workload, answers_http, model_claim_of, plan_workloads
 
 __all__ = [
     "Workload",
+    "answers_http",
     "downloads",
     "invalid_status",
     "model_claim_of",

@@ -25,7 +25,7 @@ from milepost_operator.planning.containers import config_hash, container_of, mod
 from milepost_operator.planning.model_files import downloads, pod_labels
 from milepost_operator.planning.registry import registry_annotations, registry_labels
 from milepost_operator.planning.volumes import cache_volume, state_volumes
-from milepost_operator.planning.workload import role_of
+from milepost_operator.planning.workload import answers_http, role_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def client_service(resource: ModelService, *, ready: bool) -> Object:
     """The Service under which a ModelService is called, which is its entry in the registry while it is ready."""
     owner = Owner.of(resource, role_of(resource))
     labels = registry_labels(resource, ready=ready)
-    return service(owner, labels=labels, annotations=registry_annotations(resource))
+    annotations = registry_annotations(resource)
+    return service(owner, labels=labels, annotations=annotations, answers_http=answers_http(resource))
 
 
 def _workflow_children(workflow: AgentWorkflow, observed: Observed, defaults: Defaults) -> Children:

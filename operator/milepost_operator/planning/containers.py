@@ -9,6 +9,7 @@ from milepost_operator.manifests.pod_template import Mount
 from milepost_operator.names import (
     AGENT_PORT,
     DATA_VOLUME,
+    HTTP_PORT,
     METRICS_PORT,
     SERVICE_PORT,
     configuration_name,
@@ -30,6 +31,7 @@ from milepost_operator.planning.workload import (
     SERVICE_FILE,
     WORKFLOW_FILE,
     Workload,
+    answers_http,
     configuration,
     role_of,
     workload_of,
@@ -82,6 +84,7 @@ def container_of(resource: Resource, workload: Workload, defaults: Defaults) -> 
         resources=resources_of(resource),
         env=_environment(resource, workload, defaults),
         mounts=_mounts(resource, workload),
+        answers_http=answers_http(resource),
     )
 
 
@@ -130,6 +133,8 @@ def _environment(resource: Resource, workload: Workload, defaults: Defaults) -> 
         )
     env["MILEPOST_LISTEN"] = f"0.0.0.0:{SERVICE_PORT}"
     env["MILEPOST_SERVICE_FILE"] = f"{CONFIGURATION_DIR}/{SERVICE_FILE}"
+    if answers_http(resource):
+        env["MILEPOST_HTTP_LISTEN"] = f"0.0.0.0:{HTTP_PORT}"
     if workload.model_ref is not None:
         env["MILEPOST_MODEL_TARGET"] = target(workload.model_ref, resource.metadata.namespace, "model")
     return env | file_environment(resource, defaults) | _engine_environment(resource)

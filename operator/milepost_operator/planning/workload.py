@@ -133,6 +133,11 @@ def role_of(resource: AgentWorkflow | ModelService) -> Role:
     return "tools" if resource.spec.tools is not None else "model"
 
 
+def answers_http(resource: AgentWorkflow | ModelService) -> bool:
+    """Whether the process answers OpenAI's API beside gRPC."""
+    return isinstance(resource, ModelService) and resource.spec.llama_cpp is not None
+
+
 def model_ref_of(resource: AgentWorkflow | ModelService) -> str | None:
     """Name of the ModelService that writes for this one."""
     if isinstance(resource, AgentWorkflow):
