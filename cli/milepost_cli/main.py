@@ -131,6 +131,13 @@ def _add_up(commands: Commands, local: Parser) -> None:
         metavar="CLAIM=DIR",
         help="folder to use for a PersistentVolumeClaim; may be given more than once",
     )
+    up.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="folder to use for a Secret, with a file for each key; may be given more than once",
+    )
     ui = up.add_mutually_exclusive_group()
     ui.add_argument(
         "--ui-port", type=_port, metavar="N", help="port of the web UI (default: 8400, or the next free one)"
@@ -214,10 +221,12 @@ def _add_obs(commands: Commands, place: Parser) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from milepost_cli.up import UiOptions, up  # noqa: PLC0415 - every command imports only what it needs
+    from milepost_cli.processes import Folders  # noqa: PLC0415 - every command imports only what it needs
+    from milepost_cli.up import UiOptions, up  # noqa: PLC0415
 
+    folders = Folders.parse(volumes=options.volume, secrets=options.secret)
     ui = UiOptions(not options.no_ui, options.ui_port)
-    return up(options.files, _state(options), port=options.port, volumes=options.volume, ui=ui)
+    return up(options.files, _state(options), port=options.port, folders=folders, ui=ui)
 
 
 def _run(options: argparse.Namespace) -> int:

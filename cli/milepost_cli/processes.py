@@ -13,10 +13,41 @@ from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.ports import HOST, first_agent_port, free_port
 from milepost_cli.state import StateDirectory
-from milepost_crds import ModelService, VolumePath
+from milepost_crds import ModelService, SecretKeyRef, VolumePath
 from milepost_operator.planning import Workload, answers_http, model_claim_of
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What stands on this machine for objects of a cluster, by their names.
+
+    `secrets` are folders with a file for each key, as a pod sees a Secret that is mounted.
+    """
+
+    volumes: Mapping[str, Path] = field(default_factory=dict)
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, *, volumes: Sequence[str], secrets: Sequence[str]) -> Folders:
+        """From `NAME=DIR`. Raises UsageError when the form is wrong or the folder is not there."""
+        return cls(
+            _folders("--volume", "CLAIM=DIR, for example handbook=./documents", volumes),
+            _folders("--secret", "NAME=DIR, for example llm=./keys", secrets),
+        )
+
+
+def _folders(option: str, form: str, values: Sequence[str]) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for value in values:
+        name, equals, folder = value.partition("=")
+        if not (name and equals and folder):
+            raise UsageError(f"{option} {value}: must be {form}")
+        if not Path(folder).is_dir():
+            raise UsageError(f"{option} {value}: {folder} is no directory")
+        folders[name] = Path(folder).resolve()
+    return folders
 
 
 @dataclass(frozen=True)
@@ -26,7 +57,7 @@ class Placement:
     state: StateDirectory
     cache: Path
     router_model: Path
-    volumes: Mapping[str, Path]
+    folders: Folders
     targets: Mapping[str, str]  # process name -> host:port
     http: Mapping[str, str] = field(default_factory=dict)  # the same of OpenAI's API, of those that answer it
 
@@ -74,19 +105,6 @@ def assign_http(workloads: Sequence[Workload], targets: Collection[str]) -> dict
     return addresses
 
 
-def parse_volumes(values: Sequence[str]) -> dict[str, Path]:
-    """`CLAIM=DIR` of `--volume` as a table. Raises UsageError when the form is wrong or the folder is not there."""
-    volumes: dict[str, Path] = {}
-    for value in values:
-        claim, equals, folder = value.partition("=")
-        if not (claim and equals and folder):
-            raise UsageError(f"--volume {value}: must be CLAIM=DIR, for example handbook=./documents")
-        if not Path(folder).is_dir():
-            raise UsageError(f"--volume {value}: {folder} is no directory")
-        volumes[claim] = Path(folder).resolve()
-    return volumes
-
-
 def process_spec(workload: Workload, programs: Mapping[str, str], placement: Placement, registries: str) -> ProcessSpec:
     """Write the files of `workload` under the state directory and say how to run it. Raises StateError, StartError."""
     home = placement.state.home(workload.role, workload.name).resolve()
@@ -126,16 +144,18 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
     if workload.name in placement.http:
         env["MILEPOST_HTTP_LISTEN"] = placement.http[workload.name]
     env |= _model_volume(workload, placement)
+    if (secret := secret_of(workload)) is not None:
+        env["MILEPOST_API_KEY_FILE"] = str(placement.folders.secrets[secret.name] / secret.key)
     if workload.role == "rag":
         env["MILEPOST_EMBEDDING_MODEL"] = str(placement.router_model)
         env["MILEPOST_DATA_DIR"] = str(home / "data")
-        env["MILEPOST_DOCUMENTS_DIR"] = str(_documents(workload, home, placement.volumes))
+        env["MILEPOST_DOCUMENTS_DIR"] = str(_documents(workload, home, placement.folders.volumes))
     return env
 
 
 def _model_volume(workload: Workload, placement: Placement) -> dict[str, str]:
     claim = model_claim_of(workload.resource)
-    return {} if claim is None else {"MILEPOST_MODEL_VOLUME_DIR": str(placement.volumes[claim.claim_name])}
+    return {} if claim is None else {"MILEPOST_MODEL_VOLUME_DIR": str(placement.folders.volumes[claim.claim_name])}
 
 
 def volume_of(workload: Workload) -> VolumePath | None:
@@ -144,6 +164,13 @@ def volume_of(workload: Workload) -> VolumePath | None:
     if isinstance(resource, ModelService) and resource.spec.rag is not None:
         return resource.spec.rag.documents.persistent_volume_claim
     return model_claim_of(resource)
+
+
+def secret_of(workload: Workload) -> SecretKeyRef | None:
+    """The key that the workload sends to a server, if it does."""
+    resource = workload.resource
+    engine = resource.spec.open_ai if isinstance(resource, ModelService) else None
+    return engine.secret_ref if engine is not None else None
 
 
 def _documents(workload: Workload, home: Path, volumes: Mapping[str, Path]) -> Path:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,21 +19,23 @@ from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.gateway import gateway_port, gateway_spec, hindrance
 from milepost_cli.processes import (
+    Folders,
     Placement,
     assign_http,
     assign_targets,
     find_programs,
-    parse_volumes,
     process_spec,
+    secret_of,
     volume_of,
 )
 from milepost_cli.state import StateDirectory, UpRecord
 from milepost_cli.supervisor import Supervisor
-from milepost_crds import ManifestError, load_manifests
+from milepost_crds import ManifestError, ModelService, load_manifests
 from milepost_operator.errors import PlanError
 from milepost_operator.planning import Workload, plan_workloads, unsupported_locally
 from milepost_service.models import MINILM_FILE_NAME, default_cache_dir
 
+NO_FOLDERS = Folders()
 READY = "ready: "  # how the preparing process marks a file that is whole
 UNDER_WAY = "under way: "  # and how far a download is, which is soon old
 
@@ -46,10 +48,9 @@ class UiOptions:
     port: int | None = None
 
 
-def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, volumes: Sequence[str], ui: UiOptions) -> int:
+def up(files: Sequence[Path], state: StateDirectory, *, port: int | None, folders: Folders, ui: UiOptions) -> int:
     """Run the manifests until told to stop; returns the exit code. Raises CliError."""
     announcer = Announcer()
-    folders = parse_volumes(volumes)
     workloads = read_workloads(files, folders)
     programs = find_programs(workloads)
     with state.owned(), _terminating_as_interrupt():
@@ -86,8 +87,8 @@ def _gateway(specs: Sequence[ProcessSpec], state: StateDirectory, port: int, ann
     return [gateway_spec(state, agents, [spec.name for spec in specs], port)]
 
 
-def read_workloads(files: Sequence[Path], volumes: Collection[str] = ()) -> list[Workload]:
-    """Plan what the manifests ask for; `volumes` are the claims that have a folder here.
+def read_workloads(files: Sequence[Path], folders: Folders = NO_FOLDERS) -> list[Workload]:
+    """Plan what the manifests ask for; `folders` stand for what only a cluster has.
 
     Raises UsageError with one line for each thing that is wrong.
     """
@@ -97,7 +98,7 @@ def read_workloads(files: Sequence[Path], volumes: Collection[str] = ()) -> list
         raise UsageError("\n".join(str(one) for one in getattr(error, "errors", ())) or str(error)) from error
     if not any(workload.role == "agent" for workload in workloads):
         raise UsageError(f"{', '.join(map(str, files))}: holds no AgentWorkflow; nothing could be run")
-    reasons = [reason for workload in workloads if (reason := _hindrance(workload, volumes)) is not None]
+    reasons = [reason for workload in workloads if (reason := _hindrance(workload, folders)) is not None]
     names = Counter(workload.name for workload in workloads)
     reasons += [f"{name}: is the name of two resources; allowed: a name for each" for name in names if names[name] > 1]
     if reasons:
@@ -105,9 +106,15 @@ def read_workloads(files: Sequence[Path], volumes: Collection[str] = ()) -> list
     return workloads
 
 
-def _hindrance(workload: Workload, volumes: Collection[str]) -> str | None:
+def _hindrance(workload: Workload, folders: Folders) -> str | None:
+    secret = secret_of(workload)
+    if secret is not None and not (folders.secrets.get(secret.name, Path()) / secret.key).is_file():
+        return (
+            f"ModelService {workload.name}: spec.openAI.secretRef: {secret.name} is no folder here that has the file "
+            f"{secret.key}; allowed: a folder that is named with --secret {secret.name}=DIR"
+        )
     volume = volume_of(workload)
-    if volume is None or volume.claim_name in volumes:
+    if volume is None or volume.claim_name in folders.volumes:
         return unsupported_locally(workload.resource)
     fields = {"agent": "spec.router.model.source", "model": "spec.llamaCpp.source", "rag": "spec.rag.documents"}
     return (
@@ -119,7 +126,7 @@ def _hindrance(workload: Workload, volumes: Collection[str]) -> str | None:
 
 def prepare_models(workloads: Sequence[Workload], placement: Placement, announcer: Announcer) -> None:
     """Make the model files ready in a process of its own, showing its progress. Raises StartError."""
-    models = [workload for workload in workloads if workload.role == "model" and volume_of(workload) is None]
+    models = [workload for workload in workloads if _is_prepared(workload)]
     files = [str(placement.state.home("model", model.name).resolve() / "service.yaml") for model in models]
     command = [sys.executable, "-m", "milepost_service.models", "prepare", "--cache", str(placement.cache)]
     with announcer.busy("preparing models"):
@@ -140,6 +147,11 @@ def prepare_models(workloads: Sequence[Workload], placement: Placement, announce
         subject = ["router", *(model.name for model in models), "models"][min(done, len(models) + 1)]
         reason = last.removeprefix("prepare: ") or f"exit code {process.returncode}"
         raise StartError(f"{subject}: {reason}")
+
+
+def _is_prepared(workload: Workload) -> bool:
+    is_remote = isinstance(workload.resource, ModelService) and workload.resource.spec.open_ai is not None
+    return workload.role == "model" and not is_remote and volume_of(workload) is None
 
 
 def _relay(process: subprocess.Popen[str], announcer: Announcer) -> tuple[int, str]:

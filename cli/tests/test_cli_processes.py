@@ -9,7 +9,7 @@ import pytest
 
 from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
-from milepost_cli.processes import LOG_LIMIT, Placement, assign_http, assign_targets, parse_volumes, process_spec
+from milepost_cli.processes import LOG_LIMIT, Folders, Placement, assign_http, assign_targets, process_spec
 from milepost_cli.state import StateDirectory
 from milepost_cli.up import read_workloads
 from milepost_operator.planning import Workload
@@ -21,7 +21,7 @@ def specs_of(example: str, state: StateDirectory) -> tuple[list[Workload], dict[
     workloads = read_workloads([EXAMPLES / example])
     targets = assign_targets(workloads, None)
     http = assign_http(workloads, targets.values())
-    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {}, targets, http)
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), Folders(), targets, http)
     programs = {workload.command[0]: f"/bin/{workload.command[0]}" for workload in workloads}
     registries = placement.registries(workloads)
     state.logs.mkdir(parents=True, exist_ok=True)
@@ -65,11 +65,11 @@ def test_model_on_a_claim_is_looked_for_in_the_folder_that_stands_for_it(tmp_pat
     claim = "      persistentVolumeClaim: {claimName: weights, path: small.gguf}\n"
     (manifests / "models.yaml").write_text(text.replace(package, claim))
     models.mkdir()
-    workloads = read_workloads([manifests], {"weights": models})
+    workloads = read_workloads([manifests], Folders({"weights": models}))
     state = StateDirectory(tmp_path / "state")
     state.logs.mkdir(parents=True)
     targets = assign_targets(workloads, None)
-    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {"weights": models}, targets)
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), Folders({"weights": models}), targets)
     model = next(workload for workload in workloads if workload.role == "model")
     spec = process_spec(model, {"milepost-model": "/bin/true"}, placement, "")
     assert spec.env["MILEPOST_MODEL_VOLUME_DIR"] == str(models)
@@ -86,10 +86,11 @@ def test_router_model_on_a_claim_needs_a_folder_that_stands_for_it(tmp_path: Pat
     (manifests / "workflow.yaml").write_text(text.replace("  router:\n", f"  router:\n{source}"))
     with pytest.raises(UsageError, match=r"^AgentWorkflow linear: spec\.router\.model\.source.* --volume weights=DIR$"):
         read_workloads([manifests])
-    workloads = read_workloads([manifests], {"weights": models})
+    workloads = read_workloads([manifests], Folders({"weights": models}))
     state = StateDirectory(tmp_path / "state")
     state.logs.mkdir(parents=True)
-    placement = Placement(state, Path("/cache"), Path("/r.gguf"), {"weights": models}, assign_targets(workloads, None))
+    folders, targets = Folders({"weights": models}), assign_targets(workloads, None)
+    placement = Placement(state, Path("/cache"), Path("/r.gguf"), folders, targets)
     agent = next(workload for workload in workloads if workload.role == "agent")
     spec = process_spec(agent, {"milepost-agent": "/bin/true"}, placement, "")
     assert spec.env["MILEPOST_MODEL_VOLUME_DIR"] == str(models)
@@ -100,7 +101,7 @@ def test_file_name_cannot_leave_the_state_directory(tmp_path: Path) -> None:
     workloads, _ = specs_of("linear", state)
     model = workloads[0]
     outside = Workload(**{**vars(model), "files": {"documents/../../../../outside.md": "x"}})
-    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), {}, {model.name: "127.0.0.1:1"})
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), Folders(), {model.name: "127.0.0.1:1"})
     with pytest.raises(StartError, match="no file name"):
         process_spec(outside, {"milepost-model": "/bin/true"}, placement, "")
     assert not (tmp_path / "outside.md").exists()
@@ -118,4 +119,43 @@ def test_long_log_is_set_aside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["shelf", "=folder", "shelf="])
 def test_volume_must_name_claim_and_folder(value: str) -> None:
     with pytest.raises(UsageError, match="CLAIM=DIR"):
-        parse_volumes([value])
+        Folders.parse(volumes=[value], secrets=[])
+
+
+def test_a_secret_must_name_itself_and_a_folder(tmp_path: Path) -> None:
+    assert Folders.parse(volumes=[], secrets=[f"llm={tmp_path}"]).secrets == {"llm": tmp_path.resolve()}
+    with pytest.raises(UsageError, match=r"--secret llm: must be NAME=DIR"):
+        Folders.parse(volumes=[], secrets=["llm"])
+    with pytest.raises(UsageError, match="nowhere is no directory"):
+        Folders.parse(volumes=[], secrets=[f"llm={tmp_path / 'nowhere'}"])
+
+
+@pytest.mark.requirement("MOD-4", "SEC-1")
+def test_the_key_of_a_secret_is_a_file_of_the_folder_that_stands_for_it(tmp_path: Path) -> None:
+    manifests, keys = tmp_path / "manifests", tmp_path / "keys"
+    shutil.copytree(EXAMPLES / "linear", manifests)
+    (manifests / "remote.yaml").write_text(
+        "apiVersion: milepost.dev/v1alpha1\n"
+        "kind: ModelService\n"
+        "metadata: {name: remote}\n"
+        "spec:\n"
+        "  capabilities: [general]\n"
+        "  openAI: {baseURL: https://llm.example.org/v1, model: large, secretRef: {name: llm, key: token}}\n"
+    )
+    keys.mkdir()
+    folders = Folders(secrets={"llm": keys})
+    with pytest.raises(UsageError, match=r"^ModelService remote: spec\.openAI\.secretRef.* --secret llm=DIR$"):
+        read_workloads([manifests], folders)
+    (keys / "token").write_text("sk-secret")
+    workloads = read_workloads([manifests], folders)
+    state = StateDirectory(tmp_path / "state")
+    state.logs.mkdir(parents=True)
+    targets = assign_targets(workloads, None)
+    placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), folders, targets)
+    remote = next(workload for workload in workloads if workload.name == "remote")
+    spec = process_spec(remote, {"milepost-model": "/bin/true"}, placement, "")
+    assert spec.env["MILEPOST_API_KEY_FILE"] == str(keys / "token")
+    assert "sk-secret" not in str(spec)
+    written = [file.read_text() for file in state.home("model", "remote").rglob("*") if file.is_file()]
+    assert written
+    assert not any("sk-secret" in text for text in written)

@@ -143,6 +143,14 @@ class OpenAI(Model):
         description="Model name to ask for."
     )
     secret_ref: SecretKeyRef | None = Field(default=None, description="Secret with the key; left out, none is sent.")
+    context_tokens: Annotated[int, Field(ge=256, le=16_777_216)] | None = Field(
+        default=None,
+        description="Tokens that prompt and answer may have together; left out, what the server tells, else 32768. "
+        "Earlier work of a run that finds no room is left out.",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=8, description="Requests that a pod has under way at once; others wait."
+    )
 
 
 class DocumentSource(Model):

@@ -19,6 +19,7 @@ LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_REGISTRY = f"{GROUP}/registry"
 LABEL_DOWNLOADS = f"{GROUP}/downloads"
+LABEL_REMOTE_MODEL = f"{GROUP}/remote-model"
 CAPABILITY_LABEL_PREFIX = f"capability.{GROUP}/"
 
 ANNOTATION_CAPABILITIES = f"{GROUP}/capabilities"

@@ -175,7 +175,7 @@ def test_a_config_map_may_have_the_name_of_a_service() -> None:
         ({"llamaCpp": PACKAGE}, None),
         ({"llamaCpp": {"source": {"url": "https://a/b", "sha256": "0" * 64}}}, None),
         ({"llamaCpp": {"source": {"huggingFace": {"repo": "a/b", "file": "c"}}}}, None),
-        ({"openAI": {"baseURL": "https://a", "model": "b"}}, "spec.openAI"),
+        ({"openAI": {"baseURL": "https://a", "model": "b"}}, None),
         ({"llamaCpp": PACKAGE, "autoscaling": {"maxReplicas": 2}}, "spec.autoscaling"),
         ({"llamaCpp": PACKAGE, "replicas": 2}, "spec.replicas"),
         ({"llamaCpp": PACKAGE, "replicas": 0}, "spec.replicas"),

@@ -8,7 +8,14 @@ import pytest
 
 from helm_chart import NAMESPACE, Chart, Object, of_kind, one
 from milepost_operator.leadership import OPERATOR_SELECTOR
-from milepost_operator.names import FIELD_MANAGER, HTTP_PORT, LABEL_DOWNLOADS, METRICS_PORT, object_labels
+from milepost_operator.names import (
+    FIELD_MANAGER,
+    HTTP_PORT,
+    LABEL_DOWNLOADS,
+    LABEL_REMOTE_MODEL,
+    METRICS_PORT,
+    object_labels,
+)
 
 pytestmark = pytest.mark.requirement("PKG-2")
 PROMETHEUS = {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}}
@@ -30,7 +37,14 @@ def ports_of(rules: list[Object]) -> set[tuple[str, Any]]:
 
 
 def test_policies_lie_where_the_workloads_are(chart: Chart) -> None:
-    everywhere = {"milepost-workloads", "milepost-agents", "milepost-models", "milepost-tools", "milepost-downloads"}
+    everywhere = {
+        "milepost-workloads",
+        "milepost-agents",
+        "milepost-models",
+        "milepost-tools",
+        "milepost-downloads",
+        "milepost-remote-models",
+    }
     here = {"milepost-operator", "milepost-gateway"}
     assert set(policies(chart)) == {(NAMESPACE, name) for name in here | everywhere}
     watched = policies(chart, {"watch": {"namespaces": ["team-a"]}})
@@ -50,8 +64,9 @@ def test_the_policies_select_the_pods_that_the_operator_makes(chart: Chart) -> N
         assert selects(found[NAMESPACE, "milepost-agents"]["podSelector"], labels) == (component == "agent")
         assert selects(found[NAMESPACE, "milepost-tools"]["podSelector"], labels) == (component == "tools")
         assert not selects(found[NAMESPACE, "milepost-operator"]["podSelector"], labels)
-        assert not selects(found[NAMESPACE, "milepost-downloads"]["podSelector"], labels)
-        assert selects(found[NAMESPACE, "milepost-downloads"]["podSelector"], labels | {LABEL_DOWNLOADS: "true"})
+        for name, label in (("milepost-downloads", LABEL_DOWNLOADS), ("milepost-remote-models", LABEL_REMOTE_MODEL)):
+            assert not selects(found[NAMESPACE, name]["podSelector"], labels)
+            assert selects(found[NAMESPACE, name]["podSelector"], labels | {label: "true"})
     assert selects(found[NAMESPACE, "milepost-operator"]["podSelector"], operator)
     assert not selects(found[NAMESPACE, "milepost-workloads"]["podSelector"], operator)
 
@@ -133,9 +148,12 @@ def test_models_answer_http_to_their_own_namespace_unless_told_otherwise(chart: 
     assert (NAMESPACE, "milepost-models") not in policies(chart, {"networkPolicy": {"modelsFrom": []}})
 
 
-@pytest.mark.parametrize("what", ["tools", "downloads"])
-@pytest.mark.requirement("SEC-2", "TLS-1", "CRD-2")
-def test_tools_and_downloads_reach_the_public_web_unless_told_otherwise(chart: Chart, what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [("tools", "toolsEgress"), ("downloads", "downloadsEgress"), ("remote-models", "remoteModelsEgress")],
+)
+@pytest.mark.requirement("SEC-2", "TLS-1", "CRD-2", "MOD-4")
+def test_who_calls_out_reaches_the_public_web_unless_told_otherwise(chart: Chart, what: str, value: str) -> None:
     spec = policies(chart)[NAMESPACE, f"milepost-{what}"]
     assert spec["policyTypes"] == ["Egress"]
     assert ports_of(spec["egress"]) == {("TCP", 80), ("TCP", 443)}
@@ -143,9 +161,9 @@ def test_tools_and_downloads_reach_the_public_web_unless_told_otherwise(chart: C
     private = {network for peer in rule["to"] for network in peer["ipBlock"]["except"]}
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"} <= private
     servers = {"to": [{"podSelector": {"matchLabels": {"app": "mcp"}}}], "ports": [{"protocol": "TCP", "port": 8000}]}
-    told = policies(chart, {"networkPolicy": {f"{what}Egress": [servers]}})
+    told = policies(chart, {"networkPolicy": {value: [servers]}})
     assert told[NAMESPACE, f"milepost-{what}"]["egress"] == [servers]
-    assert (NAMESPACE, f"milepost-{what}") not in policies(chart, {"networkPolicy": {f"{what}Egress": []}})
+    assert (NAMESPACE, f"milepost-{what}") not in policies(chart, {"networkPolicy": {value: []}})
 
 
 def test_further_rules_and_the_collector_are_let_through(chart: Chart) -> None:

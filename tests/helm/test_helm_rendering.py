@@ -81,6 +81,7 @@ EVERYTHING: dict[str, Any] = {
         "gatewayFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
         "extraIngress": [{"ports": [{"port": 50051, "protocol": "TCP"}]}],
         "extraEgress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443, "protocol": "TCP"}]}],
+        "remoteModelsEgress": [{"to": [{"podSelector": {"matchLabels": {"app": "vllm"}}}]}],
         "toolsEgress": [{"to": [{"podSelector": {"matchLabels": {"app": "mcp"}}}]}],
         "downloadsEgress": [{"to": [{"podSelector": {"matchLabels": {"app": "mirror"}}}]}],
     },

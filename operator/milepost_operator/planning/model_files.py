@@ -5,7 +5,7 @@ from typing import Any
 
 from milepost_crds import AgentWorkflow, ModelService, ModelSource
 from milepost_operator.manifests.pod_template import Mount
-from milepost_operator.names import LABEL_DOWNLOADS, cache_claim_name
+from milepost_operator.names import LABEL_DOWNLOADS, LABEL_REMOTE_MODEL, cache_claim_name
 from milepost_operator.observation import Defaults, Resource
 from milepost_operator.planning.workload import source_of
 
@@ -25,7 +25,9 @@ def is_fetched(source: ModelSource | None) -> bool:
 
 
 def pod_labels(resource: Resource) -> dict[str, str]:
-    """By these the chart's network policy lets out those that fetch something."""
+    """By these the chart's network policies let out those that fetch something, or call a model elsewhere."""
+    if isinstance(resource, ModelService) and resource.spec.open_ai is not None:
+        return {LABEL_REMOTE_MODEL: "true"}
     return {LABEL_DOWNLOADS: "true"} if downloads(resource) else {}
 
 

@@ -40,7 +40,3 @@ def _in_no_service(service: ModelService) -> Iterator[str]:
 def _only_in_a_cluster(resource: Resource) -> Iterator[str]:
     if resource.spec.replicas != 1:
         yield f"spec.replicas: {resource.spec.replicas} pods need a cluster; allowed locally: 1"
-    if isinstance(resource, AgentWorkflow):
-        return
-    if resource.spec.open_ai is not None:
-        yield "spec.openAI: is not served yet; allowed: llamaCpp, rag, tools"

@@ -7,7 +7,12 @@ from milepost_service.server import run
 
 async def serve_model(settings: ModelSettings) -> None:
     """Serves the ModelService of the settings until it is told to stop."""
-    resource = load_model_service(settings.service_file, engine="llamaCpp")
+    resource = load_model_service(settings.service_file, engine=("llamaCpp", "openAI"))
+    if resource.spec.open_ai is not None:
+        from milepost_model.remote.process import serve_remote  # noqa: PLC0415 -- loads an HTTP client
+
+        await serve_remote(settings, resource)
+        return
     from milepost_model.llama_process import serve_llama  # noqa: PLC0415 -- loads llama.cpp
 
     await serve_llama(settings, resource)

@@ -18,6 +18,8 @@ class Finished:
     cached_tokens: int
     """Tokens of the prompt that were computed for an earlier request."""
     choice: str = ""
+    estimated: bool = False
+    """Whether the tokens are an estimate, because the server that made them did not count."""
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,12 @@ from milepost_model.engine import Engine
 from milepost_model.json_schema import grammar_of
 from milepost_model.prompt import answer_room, choice_of, fit
 from milepost_model.requests import Turn, chat_turns, checked_candidates, checked_texts
-from milepost_model.results import Finished
+from milepost_model.responses import embedded, generated, invoked, operation_of, scored
 from milepost_model.sampler import Sampler
 from milepost_model.sampling import Sampling, sampling_of
 from milepost_model.spans import model_span, tell_embeddings, tell_finished, tell_scores
 from milepost_service.servicer import Answer, check_prompt
 from milepost_service.telemetry.conventions import Operations
-
-_REASONS = {
-    "stop": model_pb2.GenerateResult.FINISH_REASON_STOP,
-    "length": model_pb2.GenerateResult.FINISH_REASON_LENGTH,
-}
 
 
 class ModelServicer(model_pb2_grpc.ModelServiceServicer):
@@ -59,41 +54,30 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             sampling = await asyncio.to_thread(self._held_to, request.json_schema, sampling)
         prompt = await self._prompt_of(request)
         model = self._engine.weights.name
-        with model_span(_operation(request), model, sampling) as span:
+        with model_span(operation_of(request), model, sampling) as span:
             async with aclosing(self._engine.generate(prompt, sampling)) as items:
                 async for item in items:
                     if isinstance(item, str):
                         yield model_pb2.GenerateResponse(delta=item)
                         continue
                     tell_finished(span, item)
-                    yield model_pb2.GenerateResponse(result=_generated(item))
+                    yield model_pb2.GenerateResponse(result=generated(item))
 
     async def Score(self, request: model_pb2.ScoreRequest, context: Any) -> model_pb2.ScoreResponse:
         candidates = checked_candidates(request)
         prompt = await self._prompt_of(request)
         baseline = await self._tokens_of(request.baseline) if request.HasField("baseline") else None
-        with model_span(_operation(request), self._engine.weights.name) as span:
+        with model_span(operation_of(request), self._engine.weights.name) as span:
             scores = await self._engine.score(prompt, candidates, baseline)
             tell_scores(span, scores)
-        return model_pb2.ScoreResponse(
-            candidates=[
-                model_pb2.ScoredCandidate(
-                    candidate=item.text,
-                    log_probability=item.log_probability,
-                    tokens=item.tokens,
-                    baseline_log_probability=item.baseline_log_probability,
-                )
-                for item in scores.items
-            ],
-            truncated=scores.truncated,
-        )
+        return scored(scores)
 
     async def Embed(self, request: model_pb2.EmbedRequest, context: Any) -> model_pb2.EmbedResponse:
         texts = checked_texts(request)
         with model_span(Operations.EMBEDDINGS, self._engine.weights.name) as span:
             embeddings = await self._engine.embed(texts)
             tell_embeddings(span, embeddings)
-        return model_pb2.EmbedResponse(embeddings=[model_pb2.Embedding(values=vector) for vector in embeddings.vectors])
+        return embedded(embeddings)
 
     def _held_to(self, schema: str, sampling: Sampling) -> Sampling:
         held = replace(sampling, grammar=grammar_of(schema))
@@ -127,28 +111,9 @@ def answer_with(engine: Engine, resource: ModelService) -> Answer:
                         yield item
                         continue
                     tell_finished(span, item)
-                    yield _invoked(item)
+                    yield invoked(item)
 
     return answer
-
-
-def _operation(request: model_pb2.GenerateRequest | model_pb2.ScoreRequest) -> str:
-    return Operations.CHAT if request.WhichOneof("input") == "chat" else Operations.TEXT_COMPLETION
-
-
-def _generated(item: Finished) -> model_pb2.GenerateResult:
-    return model_pb2.GenerateResult(
-        finish_reason=_REASONS[item.reason],
-        prompt_tokens=item.prompt_tokens,
-        completion_tokens=item.completion_tokens,
-    )
-
-
-def _invoked(item: Finished) -> capability_pb2.InvokeResult:
-    usage = capability_pb2.Usage(
-        prompt_tokens=item.prompt_tokens, completion_tokens=item.completion_tokens, queue_ms=item.queue_ms
-    )
-    return capability_pb2.InvokeResult(verdict=item.choice, usage=usage)
 
 
 def details_of(engine: Engine, *, threads: int) -> Mapping[str, str]:

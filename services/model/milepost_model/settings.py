@@ -16,6 +16,10 @@ class ModelSettings(ServiceSettings):
     """Address of the HTTP endpoints; empty: none."""
     queue_size: Annotated[int, Field(ge=0, le=10_000)] = 16
     """Requests that may wait besides those that are served."""
+    idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """How long a server behind `openAI.baseURL` may be silent."""
+    api_key_file: Path | None = None
+    """Where the key of `openAI.secretRef` is mounted."""
     model_volume_dir: Path | None = None
     """Where the claim of `llamaCpp.source.persistentVolumeClaim` is mounted."""
     cgroup_dir: Path = ROOT

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmilepost/model/v1/model.proto\x12\x11milepost.model.v1\"\x16\n\x14\x44\x65scribeModelRequest\"\xdc\x01\n\x15\x44\x65scribeModelResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\x05\x12\x0f\n\x07threads\x18\x05 \x01(\x05\x12\x11\n\tsequences\x18\x06 \x01(\x05\x12\x0c\n\x04\x63hat\x18\x07 \x01(\x08\x12\x12\n\nembeddings\x18\x08 \x01(\x08\x12\x16\n\x0e\x65mbedding_size\x18\t \x01(\x05\x12\x1a\n\x12kv_bytes_per_token\x18\n \x01(\x03\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x9e\x01\n\x0fGenerateRequest\x12,\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.milepost.model.v1.ChatInputH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12-\n\x08sampling\x18\x03 \x01(\x0b\x32\x1b.milepost.model.v1.Sampling\x12\x13\n\x0bjson_schema\x18\x04 \x01(\tB\x07\n\x05input\"=\n\tChatInput\x12\x30\n\x08messages\x18\x01 \x03(\x0b\x32\x1e.milepost.model.v1.ChatMessage\"\x90\x01\n\x08Sampling\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\tB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seed\"a\n\x10GenerateResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12\x33\n\x06result\x18\x02 \x01(\x0b\x32!.milepost.model.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"\xea\x01\n\x0eGenerateResult\x12\x45\n\rfinish_reason\x18\x01 \x01(\x0e\x32..milepost.model.v1.GenerateResult.FinishReason\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\"\x9b\x01\n\x0cScoreRequest\x12,\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.milepost.model.v1.ChatInputH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\x12\n\ncandidates\x18\x03 \x03(\t\x12.\n\x08\x62\x61seline\x18\x04 \x01(\x0b\x32\x1c.milepost.model.v1.ChatInputB\x07\n\x05input\"Z\n\rScoreResponse\x12\x36\n\ncandidates\x18\x01 \x03(\x0b\x32\".milepost.model.v1.ScoredCandidate\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\x91\x01\n\x0fScoredCandidate\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12\x17\n\x0flog_probability\x18\x02 \x01(\x01\x12\x0e\n\x06tokens\x18\x03 \x01(\x05\x12%\n\x18\x62\x61seline_log_probability\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x1b\n\x19_baseline_log_probability\"\x1d\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\"A\n\rEmbedResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.milepost.model.v1.Embedding\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x32\xe1\x02\n\x0cModelService\x12\x62\n\rDescribeModel\x12\'.milepost.model.v1.DescribeModelRequest\x1a(.milepost.model.v1.DescribeModelResponse\x12U\n\x08Generate\x12\".milepost.model.v1.GenerateRequest\x1a#.milepost.model.v1.GenerateResponse0\x01\x12J\n\x05Score\x12\x1f.milepost.model.v1.ScoreRequest\x1a .milepost.model.v1.ScoreResponse\x12J\n\x05\x45mbed\x12\x1f.milepost.model.v1.EmbedRequest\x1a .milepost.model.v1.EmbedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmilepost/model/v1/model.proto\x12\x11milepost.model.v1\"\x16\n\x14\x44\x65scribeModelRequest\"\xdc\x01\n\x15\x44\x65scribeModelResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\x05\x12\x0f\n\x07threads\x18\x05 \x01(\x05\x12\x11\n\tsequences\x18\x06 \x01(\x05\x12\x0c\n\x04\x63hat\x18\x07 \x01(\x08\x12\x12\n\nembeddings\x18\x08 \x01(\x08\x12\x16\n\x0e\x65mbedding_size\x18\t \x01(\x05\x12\x1a\n\x12kv_bytes_per_token\x18\n \x01(\x03\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x9e\x01\n\x0fGenerateRequest\x12,\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.milepost.model.v1.ChatInputH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12-\n\x08sampling\x18\x03 \x01(\x0b\x32\x1b.milepost.model.v1.Sampling\x12\x13\n\x0bjson_schema\x18\x04 \x01(\tB\x07\n\x05input\"=\n\tChatInput\x12\x30\n\x08messages\x18\x01 \x03(\x0b\x32\x1e.milepost.model.v1.ChatMessage\"\x90\x01\n\x08Sampling\x12\x12\n\nmax_tokens\x18\x01 \x01(\x05\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\tB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x07\n\x05_seed\"a\n\x10GenerateResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12\x33\n\x06result\x18\x02 \x01(\x0b\x32!.milepost.model.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"\xfd\x01\n\x0eGenerateResult\x12\x45\n\rfinish_reason\x18\x01 \x01(\x0e\x32..milepost.model.v1.GenerateResult.FinishReason\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\x12\x11\n\testimated\x18\x04 \x01(\x08\"_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\"\x9b\x01\n\x0cScoreRequest\x12,\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.milepost.model.v1.ChatInputH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\x12\n\ncandidates\x18\x03 \x03(\t\x12.\n\x08\x62\x61seline\x18\x04 \x01(\x0b\x32\x1c.milepost.model.v1.ChatInputB\x07\n\x05input\"Z\n\rScoreResponse\x12\x36\n\ncandidates\x18\x01 \x03(\x0b\x32\".milepost.model.v1.ScoredCandidate\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\x91\x01\n\x0fScoredCandidate\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12\x17\n\x0flog_probability\x18\x02 \x01(\x01\x12\x0e\n\x06tokens\x18\x03 \x01(\x05\x12%\n\x18\x62\x61seline_log_probability\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x1b\n\x19_baseline_log_probability\"\x1d\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\"A\n\rEmbedResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.milepost.model.v1.Embedding\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x32\xe1\x02\n\x0cModelService\x12\x62\n\rDescribeModel\x12\'.milepost.model.v1.DescribeModelRequest\x1a(.milepost.model.v1.DescribeModelResponse\x12U\n\x08Generate\x12\".milepost.model.v1.GenerateRequest\x1a#.milepost.model.v1.GenerateResponse0\x01\x12J\n\x05Score\x12\x1f.milepost.model.v1.ScoreRequest\x1a .milepost.model.v1.ScoreResponse\x12J\n\x05\x45mbed\x12\x1f.milepost.model.v1.EmbedRequest\x1a .milepost.model.v1.EmbedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,21 +46,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATERESPONSE']._serialized_start=716
   _globals['_GENERATERESPONSE']._serialized_end=813
   _globals['_GENERATERESULT']._serialized_start=816
-  _globals['_GENERATERESULT']._serialized_end=1050
-  _globals['_GENERATERESULT_FINISHREASON']._serialized_start=955
-  _globals['_GENERATERESULT_FINISHREASON']._serialized_end=1050
-  _globals['_SCOREREQUEST']._serialized_start=1053
-  _globals['_SCOREREQUEST']._serialized_end=1208
-  _globals['_SCORERESPONSE']._serialized_start=1210
-  _globals['_SCORERESPONSE']._serialized_end=1300
-  _globals['_SCOREDCANDIDATE']._serialized_start=1303
-  _globals['_SCOREDCANDIDATE']._serialized_end=1448
-  _globals['_EMBEDREQUEST']._serialized_start=1450
-  _globals['_EMBEDREQUEST']._serialized_end=1479
-  _globals['_EMBEDRESPONSE']._serialized_start=1481
-  _globals['_EMBEDRESPONSE']._serialized_end=1546
-  _globals['_EMBEDDING']._serialized_start=1548
-  _globals['_EMBEDDING']._serialized_end=1575
-  _globals['_MODELSERVICE']._serialized_start=1578
-  _globals['_MODELSERVICE']._serialized_end=1931
+  _globals['_GENERATERESULT']._serialized_end=1069
+  _globals['_GENERATERESULT_FINISHREASON']._serialized_start=974
+  _globals['_GENERATERESULT_FINISHREASON']._serialized_end=1069
+  _globals['_SCOREREQUEST']._serialized_start=1072
+  _globals['_SCOREREQUEST']._serialized_end=1227
+  _globals['_SCORERESPONSE']._serialized_start=1229
+  _globals['_SCORERESPONSE']._serialized_end=1319
+  _globals['_SCOREDCANDIDATE']._serialized_start=1322
+  _globals['_SCOREDCANDIDATE']._serialized_end=1467
+  _globals['_EMBEDREQUEST']._serialized_start=1469
+  _globals['_EMBEDREQUEST']._serialized_end=1498
+  _globals['_EMBEDRESPONSE']._serialized_start=1500
+  _globals['_EMBEDRESPONSE']._serialized_end=1565
+  _globals['_EMBEDDING']._serialized_start=1567
+  _globals['_EMBEDDING']._serialized_end=1594
+  _globals['_MODELSERVICE']._serialized_start=1597
+  _globals['_MODELSERVICE']._serialized_end=1950
 # @@protoc_insertion_point(module_scope)

@@ -84,7 +84,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, delta: _Optional[str] = ..., result: _Optional[_Union[GenerateResult, _Mapping]] = ...) -> None: ...
 
 class GenerateResult(_message.Message):
-    __slots__ = ("finish_reason", "prompt_tokens", "completion_tokens")
+    __slots__ = ("finish_reason", "prompt_tokens", "completion_tokens", "estimated")
     class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FINISH_REASON_UNSPECIFIED: _ClassVar[GenerateResult.FinishReason]
@@ -96,10 +96,12 @@ class GenerateResult(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     finish_reason: GenerateResult.FinishReason
     prompt_tokens: int
     completion_tokens: int
-    def __init__(self, finish_reason: _Optional[_Union[GenerateResult.FinishReason, str]] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
+    estimated: bool
+    def __init__(self, finish_reason: _Optional[_Union[GenerateResult.FinishReason, str]] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
     __slots__ = ("chat", "prompt", "candidates", "baseline")

@@ -54,7 +54,7 @@ class Attributes:
 
     GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
     GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
-    """`milepost` for a model that Milepost serves itself."""
+    """`milepost` for a model that Milepost serves itself, `openai` for one behind a URL of that API."""
     GEN_AI_AGENT_NAME = "gen_ai.agent.name"
     GEN_AI_CONVERSATION_ID = "gen_ai.conversation.id"
     """The run id."""
@@ -209,6 +209,8 @@ class Kinds:
 
 PROVIDER = "milepost"
 """`gen_ai.provider.name` of the models that Milepost serves itself."""
+REMOTE_PROVIDER = "openai"
+"""`gen_ai.provider.name` of models behind a URL: the conventions name it after the API that is spoken."""
 
 
 class Metrics:
@@ -278,6 +280,10 @@ class Metrics:
     """Gauge of models: bytes of the model's file that are there; absent where it is not fetched."""
     DOWNLOAD_BYTES = "milepost_model_download_size_bytes"
     """Gauge of models: bytes that the whole file has."""
+
+    MODEL_RETRIES = "milepost_model_retries"
+    """Counter of models by code: requests to the server of a model behind a URL that were sent again, by the failure's
+    status."""
 
     # Under the names of llama.cpp's own server, so that what watches one watches the other.
     LLAMA_PROMPT_TOKENS = "llamacpp:prompt_tokens"
