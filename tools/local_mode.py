@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console import ToolError, end_group
-from milepost_cli import launcher
 from milepost_cli.state import StateDirectory
+from milepost_service import launcher
 
 ROOT = Path(__file__).resolve().parent.parent
 MILEPOST = Path(sys.executable).parent / "milepost"

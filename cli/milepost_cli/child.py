@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from milepost_cli import launcher
 from milepost_cli.backoff import Backoff
 from milepost_cli.probing import Probe, asking
+from milepost_service import launcher
 
 CONFIGURATION_ERROR = 2  # exit code of a process that was configured wrongly; starting it again cannot help
 PROBE_STARTING, PROBE_READY = 0.1, 1.0

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,9 +16,9 @@ from threading import Thread
 
 import httpx
 import pytest
-from cli_process import LIMIT, Milepost, command
+from cli_process import LIMIT, Milepost, command, until_ready
 
-from milepost_cli.state import StateDirectory, UpRecord
+from milepost_cli.state import StateDirectory
 from milepost_service.models import MINILM_FILE_NAME, default_cache_dir, package_file, sha256_of
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "linear"
@@ -38,17 +37,6 @@ def running(directory: StateDirectory) -> Iterator[subprocess.Popen[str]]:
         until_ready(supervisor, directory)
         yield supervisor
         supervisor.kill()
-
-
-def until_ready(supervisor: subprocess.Popen[str], directory: StateDirectory) -> UpRecord:
-    deadline = time.monotonic() + LIMIT
-    while time.monotonic() < deadline and supervisor.poll() is None:
-        record = directory.read()
-        if record is not None and record.state == "ready":
-            return record
-        time.sleep(0.05)
-    supervisor.terminate()
-    raise AssertionError(f"never was up: {supervisor.communicate()}")
 
 
 @pytest.fixture

@@ -80,6 +80,18 @@ def variations() -> dict[str, Resource]:
         "open-ai": model(openAI=remote),
         "rag-on-a-volume": model("library", rag={"documents": shelf} | WRITER_REF),
         "tools": model("toolbox", tools={"builtIn": ["clock"]} | WRITER_REF),
+        "tools-of-mcp-servers-and-the-web": model(
+            "toolbox",
+            tools={
+                "builtIn": ["httpFetch"],
+                "httpFetch": {"allowedHosts": ["*.example.org"], "privateNetworks": ["10.20.0.0/16"]},
+                "mcpServers": [
+                    {"name": "files", "url": "http://files:8000/mcp"},
+                    {"name": "box", "command": ["box-server", "--stdio"]},
+                ],
+            }
+            | WRITER_REF,
+        ),
         "workflow-placed": workflow(**PLACED),
         "workflow-of-three-deleted-with-its-volumes": workflow(
             replicas=3,

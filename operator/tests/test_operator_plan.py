@@ -173,7 +173,6 @@ def test_a_measured_model_is_judged_by_its_measure_until_another_is_asked_for() 
     [
         (workflow(checkpoint={"backend": "postgres"}), "spec.checkpoint.backend"),
         (model(autoscaling={"maxReplicas": 2}), "spec.autoscaling"),
-        (model(tools={"mcpServers": [{"name": "a", "url": "http://a"}]} | WRITER_REF), "spec.tools.mcpServers"),
     ],
 )
 @pytest.mark.requirement("OPR-5")

@@ -189,13 +189,12 @@ def test_what_needs_a_cluster_is_said_before_anything_starts(spec: dict[str, Any
 
 
 def test_what_no_process_does_yet_is_refused_locally_too() -> None:
-    servers = {"mcpServers": [{"name": "files", "url": "http://files"}]} | REF
-    bench = service("bench", tools=servers)
+    scaled = service("scaled", llamaCpp=PACKAGE, autoscaling={"maxReplicas": 2})
     shared = workflow(checkpoint={"backend": "postgres"})
     many = workflow("many", replicas=2)
-    found = {w.name: unsupported_locally(w.resource) for w in plan(WRITER, bench, shared, many)}
+    found = {w.name: unsupported_locally(w.resource) for w in plan(WRITER, scaled, shared, many)}
     assert {name: line.split(": ")[1] for name, line in found.items() if line} == {
-        "bench": "spec.tools.mcpServers",
+        "scaled": "spec.autoscaling",
         "review": "spec.checkpoint.backend",
         "many": "spec.replicas",
     }

@@ -25,6 +25,7 @@ from milepost_operator.planning.sizing import (
     agent_default,
     effective_resources,
     model_default,
+    tools_default,
 )
 from milepost_operator.planning.workload import (
     OBSERVABILITY_FILE,
@@ -109,6 +110,8 @@ def _default(resource: Resource) -> Default:
     engine = resource.spec.llama_cpp
     if engine is not None:
         return model_default(estimate_of(resource, known_size(engine.source, engine.quantization)), engine.threads)
+    if resource.spec.tools is not None:
+        return tools_default(sum(server.command is not None for server in resource.spec.tools.mcp_servers))
     return LIGHT_MODEL if resource.spec.open_ai is not None else DEFAULTS[role_of(resource)]
 
 

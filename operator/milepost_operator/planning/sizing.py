@@ -61,6 +61,12 @@ def agent_default(estimate: MemoryEstimate | None, threads: int) -> Default:
     return Default(default.cpu_request, cpu, memory, memory)
 
 
+def tools_default(children: int) -> Default:
+    """The default of tools, with room for each MCP server that runs beside them as a child process."""
+    default = DEFAULTS["tools"]
+    return Default(default.cpu_request, default.cpu_limit, f"{128 + 64 * children}Mi", f"{256 + 128 * children}Mi")
+
+
 def effective_resources(given: ResourceRequirements, default: Default) -> dict[str, dict[str, str]]:
     """Requests and limits of a container, both always there, so that a namespace with quotas takes the pod.
 

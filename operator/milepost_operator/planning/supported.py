@@ -33,8 +33,6 @@ def _in_no_service(service: ModelService) -> Iterator[str]:
     spec = service.spec
     if spec.autoscaling is not None:
         yield "spec.autoscaling: is not there yet; allowed: spec.replicas"
-    if spec.tools is not None and spec.tools.mcp_servers:
-        yield "spec.tools.mcpServers: are not called yet; allowed: builtIn"
 
 
 def _only_in_a_cluster(resource: Resource) -> Iterator[str]:

@@ -90,13 +90,13 @@ async def _decoded(
     asked = f"Answer with JSON: the tool and its arguments, or {NONE}."
     messages = [("system", f"{system}\nTools:\n{listed}\n{asked}"), ("user", text[:_SHOWN])]
     written = await _written(model, messages, schema, max_tokens, seconds_left)
-    name = written.get("tool") if isinstance(written, dict) else None
+    name, arguments = (written.get("tool"), written.get("arguments")) if isinstance(written, dict) else (None, None)
     for found in applicable:
         if found.tool.name == name:
             return _choice(found, f"The model chose {name}.")
     for tool in offered:
-        if tool.name == name:
-            return Choice([PlannedCall(tool, written["arguments"])], f"The model chose {name} and its arguments.")
+        if tool.name == name and isinstance(arguments, dict):
+            return Choice([PlannedCall(tool, arguments)], f"The model chose {name} and its arguments.")
     if name == NONE:
         return Choice([], "The model found that no tool applies to this request.")
     return Choice([], f"The model wrote no choice within {max_tokens} tokens (spec.generation.maxTokens).")

@@ -11,4 +11,8 @@ class ExpressionError(ToolError):
     """An arithmetic expression that has no value within the limits."""
 
 
-__all__ = ["ExpressionError", "ToolError"]
+class ServerLostError(MilepostError):
+    """The connection to a server of tools came to an end. The text says why."""
+
+
+__all__ = ["ExpressionError", "ServerLostError", "ToolError"]

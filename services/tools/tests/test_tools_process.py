@@ -1,6 +1,7 @@
 """The tool process over gRPC, with the real model to choose."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,28 @@ async def test_where_no_tool_applies_none_is_called(stub: Any) -> None:
     assert result.verdict in ("yes", "no")
 
 
+@pytest.mark.models
+@pytest.mark.requirement("TLS-1")
+async def test_the_model_writes_a_call_of_a_tool_of_an_mcp_server(
+    model_service: ServiceProcess, tmp_path: Path
+) -> None:
+    script = Path(__file__).with_name("tools_mcp_server.py")
+    file = tmp_path / "service.yaml"
+    server = {"name": "box", "command": [sys.executable, str(script), str(tmp_path), "stdio"]}
+    file.write_text(SERVICE.replace("builtIn: [calculator, clock]", f"mcpServers: [{json.dumps(server)}]"))
+    environment = {"MILEPOST_SERVICE_FILE": str(file), "MILEPOST_MODEL_TARGET": model_service.target}
+    with running("milepost_tools", tmp_path / "tools.log", environment) as service:
+        async with open_channel(service.target) as channel:
+            stub: Any = capability_pb2_grpc.CapabilityServiceStub(channel)
+            described = await stub.Describe(capability_pb2.DescribeRequest(), timeout=30)
+            assert described.details["mcp.box"] == "8 tools"
+            result = await invoke(stub, prompt="Add 2 and 40 with the tool box.add, a is 2 and b is 40.")
+    (call,) = result.tool_calls
+    arguments = json.loads(call.arguments)
+    assert (call.name, int(call.result)) == ("box.add", arguments["a"] + arguments["b"])
+    assert result.text == f"box.add: {call.result}\nThe model chose box.add and its arguments."
+
+
 async def test_without_its_model_service_only_the_choice_is_unavailable(service_file: Path, tmp_path: Path) -> None:
     target = f"127.0.0.1:{free_port()}"
     environment = {"MILEPOST_SERVICE_FILE": str(service_file), "MILEPOST_MODEL_TARGET": target}
@@ -157,8 +180,8 @@ async def test_each_call_is_a_span_with_the_correlation_id(resource: ModelServic
         ),
         (
             "builtIn: [calculator, clock]",
-            "mcpServers: [{name: a, url: 'http://127.0.0.1:1/'}]",
-            "spec.tools.mcpServers: are not served yet",
+            "mcpServers: [{name: a}]",
+            "spec.tools.mcpServers[0]: ",
         ),
         ("    modelRef: {name: smollm2}\n", "", "spec.tools.modelRef"),
     ],
