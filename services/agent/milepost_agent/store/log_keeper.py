@@ -23,6 +23,8 @@ class LogKeeper:
 
     def __init__(self, connection: apsw.Connection, busy_milliseconds: int) -> None:
         self._busy_milliseconds = busy_milliseconds
+        self._long: int
+        self._pause: int
         self._begin_anew()
         connection.set_wal_hook(self._committed)
 
