@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import math
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -18,10 +17,13 @@ _CLOSING_SECONDS = 5.0
 """How long a connection that is being closed may take to deliver what is left of its answer, at least."""
 
 
+_FAREWELL_SECONDS = 1.0
+
+
 class QuietServer(uvicorn.Server):
     """Signals are the process's own: uvicorn would end it by the signal, and not with 0."""
 
-    def __init__(self, app: Any, *, grace_seconds: int, connections: int | None = None) -> None:
+    def __init__(self, app: Any, *, grace_seconds: int | None = None, connections: int | None = None) -> None:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         super().__init__(
             uvicorn.Config(
@@ -53,18 +55,20 @@ class HttpServer:
 
     async def stop(self, grace_seconds: float) -> None:
         """Takes no further connections; requests in progress may go on for so long."""
-        self._server.config.timeout_graceful_shutdown = math.ceil(grace_seconds)
         self._server.should_exit = True
-        await asyncio.shield(self._serving)
+        await asyncio.wait({self._serving}, timeout=grace_seconds)
 
     async def close(self) -> None:
-        """Ends at once what still goes on."""
-        self._server.should_exit = self._server.force_exit = True
+        """Cancels the requests that still go on; they may say so to their clients, no longer than a moment."""
+        self._server.should_exit = True
         left = list(self._server.server_state.tasks)
         for task in left:
             task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_FAREWELL_SECONDS)
+        self._server.force_exit = True
         self._reaping.cancel()
-        await asyncio.gather(self._serving, self._reaping, *left, return_exceptions=True)
+        await asyncio.gather(self._serving, self._reaping, return_exceptions=True)
 
     async def _reap(self) -> None:
         """A client that takes nothing more would keep its connection, and what was meant for it, for ever."""
@@ -80,7 +84,7 @@ class HttpServer:
 @contextlib.asynccontextmanager
 async def http_served(app: Any, listener: socket.socket, *, connections: int) -> AsyncIterator[HttpServer]:
     """Inside, the application is served; more than so many connections and requests are refused with 503."""
-    server = HttpServer(QuietServer(app, grace_seconds=0, connections=connections), listener)
+    server = HttpServer(QuietServer(app, connections=connections), listener)
     try:
         yield server
     finally:

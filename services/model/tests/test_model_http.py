@@ -193,6 +193,30 @@ async def test_an_answer_that_has_begun_is_finished_after_sigterm(smollm2_file: 
     assert "Traceback" not in log
 
 
+async def test_who_waits_when_the_grace_is_over_is_told_that_the_process_stops(
+    smollm2_file: Path, tmp_path: Path
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    environment = {
+        "MILEPOST_SERVICE_FILE": str(smollm2_file),
+        "MILEPOST_GRACE_SECONDS": "0.1",
+        "MILEPOST_HTTP_LISTEN": address,
+    }
+    with running("milepost_model", tmp_path / "log", environment) as service:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as http:
+            asked = [
+                asyncio.create_task(http.post("/v1/chat/completions", json=told(900, stream=stream)))
+                for stream in (True, False)
+            ]
+            await until(http, "llamacpp:requests_processing", 2)
+            service.process.terminate()
+            streamed, whole = await asyncio.gather(*asked)
+    code, log = service.wait_exit()
+    assert (code, "Traceback" in log) == (0, False), log
+    assert json.loads(streamed.text.splitlines()[-2].removeprefix("data: "))["error"]["code"] == "unavailable"
+    assert (whole.status_code, whole.json()["error"]["message"]) == (503, "the process stops")
+
+
 async def test_while_the_model_loads_health_and_requests_are_503(smollm2_file: Path, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     environment = {"MILEPOST_SERVICE_FILE": str(smollm2_file), "MILEPOST_HTTP_LISTEN": address}

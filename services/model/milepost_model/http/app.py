@@ -19,7 +19,7 @@ from milepost_model.http.body import parsed
 from milepost_model.http.chat_completions import complete_chat
 from milepost_model.http.completions import complete
 from milepost_model.http.embeddings import embed
-from milepost_model.http.errors import ApiError, refusal
+from milepost_model.http.errors import ApiError, refusal, stopping
 from milepost_model.http.front import GONE, ROUTE, Front
 from milepost_model.http.parameters import ChatRequest, CompletionRequest, EmbeddingRequest, Request
 from milepost_model.http.served import Served
@@ -88,6 +88,8 @@ class HttpApi:
                 return await handle(self._served, http, wish)
             except ServiceError as error:
                 raise refusal(error, param) from None
+            except asyncio.CancelledError:  # by the process that stops, which waits for this
+                raise stopping() from None
 
         return _routed(path, answer, "POST")
 

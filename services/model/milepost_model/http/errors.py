@@ -70,6 +70,11 @@ def too_many_bytes(param: str, size: int, allowed: int) -> ApiError:
     return ApiError(400, message, code="context_length_exceeded", param=param)
 
 
+def stopping() -> ApiError:
+    """Said to those who wait for an answer when the time of a process that stops is over."""
+    return ApiError(503, "the process stops", code="unavailable", retry_after=1.0)
+
+
 def one_line(text: str) -> str:
     """`text` on one line, cut to a length that can be shown."""
     line = " ".join(text.split())

@@ -1,7 +1,6 @@
 """Server-sent events: JSON objects as they come, then `[DONE]`."""
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from milepost_model.http.errors import refusal
+from milepost_model.http.errors import refusal, stopping
 from milepost_service.errors import ServiceError
 
 STALL_SECONDS = 60.0
@@ -49,8 +48,12 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._further):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            with contextlib.suppress(OSError):  # the client has gone
+            try:
                 await until_gone(receive, self._send_all(send))
+            except OSError:  # the client has gone
+                return
+            except asyncio.CancelledError:  # by the process that stops, which waits for this
+                await _end(send, _event(stopping().to_json()))
 
     async def _send_all(self, send: Send) -> None:
         async for event in self._events():
@@ -60,7 +63,7 @@ class EventStream(Response):
             except TimeoutError:
                 _log.warning("a client took nothing for %.0f s; its stream is given up", STALL_SECONDS)
                 raise ConnectionAbortedError from None
-        await send({"type": "http.response.body", "body": b""})
+        await _end(send)
 
     async def _events(self) -> AsyncIterator[bytes]:
         yield _event(self._first)
@@ -86,6 +89,10 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         for task in (working, leaving):
             task.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _end(send: Send, last: bytes = b"") -> None:
+    await send({"type": "http.response.body", "body": last})
 
 
 async def _gone(receive: Receive) -> None:
