@@ -30,8 +30,17 @@ class Chunk:
 
     @property
     def searchable(self) -> str:
-        """What is embedded: the headings say what a passage is about when it does not."""
+        """With its headings, which say what a passage is about when it does not."""
         return f"{self.heading}\n{self.text}" if self.heading else self.text
+
+
+def parts_of(chunk: Chunk, *, max_tokens: int, count: Count) -> list[str]:
+    """What is embedded of a passage: its sentences in parts, each below the passage's headings.
+
+    One vector for all of a passage blurs what it says in one place; docs/rag.md has what that costs.
+    """
+    parts = _split(chunk.text, _SENTENCE_END, max_tokens, count)
+    return [f"{chunk.heading}\n{part}" if chunk.heading else part for part in parts]
 
 
 def chunks_of(blocks: Iterable[Block], *, max_tokens: int, count: Count) -> Iterator[Chunk]:

@@ -16,11 +16,13 @@ import sqlite_vec
 from milepost_rag.chunks import Chunk
 from milepost_rag.embedder import Vectors
 from milepost_rag.errors import IndexUnusableError
-from milepost_rag.ranking import fused, match_of
+from milepost_rag.ranking import Way, match_of, ranked
 from milepost_service.errors import ConfigurationError
 
-_VERSION = "2"
-_DEPTH = 8  # places looked at by each way, for each passage asked for
+_VERSION = "3"
+_DEPTH = 8  # passages looked at by each way, for each one asked for
+_PARTS = 3  # parts with a vector that a passage has, about
+_MOST_NEIGHBOURS = 4096  # that sqlite-vec gives
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (path TEXT PRIMARY KEY, digest TEXT NOT NULL, stamp TEXT NOT NULL, refused TEXT NOT NULL,
@@ -28,12 +30,14 @@ CREATE TABLE documents (path TEXT PRIMARY KEY, digest TEXT NOT NULL, stamp TEXT 
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, path TEXT NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL,
                      line INTEGER NOT NULL, page INTEGER NOT NULL);
 CREATE INDEX chunks_by_path ON chunks (path);
+CREATE TABLE parts (id INTEGER PRIMARY KEY, chunk INTEGER NOT NULL);
+CREATE INDEX parts_by_chunk ON parts (chunk);
 CREATE VIRTUAL TABLE words USING fts5(heading, text, content='', contentless_delete=1, tokenize='porter unicode61');
 CREATE VIRTUAL TABLE vectors USING vec0(embedding FLOAT[{size}] distance_metric=cosine);
 CREATE TABLE staged_documents (path TEXT PRIMARY KEY, digest TEXT NOT NULL, stamp TEXT NOT NULL, refused TEXT NOT NULL,
                                passages INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE staged_chunks (id INTEGER PRIMARY KEY, path TEXT NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL,
-                            line INTEGER NOT NULL, page INTEGER NOT NULL, embedding BLOB NOT NULL);
+                            line INTEGER NOT NULL, page INTEGER NOT NULL, vectors BLOB NOT NULL);
 CREATE INDEX staged_chunks_by_path ON staged_chunks (path);
 """
 
@@ -54,7 +58,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Passage:
-    """A chunk that was found. `score` is the cosine similarity to the query."""
+    """A chunk that was found. `score` is the cosine similarity of the query and the part of it that is nearest."""
 
     path: str
     chunk: Chunk
@@ -64,8 +68,9 @@ class Passage:
 class Index:
     """Belongs to one thread."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, size: int) -> None:
         self._connection = connection
+        self._vector_bytes = 4 * size
 
     @classmethod
     def open(cls, folder: Path, *, size: int, identity: str) -> "Index":
@@ -102,7 +107,7 @@ class Index:
         except BaseException:
             connection.close()
             raise
-        return cls(connection)
+        return cls(connection, size)
 
     def close(self) -> None:
         self._connection.close()
@@ -117,8 +122,8 @@ class Index:
         rows = self._connection.execute("SELECT path, digest, stamp, refused, passages FROM staged_documents")
         return {path: Document(*rest) for path, *rest in rows}
 
-    def stage(self, path: str, document: Document, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Keeps a document's passages, shape of `vectors` (passages, size), until `publish`."""
+    def stage(self, path: str, document: Document, chunks: Sequence[Chunk], vectors: Sequence[Vectors]) -> None:
+        """Keeps a document's passages, each with the vectors of its parts, shape (parts, size), until `publish`."""
         execute = self._connection.execute
         with self._connection:
             execute("DELETE FROM staged_chunks WHERE path = ?", (path,))
@@ -127,10 +132,10 @@ class Index:
                 (path, document.digest, document.stamp, document.refused, document.passages),
             )
             self._connection.executemany(
-                "INSERT INTO staged_chunks (path, heading, text, line, page, embedding) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO staged_chunks (path, heading, text, line, page, vectors) VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    (path, chunk.heading, chunk.text, chunk.line, chunk.page, vector.tobytes())
-                    for chunk, vector in zip(chunks, vectors, strict=True)
+                    (path, chunk.heading, chunk.text, chunk.line, chunk.page, parts.tobytes())
+                    for chunk, parts in zip(chunks, vectors, strict=True)
                 ),
             )
 
@@ -156,58 +161,70 @@ class Index:
         """Number of passages."""
         return int(next(self._connection.execute("SELECT count(*) FROM chunks"))[0])
 
-    def search(self, query: str, vector: Vectors, limit: int) -> list[Passage]:
-        """The best passages, best first: nearest in meaning and best in words, fused by their ranks."""
+    def search(self, query: str, vector: Vectors, limit: int, way: Way = "both") -> list[Passage]:
+        """The best passages, best first. `vector` is that of the query."""
         depth = limit * _DEPTH
-        rows = fused(self.by_meaning(vector, depth), self.by_words(query, depth))
-        return [self.passage(row, vector) for row in rows[:limit]]
+        matches = self._matches(query, depth) if way != "meaning" else {}
+        near = self._nearest(vector, depth) if way != "words" else set()
+        similarities = {row: self._similarity(row, vector) for row in near | matches.keys()}
+        rows = (
+            sorted(matches, key=lambda row: (-matches[row], row)) if way == "words" else ranked(similarities, matches)
+        )
+        return [self._passage(row, similarities[row]) for row in rows[:limit]]
 
-    def by_meaning(self, vector: Vectors, limit: int) -> list[int]:
-        """Rows of the passages with the nearest vectors, nearest first."""
-        return [
-            row
-            for (row,) in self._connection.execute(
-                "SELECT rowid FROM vectors WHERE embedding MATCH ? AND k = ? ORDER BY distance",
-                (vector.tobytes(), limit),
-            )
-        ]
+    def _nearest(self, vector: Vectors, passages: int) -> set[int]:
+        """Rows of the passages that have the nearest parts, about so many."""
+        neighbours = self._connection.execute(
+            "SELECT chunk FROM vectors JOIN parts ON parts.id = vectors.rowid WHERE embedding MATCH ? AND k = ?",
+            (vector.tobytes(), min(passages * _PARTS, _MOST_NEIGHBOURS)),
+        )
+        return {row for (row,) in neighbours}
 
-    def by_words(self, query: str, limit: int) -> list[int]:
-        """Rows of the passages with the query's words, best first by BM25."""
+    def _matches(self, query: str, passages: int) -> dict[int, float]:
+        """BM25 of the passages that have the most of the query's words, by row; the higher the better."""
         match = match_of(query)
         if not match:
-            return []
-        return [
-            row
-            for (row,) in self._connection.execute(
-                "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?", (match, limit)
-            )
-        ]
-
-    def passage(self, row: int, vector: Vectors) -> Passage:
-        path, heading, text, line, page, distance = next(
-            self._connection.execute(
-                "SELECT path, heading, text, line, page, vec_distance_cosine(vectors.embedding, ?) FROM chunks "
-                "JOIN vectors ON vectors.rowid = chunks.id WHERE chunks.id = ?",
-                (vector.tobytes(), row),
-            )
+            return {}
+        best = self._connection.execute(
+            "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?", (match, passages)
         )
-        return Passage(path, Chunk(heading, text, line, page), 1 - distance)
+        return dict(best)
+
+    def _similarity(self, row: int, vector: Vectors) -> float:
+        parts = self._connection.execute(
+            "SELECT 1 - min(vec_distance_cosine(embedding, ?)) FROM parts JOIN vectors ON vectors.rowid = parts.id "
+            "WHERE chunk = ?",
+            (vector.tobytes(), row),
+        )
+        return float(next(parts)[0])
+
+    def _passage(self, row: int, score: float) -> Passage:
+        path, heading, text, line, page = next(
+            self._connection.execute("SELECT path, heading, text, line, page FROM chunks WHERE id = ?", (row,))
+        )
+        return Passage(path, Chunk(heading, text, line, page), score)
 
     def _take_over(self, path: str) -> None:
+        """Of no document that is served."""
         execute = self._connection.execute
         execute("INSERT INTO documents SELECT * FROM staged_documents WHERE path = ?", (path,))
         rows = execute(
-            "SELECT heading, text, line, page, embedding FROM staged_chunks WHERE path = ? ORDER BY id", (path,)
+            "SELECT heading, text, line, page, vectors FROM staged_chunks WHERE path = ? ORDER BY id", (path,)
         )
-        for heading, text, line, page, embedding in list(rows):
+        for heading, text, line, page, vectors in list(rows):
             execute(
                 "INSERT INTO chunks (path, heading, text, line, page) VALUES (?, ?, ?, ?, ?)",
                 (path, heading, text, line, page),
             )
             row = self._connection.last_insert_rowid()
             execute("INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)", (row, heading, text))
-            execute("INSERT INTO vectors (rowid, embedding) VALUES (?, ?)", (row, embedding))
+            for at in range(0, len(vectors), self._vector_bytes):
+                execute("INSERT INTO parts (chunk) VALUES (?)", (row,))
+                part = self._connection.last_insert_rowid()
+                execute(
+                    "INSERT INTO vectors (rowid, embedding) VALUES (?, ?)",
+                    (part, vectors[at : at + self._vector_bytes]),
+                )
 
     def _forget(self, path: str) -> None:
         self._forget_served(path)
@@ -216,8 +233,10 @@ class Index:
 
     def _forget_served(self, path: str) -> None:
         rows = list(self._connection.execute("SELECT id FROM chunks WHERE path = ?", (path,)))
+        parts = [part for row in rows for part in self._connection.execute("SELECT id FROM parts WHERE chunk = ?", row)]
         self._connection.executemany("DELETE FROM words WHERE rowid = ?", rows)
-        self._connection.executemany("DELETE FROM vectors WHERE rowid = ?", rows)
+        self._connection.executemany("DELETE FROM vectors WHERE rowid = ?", parts)
+        self._connection.executemany("DELETE FROM parts WHERE chunk = ?", rows)
         self._connection.execute("DELETE FROM chunks WHERE path = ?", (path,))
         self._connection.execute("DELETE FROM documents WHERE path = ?", (path,))
 

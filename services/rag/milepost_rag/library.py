@@ -2,28 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from milepost_rag import documents
-from milepost_rag.chunks import Chunk, chunks_of
+from milepost_rag.chunks import Chunk, chunks_of, parts_of
 from milepost_rag.documents import File
 from milepost_rag.embedder import Embedder, Vectors
 from milepost_rag.index import Document, Index, Passage
 from milepost_rag.limits import Limits
+from milepost_rag.ranking import Way
 from milepost_rag.reader import Reader, Reading
 from milepost_rag.watching import FolderWatch
 from milepost_service.errors import ConfigurationError
 from milepost_service.models import sha256_of
 
 T = TypeVar("T")
-_SLICE = 16  # passages made or embedded before a search may go between
+_SLICE = 16  # passages cut before a search may go between
+_PART_TOKENS = 64  # that have a vector
 _UNSETTLED_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
@@ -119,12 +120,12 @@ class Library:
                 if changes.indexed or changes.removed:
                     _log.info("documents changed", extra={"indexed": changes.indexed, "removed": changes.removed})
 
-    async def search(self, query: str, limit: int) -> list[Passage]:
+    async def search(self, query: str, limit: int, way: Way = "both") -> list[Passage]:
         """The best passages for a query, best first."""
 
         def search() -> list[Passage]:
             embedder, index = self._opened
-            return index.search(query, embedder.embed([query])[0], limit)
+            return index.search(query, embedder.embed([query])[0], limit, way)
 
         return await self._run(search)
 
@@ -145,7 +146,7 @@ class Library:
         if not self._folder.is_dir():
             raise ConfigurationError(f"MILEPOST_DOCUMENTS_DIR: {self._folder} is not there; allowed: a folder")
         self._embedder = Embedder(self._model)
-        identity = f"{sha256_of(self._model)} chunks of {self._chunk_tokens}"
+        identity = f"{sha256_of(self._model)} chunks of {self._chunk_tokens} in parts of {_PART_TOKENS}"
         self._index = Index.open(self._data, size=self._embedder.size, identity=identity)
 
     def _close(self) -> None:
@@ -182,7 +183,7 @@ class Library:
         if document.refused:
             _log.warning("%s is left out: it %s", file.path, document.refused)
             chunks = []
-        vectors = await self._embed(chunks)
+        vectors = [vectors async for vectors in self._embedded(chunks)]
         await self._run(lambda: self._opened[1].stage(file.path, document, chunks, vectors))
         return True
 
@@ -193,12 +194,14 @@ class Library:
             chunks += part
         return chunks
 
-    async def _embed(self, chunks: Sequence[Chunk]) -> Vectors:
-        slices = [
-            await self._run(lambda part=chunks[at : at + _SLICE]: self._opened[0].embed([c.searchable for c in part]))  # type: ignore[misc]
-            for at in range(0, len(chunks), _SLICE)
-        ]
-        return np.concatenate(slices) if slices else np.zeros((0, self._opened[0].size), dtype=np.float32)
+    async def _embedded(self, chunks: Sequence[Chunk]) -> AsyncIterator[Vectors]:
+        embedder, _ = self._opened
+
+        def embed(chunk: Chunk) -> Vectors:
+            return embedder.embed(parts_of(chunk, max_tokens=_PART_TOKENS, count=embedder.count))
+
+        for chunk in chunks:
+            yield await self._run(partial(embed, chunk))
 
 
 class _Corpus:

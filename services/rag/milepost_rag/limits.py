@@ -10,8 +10,8 @@ class Limits:
     """Bounds of a corpus, of a document, and of what reading one may cost."""
 
     documents: int = 5_000
-    passages: int = 20_000
-    """Of the whole corpus. Search is exact, so its time grows with them: about 10 ms here."""
+    passages: int = 10_000
+    """Of the whole corpus. Search is exact, so its time grows with them."""
     text_bytes: int = 8 * MIB
     """Size of a Markdown, text or HTML file."""
     pdf_bytes: int = 32 * MIB

@@ -1,9 +1,15 @@
-"""What decides which passages come first: the words that are looked for, and how two rankings become one."""
+"""What decides which passages come first: the words that are looked for, and how much they count beside meaning."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Literal, get_args
 
-_FUSION = 60  # of reciprocal rank fusion; how much the first places count over the next
+Way = Literal["words", "meaning", "both"]
+"""How passages are found. The first two are there to be measured against the third."""
+
+WAYS: tuple[Way, ...] = get_args(Way)
+
+_WORDS_WEIGHT = 0.2  # of the best match of words, in cosine similarity; docs/rag.md has others measured
 _MOST_WORDS = 64
 _WORD = re.compile(r"\w+")
 # In a small collection these are as rare as any word, and would decide what is found.
@@ -22,10 +28,15 @@ def match_of(query: str) -> str:
     return " OR ".join(f'"{word}"' for word in words if word not in _EMPTY_WORDS)
 
 
-def fused(*rankings: Sequence[int]) -> list[int]:
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): rows, best first."""
-    scores: dict[int, float] = {}
-    for ranking in rankings:
-        for place, row in enumerate(ranking):
-            scores[row] = scores.get(row, 0.0) + 1 / (_FUSION + place)
-    return sorted(scores, key=lambda row: (-scores[row], row))
+def ranked(similarities: Mapping[int, float], matches: Mapping[int, float]) -> list[int]:
+    """Rows of the passages found, best first.
+
+    `similarities` are cosines of all of them, `matches` the BM25 of those with words of the query, the more the
+    better: they count as shares of the best one, because BM25 has no scale of its own.
+    """
+    most = max(matches.values(), default=0.0)
+
+    def score(row: int) -> float:
+        return similarities[row] + (_WORDS_WEIGHT * matches.get(row, 0.0) / most if most > 0 else 0.0)
+
+    return sorted(similarities, key=lambda row: (-score(row), row))

@@ -20,7 +20,7 @@ PAGE = """\
 Use vinegar.<br>Never sand.
 <ul>
 <li>Polish the lens
-<li>Wipe the <i>brass</i>
+<li><a href="/wipe">Wipe the <i>brass</i></a>
 </ul>
 <pre>
   turn left

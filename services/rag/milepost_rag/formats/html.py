@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PreformattedString, Tag
@@ -9,6 +10,7 @@ from bs4.element import NavigableString, PreformattedString, Tag
 from milepost_rag.blocks import Block, Headings, Kind
 from milepost_rag.formats.text import require_text
 
+_FEWEST_LINKS = 3  # one after another outside of a list that are navigation
 _UNSEEN = {"script", "style", "template", "noscript", "head", "nav", "svg", "iframe", "object", "select", "button"}
 _DEPTHS = {f"h{depth}": depth for depth in range(1, 7)}
 _KINDS: dict[str, Kind] = {"li": "item", "dt": "item", "dd": "item", "tr": "row", "pre": "code"}
@@ -20,12 +22,28 @@ _PARTING_OUTSIDE_OF_ROWS = {
     "caption", "details", "summary", "fieldset", "legend",
 }  # fmt: skip
 
+Found = tuple[Block, bool]
+"""A block, and whether it is nothing but one link."""
+
 
 def html_blocks(data: bytes) -> Iterator[Block]:
     """Paragraphs, list items, table rows and preformatted text, each with the line on which it begins.
 
-    A text that is nothing but one link is navigation, and is left out.
+    A list of nothing but links is navigation, and is left out, also where it is no list for HTML.
     """
+    for kind, group in groupby(_blocks(data), _navigates):
+        blocks, are_links = zip(*group, strict=True)
+        if not (all(are_links) and (kind == "item" or len(blocks) >= _FEWEST_LINKS)):
+            yield from blocks
+
+
+def _navigates(found: Found) -> str:
+    """What it belongs to: a list, a row of links, or text."""
+    block, is_link = found
+    return "item" if block.kind == "item" else "link" if is_link else "text"
+
+
+def _blocks(data: bytes) -> Iterator[Found]:
     require_text(data)
     soup = BeautifulSoup(data, "html.parser")  # it finds the encoding; of the parsers, the one that tells lines
     walk = _Walk(soup.title.get_text() if soup.title else "")
@@ -59,7 +77,7 @@ class _Text:
         return text.strip("\n").rstrip() if self.tag == "pre" else " ".join(text.split())
 
     @property
-    def is_navigation(self) -> bool:
+    def is_link(self) -> bool:
         return self.links == 1 and self.linked >= len(self.content)
 
 
@@ -75,7 +93,7 @@ class _Walk:
         self._unseen = 0
         self._links = 0
 
-    def enter(self, tag: Tag) -> Iterator[Block]:
+    def enter(self, tag: Tag) -> Iterator[Found]:
         self._line = tag.sourceline or self._line
         self._unseen += tag.name in _UNSEEN
         if self._parts(tag):
@@ -89,7 +107,7 @@ class _Walk:
             self._links += 1
             self._text.links += 1
 
-    def leave(self, tag: Tag) -> Iterator[Block]:
+    def leave(self, tag: Tag) -> Iterator[Found]:
         self._unseen -= tag.name in _UNSEEN
         self._links -= tag.name == "a"
         if self._parts(tag):
@@ -108,10 +126,10 @@ class _Walk:
     def _parts(self, tag: Tag) -> bool:
         return tag.name in _PARTING or (tag.name in _PARTING_OUTSIDE_OF_ROWS and self._text.tag != "tr")
 
-    def _part(self, tag: str) -> Iterator[Block]:
+    def _part(self, tag: str) -> Iterator[Found]:
         text, self._text = self._text, _Text(tag)
         content = text.content
-        if not content or text.is_navigation:
+        if not content:
             return
         if text.tag in _DEPTHS:
             self._headings.enter(_DEPTHS[text.tag], content)
@@ -120,4 +138,4 @@ class _Walk:
         else:
             kind = _KINDS.get(text.tag, "paragraph")
             header = self._header if kind == "row" else ""
-            yield Block(self._headings.path, content, line=text.line, kind=kind, header=header)
+            yield Block(self._headings.path, content, line=text.line, kind=kind, header=header), text.is_link
