@@ -15,7 +15,7 @@ from milepost.agent.v1 import message_pb2
 from milepost.capability.v1 import capability_pb2
 from milepost_model.context import Context
 from milepost_model.engine import Engine
-from milepost_model.errors import PromptTooLongError, WorkCancelledError
+from milepost_model.errors import NoChatTemplateError, PromptTooLongError, WorkCancelledError
 from milepost_model.kv_cache import KvSequence
 from milepost_model.log_probabilities import Drawn
 from milepost_model.prompt import fit, turns_of
@@ -279,3 +279,20 @@ async def test_penalties_keep_an_answer_from_what_it_has_said(engine: Engine, gr
     for penalised in (replace(freely, presence_penalty=100.0), replace(freely, frequency_penalty=100.0)):
         made = await tokens(penalised)
         assert len(set(made)) == len(made) == 4
+
+
+@pytest.mark.requirement("MOD-1")
+async def test_a_file_without_a_chat_template_is_asked_by_prompt_only(smollm2_file: Path, tmp_path: Path) -> None:
+    spec = load_model_service(smollm2_file, engine="llamaCpp").spec.llama_cpp
+    assert spec is not None
+    whole = ensure_model(spec, default_cache_dir()).read_bytes()
+    file = tmp_path / "bare.gguf"
+    file.write_bytes(whole.replace(b"tokenizer.chat_template", b"tokenizer.what_template"))
+    engine = Engine(queue_size=1)
+    try:
+        await engine.load(file, context_tokens=128, threads=1, embeddings=False)
+        with pytest.raises(NoChatTemplateError, match="bare.gguf has no chat template; allowed: `prompt` input, or a"):
+            chat(engine)
+        assert await text_of(engine, engine.raw_tokens("The capital of France is"), Sampling(max_tokens=2))
+    finally:
+        engine.close()
