@@ -16,6 +16,7 @@ from download_server import (
     status,
     trickle,
     unsized,
+    whole,
     without_ranges,
 )
 
@@ -142,6 +143,43 @@ def test_the_rest_of_a_file_of_another_length_is_not_appended(
     download.run(server)
     assert download.path.read_bytes() == DATA
     assert [seen.headers.get("range") for seen in server.gets] == [None, "bytes=150000-", None]
+
+
+def test_another_part_than_was_asked_for_is_not_appended(server: DownloadServer, download: Download) -> None:
+    def earlier(answer: Any) -> None:
+        rest = {"Content-Range": f"bytes 100000-399999/{len(DATA)}", "Content-Length": "300000"}
+        answer.begin(206, rest)
+        answer.send(DATA[100_000:])
+
+    server.script.extend([cut_after(150_000), earlier])
+    download.run(server)
+    assert download.path.read_bytes() == DATA
+    assert (
+        download.said[1]
+        == "m.gguf: the rest is not that of the file that began; trying again in 2 s, 0 bytes are there"
+    )
+
+
+def test_a_file_that_is_wrong_as_a_whole_is_fetched_once(server: DownloadServer, download: Download) -> None:
+    assert "has 400000 bytes with sha256" in download.refusal(server, sha256="0" * 64)
+    assert len(server.gets) == 1
+    assert not download.path.exists()
+
+
+def test_pieces_that_never_fit_are_given_up(server: DownloadServer, download: Download) -> None:
+    server.script.extend([cut_after(150_000), whole] * 9)
+    assert "has 400000 bytes with sha256" in download.refusal(server, Patience(restarts=2), sha256="0" * 64)
+    assert len(server.gets) == 6
+    assert download.said.count("m.gguf: the pieces are not of one file; fetching it anew") == 2
+
+
+def test_what_came_from_another_url_is_of_no_version_of_this_one(server: DownloadServer, download: Download) -> None:
+    server.script.append(status(404))
+    with PartFile(download.path).begin(f"{server.origin}/old", validator='"1"', total=len(DATA)) as file:
+        file.write(DATA[:1000])
+    download.refusal(server)
+    assert server.gets[0].headers["range"] == "bytes=1000-"
+    assert "if-range" not in server.gets[0].headers
 
 
 @pytest.mark.parametrize("behaviour", [stall_after(150_000), trickle(150_000)], ids=["nothing", "a byte now and then"])

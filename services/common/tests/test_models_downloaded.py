@@ -78,6 +78,14 @@ def test_what_is_no_gguf_is_refused(server: DownloadServer, tmp_path: Path) -> N
     assert "is not a GGUF file" in refusal(by_url(server), tmp_path)
 
 
+@pytest.mark.parametrize("source", [by_url, lambda server: at_hub()], ids=["url", "hub"])
+def test_an_installation_that_cannot_fetch_says_so(
+    server: DownloadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    assert "Python package httpx is missing; allowed: " in refusal(source(server), tmp_path)
+
+
 def test_a_file_of_a_hub_is_that_of_its_commit_and_its_checksum(server: DownloadServer, tmp_path: Path) -> None:
     server.heads.append(hub_answer(server.digest, len(DATA), commit="c" * 40))
     path = ensured(at_hub(), tmp_path)

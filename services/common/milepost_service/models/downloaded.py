@@ -6,6 +6,7 @@ the same model.
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -66,6 +67,7 @@ class Downloads:
     def _resolved(
         self, source: ModelSource, hub_file: HuggingFaceSource, where: str, credentials: Credentials
     ) -> RemoteFile:
+        _require_httpx(where)
         from milepost_service.models.downloads.hugging_face import resolve  # noqa: PLC0415 -- needs httpx
 
         token = credentials.token(source, where)
@@ -82,9 +84,10 @@ class Downloads:
         name = file.path.name
 
         def make(path: Path) -> str:
+            found = remote()
+            _require_httpx(found.where)
             from milepost_service.models.downloads.fetch import fetch  # noqa: PLC0415 -- needs httpx
 
-            found = remote()
             fetch(found, path, name=name, say=self.say, watch=self.watch, patience=self.patience)
             return found.sha256
 
@@ -103,6 +106,15 @@ class Downloads:
     def _note_path(self, file: HuggingFaceSource, hub: str) -> Path:
         key = sha256("\n".join((hub, file.repo, file.revision, file.file)).encode()).hexdigest()
         return self.cache_dir / f"{key[:24]}.revision.json"
+
+
+def _require_httpx(where: str) -> None:
+    try:
+        importlib.import_module("httpx")
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{where}: Python package httpx is missing; allowed: an installation with the extra `model` or `agent`"
+        ) from error
 
 
 def _noted(note: Path) -> str:
