@@ -9,7 +9,7 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from milepost_model.errors import NoChatTemplateError
 from milepost_model.requests import Turn
 from milepost_model.weights import Weights
-from milepost_service.errors import ConfigurationError
+from milepost_service.errors import ConfigurationError, InvalidArgumentError
 
 
 class ChatTemplate:
@@ -34,14 +34,26 @@ class ChatTemplate:
 
         Control texts inside of a message lose their power (a space parts them), so that a document cannot end
         the user's turn. Where a template knows no system role, that text leads the first message.
+
+        Raises:
+            InvalidArgumentError: the template refuses the turns, for example two of the user in a row.
         """
         harmless = [Turn(turn.role, self._control.sub(_part, turn.content)) for turn in turns]
         try:
             text = self._render(harmless)
         except (TemplateError, ValueError):
-            text = self._render(_system_folded_in(harmless))
+            text = self._render_folded(harmless)
         begin = not (self._weights.begin_text and text.startswith(self._weights.begin_text))
         return self._weights.tokens_of(text, begin=begin, control=True)
+
+    def _render_folded(self, turns: Sequence[Turn]) -> str:
+        try:
+            return self._render(_system_folded_in(turns))
+        except (TemplateError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"messages: the chat template of {self._weights.name} refuses them ({error}); "
+                "allowed: roles in an order that it knows"
+            ) from None
 
     def _render(self, turns: Sequence[Turn]) -> str:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]

@@ -18,6 +18,7 @@ def engine_metrics(engine: Engine) -> Iterator[Metric]:
         (Metrics.GENERATED_TOKENS, "Tokens that were made.", engine.generated_tokens),
         (Metrics.LLAMA_PROMPT_TOKENS, "Number of prompt tokens processed.", read),
         (Metrics.LLAMA_TOKENS_PREDICTED, "Number of generation tokens processed.", engine.generated_tokens),
+        (Metrics.LLAMA_DECODES, "Total number of llama_decode() calls.", engine.computed_batches),
     )
     for name, text, number in counters:
         yield CounterMetricFamily(name, text, value=number)

@@ -49,7 +49,13 @@ async def test_health_says_ok_and_metrics_have_the_names_of_llama_cpps_server(ht
     before = await measured(http, "llamacpp:tokens_predicted_total")
     (await http.post("/v1/chat/completions", json=told(5))).raise_for_status()
     assert await measured(http, "llamacpp:tokens_predicted_total") == before + 5
-    for name in ("prompt_tokens_total", "predicted_tokens_seconds", "requests_processing", "requests_deferred"):
+    for name in (
+        "prompt_tokens_total",
+        "n_decode_total",
+        "predicted_tokens_seconds",
+        "requests_processing",
+        "requests_deferred",
+    ):
         assert await measured(http, f"llamacpp:{name}") >= 0
     text = (await http.get("/metrics")).text
     assert 'milepost_calls_total{code="200",method="v1/chat/completions"}' in text

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 from collections.abc import AsyncGenerator, Iterator, MutableMapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import llama_cpp
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost_model.chat import ChatTemplate
 from milepost_model.http import stream
 from milepost_model.http.answers import merged
 from milepost_model.http.conversation import turns_of
@@ -19,7 +21,9 @@ from milepost_model.http.parameters import Message, Tool
 from milepost_model.http.stream import EventStream
 from milepost_model.http.tools import Arguments, CallBegun, Content, ToolCallReader, add_call, add_text_before, written
 from milepost_model.json_schema import Grammar
+from milepost_model.requests import Turn
 from milepost_model.weights import Weights
+from milepost_service.errors import InvalidArgumentError
 from milepost_service.models import default_cache_dir, ensure_model
 from milepost_service.resource import load_model_service
 
@@ -119,6 +123,24 @@ def test_calls_and_their_results_are_turns_that_every_template_knows() -> None:
     assert turns[0].content.startswith("Be\nbrief.\n\nYou have these functions:")
     assert turns[2].content == f"{CALL}\n{CALL}"
     assert turns[3].content.index("Sunny.") < turns[3].content.index("Warm.")
+
+
+def test_a_chat_that_the_template_refuses_is_a_wrong_request() -> None:
+    template = "{% if messages[1:] %}{{ raise_exception('one turn only') }}{% endif %}{{ messages[0].content }}"
+    weights: Any = SimpleNamespace(
+        name="m.gguf",
+        chat_template=template,
+        begin_text="",
+        end_text="",
+        control_texts=(),
+        tokens_of=lambda text, **_: text,
+    )
+    chat = ChatTemplate(weights)
+    assert chat.tokens_of([Turn("system", "Be brief."), Turn("user", "Hi.")]) == "Be brief.\n\nHi."
+    with pytest.raises(
+        InvalidArgumentError, match=r"^messages: the chat template of m\.gguf refuses them \(one turn only"
+    ):
+        chat.tokens_of([Turn("user", "Hi."), Turn("user", "Ho.")])
 
 
 async def counted(taken: list[int]) -> AsyncGenerator[dict[str, Any], None]:

@@ -290,6 +290,8 @@ class Metrics:
     """Counter of models: the same as `milepost_prompt_tokens_total`, under the name of llama.cpp's server."""
     LLAMA_TOKENS_PREDICTED = "llamacpp:tokens_predicted"
     """Counter of models: the same as `milepost_generated_tokens_total`."""
+    LLAMA_DECODES = "llamacpp:n_decode"
+    """Counter of models: batches that were computed; with the tokens, how full they are."""
     LLAMA_TOKENS_PER_SECOND = "llamacpp:predicted_tokens_seconds"
     """Gauge of models: tokens a second of the last answer of at least 8 tokens."""
     LLAMA_REQUESTS_PROCESSING = "llamacpp:requests_processing"

@@ -29,7 +29,7 @@ from milepost_service.prometheus import registry_of
 from milepost_service.serving_stats import ServingStats
 
 MOST_CONNECTIONS = 1024
-MOST_PREPARED = 64
+MOST_PREPARED = 32
 """Requests whose bodies are in memory before the model has taken them."""
 
 Handle = Callable[[Served, HttpRequest, Any], Awaitable[Response]]
