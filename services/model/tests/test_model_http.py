@@ -181,13 +181,13 @@ async def test_an_answer_that_has_begun_is_finished_after_sigterm(smollm2_file: 
     address = f"127.0.0.1:{free_port()}"
     environment = {
         "MILEPOST_SERVICE_FILE": str(smollm2_file),
-        "MILEPOST_GRACE_SECONDS": "60",
+        "MILEPOST_GRACE_SECONDS": "600",
         "MILEPOST_HTTP_LISTEN": address,
     }
     with running("milepost_model", tmp_path / "log", environment) as service:
         async with (
             httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as http,
-            http.stream("POST", "/v1/chat/completions", json=told(200, stream=True)) as answer,
+            http.stream("POST", "/v1/chat/completions", json=told(40, stream=True)) as answer,
         ):
             lines = answer.aiter_lines()
             await anext(lines)
@@ -209,17 +209,20 @@ async def test_who_waits_when_the_grace_is_over_is_told_that_the_process_stops(
         "MILEPOST_HTTP_LISTEN": address,
     }
     with running("milepost_model", tmp_path / "log", environment) as service:
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as http:
-            asked = [
-                asyncio.create_task(http.post("/v1/chat/completions", json=told(900, stream=stream)))
-                for stream in (True, False)
-            ]
+        async with (
+            httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as http,
+            http.stream("POST", "/v1/chat/completions", json=told(900, stream=True)) as answer,
+        ):
+            lines = answer.aiter_lines()
+            await anext(lines)
+            asking = asyncio.create_task(http.post("/v1/chat/completions", json=told(900)))
             await until(http, "llamacpp:requests_processing", 2)
             service.process.terminate()
-            streamed, whole = await asyncio.gather(*asked)
+            told_last = [line async for line in lines if line][-1]
+            whole = await asking
     code, log = service.wait_exit()
     assert (code, "Traceback" in log) == (0, False), log
-    assert json.loads(streamed.text.splitlines()[-2].removeprefix("data: "))["error"]["code"] == "unavailable"
+    assert json.loads(told_last.removeprefix("data: "))["error"]["code"] == "unavailable"
     assert (whole.status_code, whole.json()["error"]["message"]) == (503, "the process stops")
 
 
