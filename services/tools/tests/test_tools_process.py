@@ -1,5 +1,6 @@
 """The tool process over gRPC, with the real model to choose."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -109,6 +110,12 @@ async def test_where_no_tool_applies_none_is_called(stub: Any) -> None:
     assert result.verdict in ("yes", "no")
 
 
+async def summary(stub: Any) -> str:
+    """How the server box is, as the service tells it."""
+    described = await stub.Describe(capability_pb2.DescribeRequest(), timeout=30)
+    return str(described.details["mcp.box"])
+
+
 @pytest.mark.models
 @pytest.mark.requirement("TLS-1")
 async def test_the_model_writes_a_call_of_a_tool_of_an_mcp_server(
@@ -122,13 +129,20 @@ async def test_the_model_writes_a_call_of_a_tool_of_an_mcp_server(
     with running("milepost_tools", tmp_path / "tools.log", environment) as service:
         async with open_channel(service.target) as channel:
             stub: Any = capability_pb2_grpc.CapabilityServiceStub(channel)
-            described = await stub.Describe(capability_pb2.DescribeRequest(), timeout=30)
-            assert described.details["mcp.box"] == "8 tools"
-            result = await invoke(stub, prompt="Add 2 and 40 with the tool box.add, a is 2 and b is 40.")
+            async with asyncio.timeout(60):
+                while await summary(stub) != "8 tools":
+                    await asyncio.sleep(0.1)
+            request = capability_pb2.InvokeRequest(prompt="Add 2 and 40 with the tool box.add, a is 2 and b is 40.")
+            for _ in range(2):
+                answers = [
+                    each async for each in stub.Invoke(request, timeout=60, metadata=call_metadata(call_id="t/0"))
+                ]
+    result = answers[-1].result
     (call,) = result.tool_calls
     arguments = json.loads(call.arguments)
     assert (call.name, int(call.result)) == ("box.add", arguments["a"] + arguments["b"])
     assert result.text == f"box.add: {call.result}\nThe model chose box.add and its arguments."
+    assert (tmp_path / "calls").read_text() == "add t/0#1\n", "a repeated step calls once, under the id of the call"
 
 
 async def test_without_its_model_service_only_the_choice_is_unavailable(service_file: Path, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class Attributes:
     """The service whose documents are searched."""
     GEN_AI_TOOL_NAME = "gen_ai.tool.name"
     GEN_AI_TOOL_TYPE = "gen_ai.tool.type"
+    """`function` for a built-in tool, `extension` for one of an MCP server."""
     GEN_AI_TOOL_CALL_ID = "gen_ai.tool.call.id"
     """The idempotency key of the call and the number of the tool call in it."""
     GEN_AI_TOOL_CALL_ARGUMENTS = "gen_ai.tool.call.arguments"

@@ -26,7 +26,7 @@ from milepost_tools.tool import Arguments
 CALL_ID_META = "milepost.dev/callId"
 """Key in `_meta` of a call: its value is the same when the same call of a step is made again."""
 
-_CONNECT_SECONDS = 20.0
+_CONNECT_SECONDS = 60.0  # a program may have to be fetched before it starts
 _LIST_SECONDS = 20.0
 _RELIST_SECONDS = 60.0  # also finds a server that is gone without a word, and a change that nobody told of
 _FIRST_PAUSE = 0.5
