@@ -7,6 +7,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
+from milepost_service.embedding import EmbeddingContext, EmbeddingError, tokens_of
 from milepost_service.errors import ConfigurationError
 from milepost_service.models import require_gguf, silence_llama
 
@@ -22,37 +23,33 @@ class Embedder:
     def __init__(self, path: Path) -> None:
         require_gguf(path, "MILEPOST_EMBEDDING_MODEL")
         silence_llama(llama_cpp)
+        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         try:
-            self._llama = llama_cpp.Llama(
-                str(path),
-                embedding=True,
-                n_ctx=CONTEXT_TOKENS,
-                n_batch=CONTEXT_TOKENS,
-                n_ubatch=CONTEXT_TOKENS,
-                n_threads=1,
-                n_threads_batch=1,
-                verbose=False,
-            )
-        except ValueError:
+            if not self._model:
+                raise EmbeddingError("llama.cpp does not load it")
+            self._context = EmbeddingContext(llama_cpp, self._model, tokens=CONTEXT_TOKENS, threads=1)
+            if self._context.pooling == llama_cpp.LLAMA_POOLING_TYPE_NONE:
+                raise EmbeddingError("it makes text, not vectors")
+        except EmbeddingError as error:
             raise ConfigurationError(
-                f"MILEPOST_EMBEDDING_MODEL: {path} cannot be loaded by llama.cpp; allowed: a GGUF embedding model"
+                f"MILEPOST_EMBEDDING_MODEL: {path} cannot be used: {error}; allowed: a GGUF embedding model"
             ) from None
-        self.size = int(self._llama.n_embd())
+        self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
+        self.size = self._context.width
         """Length of a vector."""
 
     def count(self, text: str) -> int:
         """Tokens of a text. A word that the vocabulary lacks is one token, however long: then characters count."""
-        return max(
-            len(self._llama.tokenize(text.encode(), add_bos=False, special=False)), len(text) // _TOKEN_CHARACTERS
-        )
+        return max(len(tokens_of(llama_cpp, self._vocabulary, text, begin=False)), len(text) // _TOKEN_CHARACTERS)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """L2-normalised vectors, shape (texts, size); a text over 512 tokens is cut at its end."""
-        rows = [self._llama.embed(text, normalize=False, truncate=True) for text in texts]
-        vectors = np.asarray(rows, dtype=np.float32).reshape(len(texts), self.size)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        result: Vectors = vectors / np.maximum(lengths, 1e-12)
-        return result
+        vectors = [self._context.vector(self._tokens(text)) for text in texts]
+        return np.asarray(vectors, dtype=np.float32).reshape(len(texts), self.size)
 
     def close(self) -> None:
-        self._llama.close()
+        self._context.close()
+        llama_cpp.llama_model_free(self._model)
+
+    def _tokens(self, text: str) -> list[int]:
+        return tokens_of(llama_cpp, self._vocabulary, text)[:CONTEXT_TOKENS]

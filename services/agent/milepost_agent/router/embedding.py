@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from milepost_agent.router.errors import ModelUnusableError
 from milepost_agent.router.excerpt import excerpt
 from milepost_agent.router.llama import load_llama
+from milepost_service.embedding import EmbeddingContext, EmbeddingError, Vector, tokens_of
 
-Vector = NDArray[np.float32]
+__all__ = ["KEPT_FROM_START", "MAX_TOKENS", "Embedder", "Embedding", "Vector"]
 
 MAX_TOKENS = 128
 KEPT_FROM_START = 64  # the rest of MAX_TOKENS comes from the end
@@ -44,58 +42,38 @@ class Embedder:
         self._model = self._llama.llama_model_load_from_file(str(path).encode(), self._model_params())
         if not self._model:
             raise ModelUnusableError(f"llama.cpp cannot load {path}")
-        self._context = self._llama.llama_init_from_model(self._model, self._context_params())
-        if not self._context:
+        try:
+            self._context = EmbeddingContext(self._llama, self._model, tokens=MAX_TOKENS, threads=1)
+        except EmbeddingError as error:
             self._llama.llama_model_free(self._model)
-            raise ModelUnusableError(f"llama.cpp cannot make a context for {path}")
+            raise ModelUnusableError(f"{path}: {error}") from None
         weakref.finalize(self, _release, self._llama, self._context, self._model)
-        if self._llama.llama_pooling_type(self._context) != self._llama.LLAMA_POOLING_TYPE_MEAN:
+        if self._context.pooling != self._llama.LLAMA_POOLING_TYPE_MEAN:
             raise ModelUnusableError(f"{path} is not a model for sentence embeddings (no mean pooling)")
         self._vocabulary = self._llama.llama_model_get_vocab(self._model)
-        self.width: int = self._llama.llama_model_n_embd(self._model)
+        self.width = self._context.width
         self.embed("ready")
 
     def embed(self, text: str) -> Embedding:
         """Embed one text, any length; raises ModelUnusableError when llama.cpp fails."""
-        tokens, truncated = self._tokens(text)
-        owned = (self._llama.llama_token * len(tokens))(*tokens)  # the batch only points to it
-        batch = self._llama.llama_batch_get_one(owned, len(tokens))
-        with self._lock:
-            status = self._llama.llama_encode(self._context, batch)
-            pointer = self._llama.llama_get_embeddings_seq(self._context, 0) if status == 0 else None
-            if not pointer:
-                raise ModelUnusableError(f"llama.cpp could not embed {len(tokens)} tokens (status {status})")
-            vector = np.array(np.ctypeslib.as_array(pointer, (self.width,)), dtype=np.float32)
-        length = float(np.linalg.norm(vector))
-        if not np.isfinite(length) or length == 0.0:
-            raise ModelUnusableError("the model gave no usable vector")
-        return Embedding(vector / np.float32(length), truncated)
-
-    def _tokens(self, text: str) -> tuple[list[int], bool]:
         cut = excerpt(text)
-        encoded = cut.encode("utf-8", errors="replace").replace(b"\0", b" ")
-        buffer = (self._llama.llama_token * (len(encoded) + 8))()
-        count = self._llama.llama_tokenize(self._vocabulary, encoded, len(encoded), buffer, len(buffer), True, False)
-        if count <= 0:
-            raise ModelUnusableError(f"llama.cpp could not tokenize {len(encoded)} bytes (status {count})")
-        tokens = list(buffer[:count])
-        if count > MAX_TOKENS:
-            tokens = tokens[:KEPT_FROM_START] + tokens[KEPT_FROM_START - MAX_TOKENS :]
-        return tokens, count > MAX_TOKENS or len(cut) < len(text)
+        try:
+            tokens = tokens_of(self._llama, self._vocabulary, cut)
+            is_long = len(tokens) > MAX_TOKENS
+            if is_long:
+                tokens = tokens[:KEPT_FROM_START] + tokens[KEPT_FROM_START - MAX_TOKENS :]
+            with self._lock:
+                vector = self._context.vector(tokens)
+        except EmbeddingError as error:
+            raise ModelUnusableError(str(error)) from None
+        return Embedding(vector, is_long or len(cut) < len(text))
 
     def _model_params(self) -> Any:
         params = self._llama.llama_model_default_params()
         params.n_gpu_layers = 0
         return params
 
-    def _context_params(self) -> Any:
-        params = self._llama.llama_context_default_params()
-        params.n_ctx = params.n_batch = params.n_ubatch = MAX_TOKENS
-        params.n_threads = params.n_threads_batch = 1
-        params.embeddings = True
-        return params
 
-
-def _release(llama: Any, context: Any, model: Any) -> None:
-    llama.llama_free(context)
+def _release(llama: Any, context: EmbeddingContext, model: Any) -> None:
+    context.close()
     llama.llama_model_free(model)
