@@ -77,7 +77,7 @@ def details_of(engine: RemoteEngine, problem: str) -> Mapping[str, str]:
         "model": engine.model,
         "server": engine.asking.server.name,
         "contextTokens": str(engine.context_tokens or ASSUMED_CONTEXT_TOKENS),
-        "concurrency": str(engine.concurrency),
+        "sequences": str(engine.concurrency),
         "tokensPerSecond": f"{engine.tokens_per_second:.1f}",
         "generatedTokens": str(engine.asking.generated_tokens),
         "waiting": str(engine.admission.waiting),
