@@ -291,7 +291,9 @@ async def test_a_file_without_a_chat_template_is_asked_by_prompt_only(smollm2_fi
     engine = Engine(queue_size=1)
     try:
         await engine.load(file, context_tokens=128, threads=1, embeddings=False)
-        with pytest.raises(NoChatTemplateError, match="bare.gguf has no chat template; allowed: `prompt` input, or a"):
+        with pytest.raises(
+            NoChatTemplateError, match=r"bare\.gguf has no chat template; allowed: `prompt` input, or a"
+        ):
             chat(engine)
         assert await text_of(engine, engine.raw_tokens("The capital of France is"), Sampling(max_tokens=2))
     finally:

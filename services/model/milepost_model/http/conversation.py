@@ -6,6 +6,8 @@ from milepost_model.http.parameters import Message, Tool
 from milepost_model.http.tools import instructions, written
 from milepost_model.requests import Turn
 
+_RESPONSE_END = "\n</tool_response>"
+
 
 def turns_of(messages: Sequence[Message], tools: Sequence[Tool], *, is_required: bool) -> list[Turn]:
     """Turns of system, user and assistant; tools are told of in the system turn, their results in one of the user."""
@@ -22,9 +24,6 @@ def turns_of(messages: Sequence[Message], tools: Sequence[Tool], *, is_required:
     if turns[0].role == "system":
         return [Turn("system", f"{turns[0].content}\n\n{told}"), *turns[1:]]
     return [Turn("system", told), *turns]
-
-
-_RESPONSE_END = "\n</tool_response>"
 
 
 def _turn_of(message: Message) -> Turn:
