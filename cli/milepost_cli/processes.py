@@ -13,8 +13,8 @@ from milepost_cli.child import ProcessSpec
 from milepost_cli.errors import StartError, UsageError
 from milepost_cli.ports import HOST, first_agent_port, free_port
 from milepost_cli.state import StateDirectory
-from milepost_crds import ModelService, SecretKeyRef, VolumePath
-from milepost_operator.planning import Workload, answers_http, model_claim_of
+from milepost_crds import ModelService, VolumePath
+from milepost_operator.planning import Workload, answers_http, model_claim_of, source_of
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside when `milepost up` starts
 
@@ -132,6 +132,8 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
         "MILEPOST_LISTEN": placement.targets[workload.name],
         "MILEPOST_CACHE_DIR": str(placement.cache),
     }
+    if (secret := secret_of(workload)) is not None:
+        env[secret.variable] = str(placement.folders.secrets[secret.name] / secret.key)
     if workload.role == "agent":
         env["MILEPOST_WORKFLOW_FILE"] = str(home / "workflow.yaml")
         env["MILEPOST_DATA_DIR"] = str(home)
@@ -144,8 +146,6 @@ def _environment(workload: Workload, home: Path, placement: Placement, registrie
     if workload.name in placement.http:
         env["MILEPOST_HTTP_LISTEN"] = placement.http[workload.name]
     env |= _model_volume(workload, placement)
-    if (secret := secret_of(workload)) is not None:
-        env["MILEPOST_API_KEY_FILE"] = str(placement.folders.secrets[secret.name] / secret.key)
     if workload.role == "rag":
         env["MILEPOST_EMBEDDING_MODEL"] = str(placement.router_model)
         env["MILEPOST_DATA_DIR"] = str(home / "data")
@@ -166,11 +166,28 @@ def volume_of(workload: Workload) -> VolumePath | None:
     return model_claim_of(resource)
 
 
-def secret_of(workload: Workload) -> SecretKeyRef | None:
-    """The key that the workload sends to a server, if it does."""
+@dataclass(frozen=True)
+class NeededSecret:
+    """A key of a Secret that `field` of a resource names, and the variable that says where its file is."""
+
+    field: str
+    name: str
+    key: str
+    variable: str
+
+
+def secret_of(workload: Workload) -> NeededSecret | None:
+    """What the workload sends to a server to be let in, if it does."""
     resource = workload.resource
-    engine = resource.spec.open_ai if isinstance(resource, ModelService) else None
-    return engine.secret_ref if engine is not None else None
+    source = source_of(resource)
+    if source is not None and source.secret_ref is not None:
+        block = "llamaCpp" if isinstance(resource, ModelService) else "router.model"
+        ref, field, variable = source.secret_ref, f"{block}.source", "MILEPOST_MODEL_TOKEN_FILE"
+    elif isinstance(resource, ModelService) and resource.spec.open_ai and resource.spec.open_ai.secret_ref:
+        ref, field, variable = resource.spec.open_ai.secret_ref, "openAI", "MILEPOST_API_KEY_FILE"
+    else:
+        return None
+    return NeededSecret(f"spec.{field}.secretRef", ref.name, ref.key, variable)
 
 
 def _documents(workload: Workload, home: Path, volumes: Mapping[str, Path]) -> Path:

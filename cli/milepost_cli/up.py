@@ -110,8 +110,8 @@ def _hindrance(workload: Workload, folders: Folders) -> str | None:
     secret = secret_of(workload)
     if secret is not None and not (folders.secrets.get(secret.name, Path()) / secret.key).is_file():
         return (
-            f"ModelService {workload.name}: spec.openAI.secretRef: {secret.name} is no folder here that has the file "
-            f"{secret.key}; allowed: a folder that is named with --secret {secret.name}=DIR"
+            f"{workload.resource.kind} {workload.name}: {secret.field}: {secret.name} is no folder here that has the "
+            f"file {secret.key}; allowed: a folder that is named with --secret {secret.name}=DIR"
         )
     volume = volume_of(workload)
     if volume is None or volume.claim_name in folders.volumes:
@@ -129,6 +129,7 @@ def prepare_models(workloads: Sequence[Workload], placement: Placement, announce
     models = [workload for workload in workloads if _is_prepared(workload)]
     files = [str(placement.state.home("model", model.name).resolve() / "service.yaml") for model in models]
     command = [sys.executable, "-m", "milepost_service.models", "prepare", "--cache", str(placement.cache)]
+    command += [f"--secret={name}={folder}" for name, folder in placement.folders.secrets.items()]
     with announcer.busy("preparing models"):
         process = subprocess.Popen(
             [*command, "minilm", *files],

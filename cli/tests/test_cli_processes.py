@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -130,8 +131,25 @@ def test_a_secret_must_name_itself_and_a_folder(tmp_path: Path) -> None:
         Folders.parse(volumes=[], secrets=[f"llm={tmp_path / 'nowhere'}"])
 
 
-@pytest.mark.requirement("MOD-4", "SEC-1")
-def test_the_key_of_a_secret_is_a_file_of_the_folder_that_stands_for_it(tmp_path: Path) -> None:
+@pytest.mark.requirement("MOD-4", "CRD-2", "SEC-1")
+@pytest.mark.parametrize(
+    ("engine", "field", "variable"),
+    [
+        (
+            "openAI: {baseURL: https://llm.example.org/v1, model: large, secretRef: {name: llm, key: token}}",
+            "openAI.secretRef",
+            "MILEPOST_API_KEY_FILE",
+        ),
+        (
+            "llamaCpp: {source: {huggingFace: {repo: a/b, file: c.gguf}, secretRef: {name: llm, key: token}}}",
+            "llamaCpp.source.secretRef",
+            "MILEPOST_MODEL_TOKEN_FILE",
+        ),
+    ],
+)
+def test_the_key_of_a_secret_is_a_file_of_the_folder_that_stands_for_it(
+    tmp_path: Path, engine: str, field: str, variable: str
+) -> None:
     manifests, keys = tmp_path / "manifests", tmp_path / "keys"
     shutil.copytree(EXAMPLES / "linear", manifests)
     (manifests / "remote.yaml").write_text(
@@ -140,11 +158,11 @@ def test_the_key_of_a_secret_is_a_file_of_the_folder_that_stands_for_it(tmp_path
         "metadata: {name: remote}\n"
         "spec:\n"
         "  capabilities: [general]\n"
-        "  openAI: {baseURL: https://llm.example.org/v1, model: large, secretRef: {name: llm, key: token}}\n"
+        f"  {engine}\n"
     )
     keys.mkdir()
     folders = Folders(secrets={"llm": keys})
-    with pytest.raises(UsageError, match=r"^ModelService remote: spec\.openAI\.secretRef.* --secret llm=DIR$"):
+    with pytest.raises(UsageError, match=rf"^ModelService remote: spec\.{re.escape(field)}: .* --secret llm=DIR$"):
         read_workloads([manifests], folders)
     (keys / "token").write_text("sk-secret")
     workloads = read_workloads([manifests], folders)
@@ -154,7 +172,7 @@ def test_the_key_of_a_secret_is_a_file_of_the_folder_that_stands_for_it(tmp_path
     placement = Placement(state, Path("/cache"), Path("/cache/router.gguf"), folders, targets)
     remote = next(workload for workload in workloads if workload.name == "remote")
     spec = process_spec(remote, {"milepost-model": "/bin/true"}, placement, "")
-    assert spec.env["MILEPOST_API_KEY_FILE"] == str(keys / "token")
+    assert spec.env[variable] == str(keys / "token")
     assert "sk-secret" not in str(spec)
     written = [file.read_text() for file in state.home("model", "remote").rglob("*") if file.is_file()]
     assert written

@@ -3,7 +3,7 @@
 from milepost_operator.planning.model_files import downloads
 from milepost_operator.planning.plan import invalid_status, plan, references_of
 from milepost_operator.planning.supported import unsupported_locally
-from milepost_operator.planning.workload import Workload, answers_http, model_claim_of, plan_workloads
+from milepost_operator.planning.workload import Workload, answers_http, model_claim_of, plan_workloads, source_of
 
 __all__ = [
     "Workload",
@@ -14,5 +14,6 @@ __all__ = [
     "plan",
     "plan_workloads",
     "references_of",
+    "source_of",
     "unsupported_locally",
 ]

@@ -16,6 +16,7 @@ from download_server import DownloadServer, cut_after, hold_after, hub_answer, s
 from milepost_crds import LlamaCpp, ModelSource
 from milepost_service.errors import ConfigurationError
 from milepost_service.models import ensure_model, find_model
+from milepost_service.models.__main__ import main
 from milepost_service.models.downloads.credentials import Credentials
 
 pytestmark = pytest.mark.requirement("CRD-2")
@@ -164,6 +165,18 @@ def test_the_token_of_the_hubs_own_tools_goes_to_the_hub_alone(
     ensured(by_url(server), tmp_path / "a")
     ensured(at_hub(), tmp_path / "b")
     assert [seen.headers.get("authorization") for seen in server.seen] == [None, *["Bearer of-the-hub"] * 2]
+
+
+def test_a_folder_stands_for_a_secret_where_there_are_none(
+    server: DownloadServer, manifest: Path, tmp_path: Path
+) -> None:
+    manifest.write_text(manifest.read_text().replace("source: {", "source: {secretRef: {name: hub, key: token}, "))
+    (tmp_path / "token").write_text("of-the-folder")
+    told = ["prepare", "--cache", str(tmp_path / "cache"), f"--secret=hub={tmp_path}", str(manifest)]
+    assert main(told) == 0
+    assert [seen.headers.get("authorization") for seen in server.seen] == ["Bearer of-the-folder"]
+    assert main([*told[:2], str(tmp_path / "other"), str(manifest)]) == 2
+    assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize("content", [None, b"", b"two words", b"line\nbreak", b"\xff\xfe"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from milepost_crds import LlamaCpp, ManifestError, ModelService, load_manifests
 from milepost_service.errors import ConfigurationError
 from milepost_service.models.cache import CACHE_DIR_VARIABLE, default_cache_dir
+from milepost_service.models.downloads.credentials import Credentials
 from milepost_service.models.minilm import ensure_minilm
 from milepost_service.models.progress import Transfer
 from milepost_service.models.source import ensure_model
@@ -22,8 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 when everything is ready, 2 with one line on stderr when something cannot be prepared."""
     options = _parser().parse_args(arguments)
     try:
+        credentials = Credentials.of_environment(secrets=dict(options.secret))
         for wanted in options.wanted:
-            for path in _prepare(wanted, options.cache):
+            for path in _prepare(wanted, options.cache, credentials):
                 _say(f"ready: {path}")
     except (ConfigurationError, ManifestError) as error:
         sys.stderr.write(f"prepare: {error}\n")
@@ -31,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _prepare(wanted: str, cache_dir: Path) -> list[Path]:
+def _prepare(wanted: str, cache_dir: Path, credentials: Credentials) -> list[Path]:
     if wanted == "minilm":
         return [ensure_minilm(cache_dir, _say)]
-    return [ensure_model(block, cache_dir, _say, watch=_watch) for block in _llama_cpp_blocks(Path(wanted))]
+    blocks = _llama_cpp_blocks(Path(wanted))
+    return [ensure_model(block, cache_dir, _say, watch=_watch, credentials=credentials) for block in blocks]
 
 
 def _llama_cpp_blocks(path: Path) -> list[LlamaCpp]:
@@ -49,8 +52,21 @@ def _parser() -> argparse.ArgumentParser:
         "prepare", help="find, fetch, convert, verify and cache models"
     )
     prepare.add_argument("--cache", type=Path, default=default_cache_dir(), help=f"default: ${CACHE_DIR_VARIABLE}")
+    prepare.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        type=_secret,
+        metavar="NAME=DIR",
+        help="folder that stands for a Secret",
+    )
     prepare.add_argument("wanted", nargs="*", default=["minilm"], help="`minilm`, or manifests with ModelServices")
     return parser
+
+
+def _secret(value: str) -> tuple[str, Path]:
+    name, _, folder = value.partition("=")
+    return name, Path(folder)
 
 
 def _say(line: str) -> None:

@@ -35,6 +35,8 @@ class Downloads:
     say: Progress
     watch: Watch
     patience: Patience = field(default_factory=Patience)
+    credentials: Credentials | None = None
+    """None: those of the environment."""
 
     def ensure(self, source: ModelSource, where: str) -> tuple[Path, str]:
         """Path and SHA-256 of the file that `url` or `huggingFace` names, fetched when it is not in the cache.
@@ -49,12 +51,12 @@ class Downloads:
         url, digest = source.url, source.sha256
 
         def remote() -> RemoteFile:
-            return RemoteFile(url, digest, where, token=Credentials.of_environment().token(source, where))
+            return RemoteFile(url, digest, where, token=self._credentials().token(source, where))
 
         return self._fetched(self._cached(urlsplit(url).path, digest), remote), digest
 
     def _of_hub(self, source: ModelSource, hub_file: HuggingFaceSource, where: str) -> tuple[Path, str]:
-        credentials = Credentials.of_environment()
+        credentials = self._credentials()
         note = self._note_path(hub_file, credentials.hub)
         digest = source.sha256 or _noted(note)
         if digest and (file := self._cached(hub_file.file, digest)).is_good():
@@ -63,6 +65,9 @@ class Downloads:
         path = self._fetched(self._cached(hub_file.file, remote.sha256), lambda: remote)
         write_whole(note, json.dumps({"sha256": remote.sha256, "url": remote.url}) + "\n")
         return path, remote.sha256
+
+    def _credentials(self) -> Credentials:
+        return self.credentials or Credentials.of_environment()
 
     def _resolved(
         self, source: ModelSource, hub_file: HuggingFaceSource, where: str, credentials: Credentials

@@ -9,6 +9,7 @@ from milepost_service.errors import ConfigurationError
 from milepost_service.models.cache import CachedFile, make_once
 from milepost_service.models.checksum import require_sha256, sha256_of
 from milepost_service.models.downloaded import Downloads
+from milepost_service.models.downloads.credentials import Credentials
 from milepost_service.models.downloads.patience import Patience
 from milepost_service.models.gguf_file import require_gguf
 from milepost_service.models.package_files import package_file
@@ -26,14 +27,18 @@ def ensure_model(
     *,
     watch: Watch = unwatched,
     volume_dir: Path | None = None,
+    credentials: Credentials | None = None,
 ) -> Path:
     """Path of the GGUF that `spec` asks for, fetched and requantised into `cache_dir` where the spec says so.
 
     The file itself is returned when nothing has to change. `watch` is told how far a download is, `volume_dir` is where
-    the claim of the source is mounted. Raises ConfigurationError for a missing package or file, a checksum that
-    differs, a file that is no GGUF, a path that leads astray, and a download that cannot be had.
+    the claim of the source is mounted, `credentials` are those of the environment unless given. Raises
+    ConfigurationError for a missing package or file, a checksum that differs, a file that is no GGUF, a path that leads
+    astray, and a download that cannot be had.
     """
-    path, digest = _verified(spec.source, "llamaCpp.source", Downloads(cache_dir, progress, watch), volume_dir)
+    path, digest = _verified(
+        spec.source, "llamaCpp.source", Downloads(cache_dir, progress, watch, credentials=credentials), volume_dir
+    )
     if spec.quantization is None:
         return path
     return _requantised(path, digest or sha256_of(path), spec.quantization, cache_dir, progress)

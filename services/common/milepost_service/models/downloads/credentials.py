@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from milepost_crds import ModelSource
@@ -17,20 +17,24 @@ PUBLIC_HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Credentials:
-    """`token_file` holds the token of a source that has a `secretRef`."""
+    """A source with a `secretRef` has its token in a file: `token_file`, or that of a folder for the Secret."""
 
     hub: str = PUBLIC_HUB
     hub_token: str = ""
     token_file: Path | None = None
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    """Folders by the names of Secrets, with a file for each key."""
 
     @classmethod
-    def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "Credentials":
+    def of_environment(
+        cls, environment: Mapping[str, str] = os.environ, *, secrets: Mapping[str, Path] | None = None
+    ) -> "Credentials":
         """Raises ConfigurationError for a hub that is no URL."""
         hub = environment.get(HUB_VARIABLE) or PUBLIC_HUB
         if not hub.startswith(("http://", "https://")):
             raise ConfigurationError(f"{HUB_VARIABLE}: {hub!r} is no URL; allowed: one with http:// or https://")
         file = environment.get(TOKEN_FILE_VARIABLE)
-        return cls(hub, environment.get(HUB_TOKEN_VARIABLE, ""), Path(file) if file else None)
+        return cls(hub, environment.get(HUB_TOKEN_VARIABLE, ""), Path(file) if file else None, secrets or {})
 
     def token(self, source: ModelSource, where: str) -> str:
         """The token to send to the host of the source, "" for none.
@@ -38,17 +42,19 @@ class Credentials:
         Raises ConfigurationError when the source has a Secret that is not to be found here.
         """
         hub_token = self.hub_token if source.hugging_face is not None else ""
-        if source.secret_ref is None or (self.token_file is None and hub_token):
+        if source.secret_ref is None:
             return _checked(hub_token, HUB_TOKEN_VARIABLE)
-        if self.token_file is None:
+        folder = self.secrets.get(source.secret_ref.name)
+        file = folder / source.secret_ref.key if folder is not None else self.token_file
+        if file is None:
             raise ConfigurationError(
                 f"{where}.secretRef: no token is here; allowed: a file with it, named by {TOKEN_FILE_VARIABLE}"
             )
         try:
-            return _checked(self.token_file.read_text(encoding="utf-8"), TOKEN_FILE_VARIABLE) or _refuse_empty()
+            return _checked(file.read_text(encoding="utf-8"), TOKEN_FILE_VARIABLE) or _refuse_empty()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                f"{TOKEN_FILE_VARIABLE}: {self.token_file} cannot be read ({error}); allowed: a file with a token"
+                f"{TOKEN_FILE_VARIABLE}: {file} cannot be read ({error}); allowed: a file with a token"
             ) from None
 
 
