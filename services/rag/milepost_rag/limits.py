@@ -18,7 +18,7 @@ class Limits:
     characters: int = 2_000_000
     """Text that one document may hold, as a novel of 1,000 pages does."""
     reader_bytes: int = 384 * MIB
-    """Address space of the process that reads documents."""
+    """Memory of the process that reads documents."""
     reader_cpu_seconds: int = 20
     """CPU time for one document."""
     reader_wall_seconds: float = 180.0

@@ -74,7 +74,8 @@ def _clean(value: Any) -> Any:
 
 
 def _restrict(limits: Limits) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (limits.reader_bytes, limits.reader_bytes))
+    # Not the address space, which counts files that are mapped to be read: those of locales have 200 MB on some systems
+    resource.setrlimit(resource.RLIMIT_DATA, (limits.reader_bytes, limits.reader_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # not everywhere; then the limit alone must do
         Path("/proc/self/oom_score_adj").write_text("1000")
