@@ -378,7 +378,7 @@ async def test_letters_that_the_model_did_not_think_of_are_asked_for_by_choice(
 ) -> None:
     server.tell(whole("<think>", {"<think>": -0.0001, "A": -9.0}), whole('{"answer": "C"}'), whole('{"answer": "A"}'))
     found = await scores(engine)
-    assert found[2][0] == max(value for value, _ in found), "finish is C in one order and A in the other"
+    assert found[2][0] > max(found[0][0], found[1][0]), "finish is C in one order and A in the other"
 
 
 async def test_a_single_choice_is_certain_without_a_request(server: ScriptedServer, engine: RemoteEngine) -> None:
