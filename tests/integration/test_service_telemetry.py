@@ -322,8 +322,9 @@ def test_a_model_shows_who_is_served_and_who_waits(world: World) -> None:
     request = model_pb2.GenerateRequest(prompt="Once upon a time", sampling=model_pb2.Sampling(max_tokens=1800))
     with grpc.insecure_channel(world.targets["writer"]) as channel:
         stub, capability = model_pb2_grpc.ModelServiceStub(channel), capability_pb2_grpc.CapabilityServiceStub(channel)
-        calls = [stub.Generate(request, timeout=100, metadata=Caller.new().metadata()) for _ in range(8)]
+        calls = [stub.Generate(request, timeout=100, metadata=Caller.new().metadata())]
         next(calls[0])
+        calls += [stub.Generate(request, timeout=100, metadata=Caller.new().metadata()) for _ in range(7)]
         while not (seen := scrape(world, "writer"))["milepost_calls_queued"]:
             time.sleep(0.02)
         usage = capability.GetUsage(capability_pb2.GetUsageRequest(), timeout=60).usage

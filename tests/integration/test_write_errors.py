@@ -68,7 +68,14 @@ class Observed:
             time.sleep(0.05)
 
     def until_health(self, status: int) -> None:
-        self.until(lambda: self.health() == status)
+        def is_told() -> bool:
+            try:
+                return self.health() == status
+            except grpc.RpcError as error:  # the port passes from who waits for the disk to who serves
+                assert error.code() == grpc.StatusCode.UNAVAILABLE
+                return False
+
+        self.until(is_told)
 
     def said(self) -> str:
         return self.process.log.read_text()
