@@ -11,6 +11,13 @@ from milepost_crds import API_VERSION, GROUP
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 SCRIPTED = ROOT / "tests" / "integration" / "scripted_service.py"
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""What a container may do in a namespace of the stories."""
 SMALL = {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "1Gi"}}
 
 STEPS = [
@@ -106,12 +113,7 @@ def _deployment(image: str, name: str, settings: dict[str, str]) -> Manifest:
         "ports": [{"name": "grpc", "containerPort": 50052}],
         "readinessProbe": {"grpc": {"port": 50052}, "timeoutSeconds": 5, "periodSeconds": 2},
         "resources": SMALL,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "runAsNonRoot": True,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": RESTRICTED,
         "volumeMounts": [{"name": "code", "mountPath": "/etc/scripted"}],
     }
     pod = {

@@ -15,6 +15,7 @@ from e2e_agent import outcome
 from e2e_cluster import run_program
 from e2e_install import IN_SYSTEM, RELEASE, Installation
 from e2e_manifests import EXAMPLES, ROOT
+from e2e_openai import openai_client
 from e2e_story import Story
 
 BIN = Path(sys.executable).parent
@@ -60,9 +61,9 @@ def test_quickstart(story: Story, installation: Installation, record_property: N
 
 
 @pytest.mark.cluster
-@pytest.mark.requirement("PKG-3")
+@pytest.mark.requirement("PKG-3", "MOD-2")
 def test_linear_example(story: Story) -> None:
-    """The example `linear` calculates with its tool and explains with its model."""
+    """The example `linear` calculates with its tool and explains with its model, which ordinary clients can use too."""
     story.apply_files(EXAMPLES / "linear")
     story.wait_ready(("ModelService", "smollm2"), ("ModelService", "toolbox"), ("AgentWorkflow", "linear"))
     agent = story.agent("linear")
@@ -70,3 +71,11 @@ def test_linear_example(story: Story) -> None:
     assert outcome(run) == "COMPLETED", agent.history(run.run_id)
     assert "391" in run.hops[0].output
     assert [hop.service for hop in run.hops] == ["toolbox", "smollm2"]
+    with openai_client(story, "smollm2") as client:
+        [model] = client.models.list().data
+        answer = client.chat.completions.create(
+            model=model.id, messages=[{"role": "user", "content": "Say hello."}], max_tokens=8
+        )
+    assert answer.choices[0].message.content
+    assert answer.usage is not None
+    assert 0 < answer.usage.completion_tokens <= 8
