@@ -16,6 +16,7 @@ from milepost_agent.counts import Counts
 from milepost_agent.metrics import Metrics as AgentMetrics
 from milepost_agent.store import EventRecord, Store
 from milepost_model.metrics import download_metrics, engine_metrics
+from milepost_model.remote import metrics as remote_metrics
 from milepost_operator.metrics import Metrics as OperatorMetrics
 from milepost_operator.metrics import QueueMetrics
 from milepost_operator.workqueue import WorkQueue
@@ -65,7 +66,7 @@ async def of_agent(folder: Path) -> Exposed:
 
 
 def of_services() -> Exposed:
-    """Those of a model; other services have fewer."""
+    """Those of models, here and behind a URL; other services have fewer."""
     stats = ServingStats()
     stats.end("milepost.capability.v1.CapabilityService/Invoke", "OK", 0.1)
     engine = SimpleNamespace(
@@ -73,6 +74,7 @@ def of_services() -> Exposed:
         prefilled_tokens=1,
         embedded_tokens=1,
         generated_tokens=1,
+        computed_batches=1,
         tokens_per_second=1.0,
         makes_text=True,
         taken_tokens=1,
@@ -81,7 +83,15 @@ def of_services() -> Exposed:
     status = DownloadStatus()
     status.watch(Transfer("m.gguf", 1, 2))
     metrics = ServiceMetrics(stats, Load, lambda: [*engine_metrics(cast(Any, engine)), *download_metrics(status)])
-    return _collected([metrics])
+    remote = SimpleNamespace(
+        load_now=lambda: Load(1, 2, 3),
+        asking=SimpleNamespace(prompt_tokens=1),
+        embedded_tokens=1,
+        tokens_per_second=1.0,
+        attempts=SimpleNamespace(retries={"429": 1}),
+    )
+    of_remote = ServiceMetrics(stats, Load, lambda: remote_metrics.engine_metrics(cast(Any, remote)))
+    return _collected([metrics]) | _collected([of_remote])
 
 
 def of_every_process() -> Exposed:
