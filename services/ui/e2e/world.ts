@@ -11,7 +11,7 @@ export const HERE = dirname(fileURLToPath(import.meta.url));
 export const ROOT = join(HERE, "../../..");
 export const PYTHON = process.env.MILEPOST_PYTHON ?? join(ROOT, ".venv/bin/python");
 const BIN = dirname(PYTHON);
-const LAUNCHER = join(ROOT, "cli/milepost_cli/launcher.py");
+const LAUNCHER = join(ROOT, "services/common/milepost_service/launcher.py");
 const PATIENCE_MS = 120_000;
 const run = promisify(execFile);
 
