@@ -5,7 +5,7 @@ import { ROOT, type Run, until, World } from "./world";
 
 export { expect };
 
-interface Api {
+export interface Api {
   get(path: string): Promise<unknown>;
   send(method: string, path: string, body: unknown): Promise<unknown>;
   start(workflow: string, prompt: string): Promise<Run>;

@@ -1,4 +1,4 @@
-import { expect, test } from "./fixtures";
+import { type Api, expect, test } from "./fixtures";
 import { ATTENTION_RUN, connection, open } from "./pages";
 
 interface Observability {
@@ -76,6 +76,7 @@ test("UI-1: a run that was given up is listed until it is started again or dismi
 });
 
 test("UI-1: a step is approved on the overview, with the form of the run's own page", async ({ page, api }) => {
+  await cancelWaiting(api); // what other tests left waiting: only those that wait longest are shown
   const { run_id } = await api.start("press", `Approved from afar ${Date.now()}`);
   const { prompt } = await api.untilRun(run_id, "waits", (run) => run.state === "waiting");
   await open(page, "");
@@ -116,3 +117,10 @@ test("UI-1: messages of all runs are shown, opened, and lead to their run", asyn
   await row.getByRole("link").click();
   await expect(page).toHaveURL(new RegExp(run_id));
 });
+
+async function cancelWaiting(api: Api): Promise<void> {
+  const { runs } = (await api.get("runs?state=waiting&page_size=100")) as { runs: { run_id: string }[] };
+  if (runs.length === 0) return;
+  await api.send("POST", "runs/cancel", { run_ids: runs.map((run) => run.run_id), request_id: crypto.randomUUID() });
+  for (const { run_id } of runs) await api.untilRun(run_id, "is cancelled", (run) => run.state === "ended");
+}
